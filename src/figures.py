@@ -1,0 +1,121 @@
+"""Every picture: one colour an arm, tags by frequency, readable in grey."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+COLOURS = {"dense": "#1f5fa8", "sparse": "#e08a1e"}
+DASHES = {"train": "--", "valid": "-"}
+SHOWN = 30  # tags in a picture: the most frequent ones
+
+mpl.rcParams.update({
+    "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "axes.grid": True, "grid.color": "#e6e6e6", "figure.dpi": 110, "legend.frameon": False,
+})  # fmt: skip
+
+
+def save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, bbox_inches="tight")
+
+
+def of_tags(shown: int, total: int) -> str:
+    return "" if shown == total else f" (the {shown} most frequent of {total} tags)"
+
+
+def curves(path: Path, history: dict[str, pd.DataFrame], columns: dict[str, str], label: str) -> None:
+    """Columns of the history against the epoch, both arms in one picture."""
+    figure = Figure(figsize=(6.4, 3.8))
+    axes = figure.subplots()
+    for arm, table in history.items():
+        for column, split in columns.items():
+            axes.plot(
+                table["epoch"], table[column], DASHES[split], color=COLOURS[arm], marker=".", label=f"{arm}, {split}"
+            )
+    axes.set(xlabel="epoch (0: untrained)", ylabel=label)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    save(figure, path)
+
+
+def f1_by_tag(path: Path, tables: dict[str, pd.DataFrame]) -> None:
+    total = len(next(iter(tables.values())))
+    shown = min(total, SHOWN)
+    figure = Figure(figsize=(6.4, 0.8 + 0.34 * shown))
+    axes = figure.subplots()
+    height = 0.8 / len(tables)
+    for place, (arm, table) in enumerate(tables.items()):
+        axes.barh(np.arange(shown) + place * height, table["f1"][:shown], height, color=COLOURS[arm], label=arm)
+    names = tables["dense"][:shown]
+    axes.set_yticks(np.arange(shown) + 0.4 - height / 2, [f"{t} ({n:,})" for t, n in zip(names["tag"], names["support"])])
+    axes.set(xlim=(0, 1), xlabel="F1 on test, mean over runs", ylabel="tag (posts in test)" + of_tags(shown, total))
+    axes.grid(axis="y", visible=False)
+    axes.invert_yaxis()
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(tables))
+    save(figure, path)
+
+
+def confusion(path: Path, tables: dict[str, pd.DataFrame]) -> None:
+    """A two-by-two matrix for each tag (column) and arm (row); shades are shares of the actual class."""
+    tags = list(dict.fromkeys(tables["dense"]["tag"]))
+    shown = tags[:SHOWN]
+    across = min(len(shown), 10)
+    blocks = -(-len(shown) // across)
+    figure = Figure(figsize=(1.25 * across, 1.45 * blocks * len(tables)))
+    grid = figure.subplots(blocks * len(tables), across, squeeze=False, sharex=True, sharey=True)
+    for axes in grid.flat:
+        axes.axis("off")
+    for place, tag in enumerate(shown):
+        for row, (arm, table) in enumerate(tables.items()):
+            axes = grid[place // across * len(tables) + row, place % across]
+            axes.axis("on")
+            cells = table[table["tag"] == tag].pivot(index="actual", columns="predicted", values="posts")
+            share = cells.div(cells.sum(axis=1).where(lambda posts: posts > 0, 1), axis=0)
+            axes.imshow(share, cmap="Greys", vmin=0, vmax=1)
+            for (y, x), value in np.ndenumerate(cells.to_numpy()):
+                colour = "white" if share.iloc[y, x] > 0.5 else "black"
+                axes.text(x, y, f"{value:,.0f}", ha="center", va="center", fontsize=8, color=colour)
+            axes.set_xticks([0, 1], cells.columns)
+            axes.set_yticks([0, 1], cells.index)
+            axes.grid(visible=False)
+            axes.set_title(tag if row == 0 else "", fontsize=9)
+            if place % across == 0:
+                axes.set_ylabel(f"{arm}\nactual", color=COLOURS[arm])
+    figure.supxlabel("predicted; test posts, mean over runs" + of_tags(len(shown), len(tags)), fontsize=10)
+    figure.tight_layout()
+    save(figure, path)
+
+
+def tag_frequency(path: Path, table: pd.DataFrame) -> None:
+    shown = table[:SHOWN]
+    figure = Figure(figsize=(6.4, 0.8 + 0.26 * len(shown)))
+    axes = figure.subplots()
+    left = np.zeros(len(shown))
+    for split, colour in {"train": "#444444", "valid": "#8c8c8c", "test": "#c9c9c9"}.items():
+        axes.barh(shown["tag"], shown[split], left=left, color=colour, label=split)
+        left += shown[split]
+    axes.set(xlabel="posts", ylabel="tag" + of_tags(len(shown), len(table)))
+    axes.grid(axis="y", visible=False)
+    axes.invert_yaxis()
+    axes.legend()
+    save(figure, path)
+
+
+def co_occurrence(path: Path, table: pd.DataFrame) -> None:
+    """Which tags stand together: the share of the row's posts that have the column's tag too."""
+    tags = list(dict.fromkeys(table["tag"]))
+    shown = tags[:SHOWN]
+    share = table.pivot(index="tag", columns="with", values="share").reindex(index=shown, columns=shown)
+    size = 2 + 0.36 * len(shown)
+    figure = Figure(figsize=(size + 0.8, size))
+    axes = figure.subplots()
+    image = axes.imshow(share, cmap="Greys", vmin=0, vmax=1)
+    axes.set_xticks(range(len(shown)), shown, rotation=90)
+    axes.set_yticks(range(len(shown)), shown)
+    axes.set(xlabel="… that also have", ylabel="posts with" + of_tags(len(shown), len(tags)))
+    axes.grid(visible=False)
+    figure.colorbar(image, label="share of posts in train", shrink=0.8)
+    save(figure, path)

@@ -1,0 +1,132 @@
+"""The only reader of params.yaml: types coerced, ranges checked, every problem reported at once.
+
+params.yaml says what each parameter does; here stands what values it may take.
+"""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stage import BadInput
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ingest(Section):
+    source: str
+    tags: Count | Annotated[list[str], Field(min_length=1)]
+    min_tags: Annotated[int, Field(ge=0)]
+    split: Literal["random", "given"]
+    valid: Share
+    test: Share
+    seed: Seed
+    max_broken: Annotated[float, Field(ge=0, le=1)]
+
+    @model_validator(mode="after")
+    def leave_posts_to_train(self) -> "Ingest":
+        if self.valid + self.test >= 1:
+            raise ValueError("valid and test together leave no posts to train on; lower one")
+        if isinstance(self.tags, list) and len(set(self.tags)) < len(self.tags):
+            raise ValueError("tags names a tag twice")
+        if self.min_tags > (self.tags if isinstance(self.tags, int) else len(self.tags)):
+            raise ValueError("min_tags is more than there are tags")
+        return self
+
+
+class FeaturizeDense(Section):
+    min_count: Count
+
+
+class FeaturizeTfidf(Section):
+    max_features: Count | None
+    min_df: Count
+    max_ngram: Annotated[int, Field(ge=1, le=5)]
+    sublinear_tf: bool
+
+
+class Train(Section):
+    runs: Count
+    seed: Seed
+    epochs: Annotated[int, Field(ge=0)]
+    patience: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    lr: Positive
+    embedding_lr: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    clip_value: Positive | None
+    pos_weight: bool
+    hidden: list[Count]
+    batch_norm: bool
+    activation: Literal["relu", "gelu", "tanh"]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+    threads: Count
+
+
+class TrainDense(Train):
+    embedding_dim: Count
+
+
+class Evaluate(Section):
+    threshold: Literal["tuned"] | Share
+
+
+class Params(Section):
+    ingest: Ingest
+    featurize_dense: FeaturizeDense
+    featurize_tfidf: FeaturizeTfidf
+    train: Train
+    train_dense: TrainDense  # train, with what the arm's own section overrides
+    train_sparse: Train
+    evaluate: Evaluate
+
+
+def read_params(path: Path = Path("params.yaml")) -> Params:
+    """The parameters of every stage. Raises :class:`BadInput` with all that is wrong with them, in one line."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+        raise BadInput(f"{path}: cannot be read ({' '.join(str(problem).split())})") from None
+    if not isinstance(raw, dict):
+        raise BadInput(f"{path}: holds no sections; take the one that the repository has")
+    for arm in ("train_dense", "train_sparse"):
+        if isinstance(raw.get("train"), dict) and isinstance(raw.get(arm), dict):
+            raw[arm] = raw["train"] | {key: value for key, value in raw[arm].items() if value is not None}
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as problem:
+        raise BadInput(f"{path}: {describe(problem)}") from None
+
+
+def describe(problem: ValidationError) -> str:
+    """All problems in one line, each with its parameter and, for an unknown one, the nearest name that there is."""
+    errors = problem.errors()
+    places = {error["loc"] for error in errors}
+    lines: dict[str, list[str]] = {}
+    for error in errors:
+        section, *inner = error["loc"]
+        if section in ("train_dense", "train_sparse") and ("train", *inner) in places:
+            continue  # told once, where it stands
+        message = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "extra_forbidden":
+            nearest = get_close_matches(str(error["loc"][-1]), known_names(inner and section), n=1)
+            message = "no such parameter" + (f"; did you mean {nearest[0]}?" if nearest else "")
+        elif not isinstance(error["input"], dict):
+            message += f", not {error['input']!r}"
+        lines.setdefault(".".join(map(str, error["loc"][:2])), []).append(message)
+    return "; ".join(f"{name}: {' or '.join(messages)}" for name, messages in lines.items())
+
+
+def known_names(section: str | list[str]) -> list[str]:
+    """The parameters of a section, or the sections."""
+    return list((Params.model_fields[str(section)].annotation if section else Params).model_fields)  # type: ignore[union-attr]

@@ -1,0 +1,348 @@
+"""Readers for every format that tagged posts come in; each post becomes a `Post`.
+
+Files are data and nothing else: never executed, never unpickled; an XML file that declares entities is refused.
+"""
+
+import ast
+import csv
+import gzip
+import html
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, NamedTuple
+
+from stage import BadInput
+from text import clean
+
+ARCHIVES = (".gz", ".zip", ".7z")
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is less than a long post
+
+
+class Post(NamedTuple):
+    id: str
+    text: str  # title, line break, body; HTML gone, code kept
+    tags: list[str]
+    split: str | None = None  # train, valid or test, where the source says so
+
+
+class Skipped(NamedTuple):
+    """A row that is not a post."""
+
+    reason: str  # answer, repeated header, no text, broken row
+    place: str  # the file, the row, and what is wrong with it
+
+
+class Row(NamedTuple):
+    number: int
+    fields: dict[str, Any] | None  # None: not a post, and `problem` says why
+    problem: str = ""
+
+
+# --------------------------------------------------------------------------- files
+
+
+def read_posts(source: str | Path) -> Iterator[Post | Skipped]:
+    """Posts and skipped rows of a file, or of every file of a folder in order of name.
+
+    Raises :class:`BadInput` where the source is missing, empty, unreadable or not what its name says.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise BadInput(f"{source}: no such file or folder; set ingest.source to your posts")
+    if source.is_file():
+        yield from read_file(source)
+        return
+    files = [path for path in sorted(source.iterdir()) if path.is_file() and holds_posts(path.name)]
+    if not files:
+        raise BadInput(f"{source}: no posts in this folder; a file of posts ends in {endings()}")
+    for path in files:
+        yield from read_file(path)
+
+
+def endings() -> str:
+    return f"{', '.join(READERS)}, or one of these with {', '.join(ARCHIVES)} behind it"
+
+
+def holds_posts(name: str) -> bool:
+    """Whether a file of a folder or of an archive is one of posts. Of a dump's many .xml files, only Posts.xml is."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.name.startswith((".", "__")) or "__MACOSX" in path.parts:
+        return False
+    stem, suffix = path.stem, path.suffix.lower()
+    if suffix in (".zip", ".7z") and "." not in stem:
+        return True
+    if suffix in ARCHIVES:
+        stem, suffix = PurePosixPath(stem).stem, PurePosixPath(stem).suffix.lower()
+    return suffix in READERS and (suffix != ".xml" or stem.lower().endswith("posts"))
+
+
+def read_file(path: Path) -> Iterator[Post | Skipped]:
+    """Posts and skipped rows of one file."""
+    if path.stat().st_size == 0:
+        raise BadInput(f"{path}: the file is empty")
+    number = 0
+    try:
+        with opened(path) as (name, stream):
+            suffix = PurePosixPath(name).suffix.lower()
+            if suffix not in READERS:
+                raise BadInput(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")
+            split = SPLIT_NAMES.get(PurePosixPath(name).name.split(".")[0].lower())
+            for number, fields, problem in READERS[suffix](path, stream):
+                if fields is None:
+                    yield Skipped(problem.split(":")[0], f"{path}, row {number}: {problem}")
+                    continue
+                try:
+                    post = as_post(fields, f"{path.name}:{number}", split)
+                except ValueError as unread:
+                    yield Skipped("broken row", f"{path}, row {number}: broken row: {unread}")
+                    continue
+                yield post if post.text else Skipped("no text", f"{path}, row {number}: no text")
+    except UnicodeDecodeError as problem:
+        raise BadInput(
+            f"{path}, after row {number}: not UTF-8 ({problem.reason}); convert it, e.g. with iconv -t utf-8"
+        ) from None
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
+        raise BadInput(f"{path}, after row {number}: cannot be read ({problem}); fetch it again") from None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[str, BinaryIO]]:
+    """The name and bytes of a file, or of the one file of posts in an archive."""
+    suffix = path.suffix.lower()
+    with ExitStack() as stack:
+        if suffix == ".gz":
+            yield path.stem, stack.enter_context(gzip.open(path))
+        elif suffix == ".zip":
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            member = only_member(path, archive.namelist())
+            yield member, stack.enter_context(archive.open(member))
+        elif suffix == ".7z":
+            import py7zr
+
+            folder = stack.enter_context(TemporaryDirectory())
+            try:
+                with py7zr.SevenZipFile(path) as archive:
+                    member = only_member(path, archive.getnames())
+                    archive.extract(path=folder, targets=[member])  # refuses a path that leaves the folder
+            except py7zr.exceptions.ArchiveError as problem:
+                raise BadInput(f"{path}: not a 7z archive that can be read ({problem}); fetch it again") from None
+            yield member, stack.enter_context(open(Path(folder) / member, "rb"))
+        else:
+            yield path.name, stack.enter_context(open(path, "rb"))
+
+
+def only_member(path: Path, names: list[str]) -> str:
+    members = [name for name in names if holds_posts(name)]
+    if len(members) != 1:
+        found = f"several files of posts ({', '.join(members[:3])}, …)" if members else "no file of posts"
+        raise BadInput(f"{path}: {found} in this archive; unpack it and name the file or the folder")
+    return members[0]
+
+
+# --------------------------------------------------------------------------- fields
+
+
+COLUMNS = {
+    "id": ["id"],
+    "title": ["title"],
+    "body": ["body", "content", "text"],
+    "text": ["cleaned_text"],
+    "tags": ["tags"],
+    "split": ["split"],
+}
+
+
+def columns(path: Path, names: list[str]) -> dict[str, str]:
+    """Which column of the file holds what, by their usual names in any case."""
+    lowered = {str(name).strip().lower(): name for name in reversed(names)}
+    found = {
+        field: next(lowered[usual] for usual in usuals if usual in lowered)
+        for field, usuals in COLUMNS.items()
+        if not lowered.keys().isdisjoint(usuals)
+    }
+    if "tags" not in found or not {"title", "body", "text"} & found.keys():
+        wanted = "'tags'" if "tags" not in found else "'title', 'body', 'content', 'text' or 'cleaned_text'"
+        raise BadInput(f"{path}: needs a column {wanted}; its columns are {', '.join(map(repr, names[:20]))}")
+    return found
+
+
+def as_post(fields: dict[str, Any], default_id: str, split: str | None) -> Post:
+    """A post from the fields of a row: `id`, `title`, `body` (HTML) or else `text` (plain), `tags`, `split`."""
+    title = html.unescape(as_text(fields.get("title"))).strip()
+    body = clean(as_text(fields.get("body"))) or as_text(fields.get("text")).strip()
+    own_split = as_text(fields.get("split")).strip().lower()
+    return Post(
+        id=as_text(fields.get("id")).strip() or default_id,
+        text="\n".join(part for part in (title, body) if part),
+        tags=parse_tags(fields.get("tags")),
+        split=SPLIT_NAMES.get(own_split, own_split or split),
+    )
+
+
+def as_text(value: Any) -> str:
+    return "" if value is None or value != value else str(value)
+
+
+def parse_tags(value: Any) -> list[str]:
+    """Distinct tag names, in order, from any of their spellings.
+
+    A list; `<a><b>` (older data dumps); `|a|b|` (newer ones); a Python or JSON list; `a, b`; `a b`.
+    Raises ValueError for a list that does not parse.
+    """
+    if value is None or value != value:
+        return []
+    if isinstance(value, str):
+        value = value.strip()
+        if value.startswith("["):
+            value = parse_list(value)
+        elif value.startswith("<") and value.endswith(">"):
+            value = value[1:-1].split("><")
+        elif value.startswith("|"):
+            value = value.split("|")
+        else:
+            value = value.split("," if "," in value else None)
+    return list(dict.fromkeys(tag for tag in (str(tag).strip() for tag in value) if tag))
+
+
+def parse_list(text: str) -> list[Any]:
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return list(parse(text))
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+    raise ValueError(f"tags are not a list: {text[:60]}")
+
+
+# --------------------------------------------------------------------------- formats
+
+
+def read_dump(path: Path, stream: BinaryIO) -> Iterator[Row]:
+    """Questions of a Stack Exchange Data Dump's Posts.xml, streamed."""
+    from lxml import etree
+
+    number = 0
+    try:
+        for event, element in etree.iterparse(
+            stream, events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False
+        ):
+            if event == "start":
+                if element.getparent() is None and element.getroottree().docinfo.doctype:
+                    raise BadInput(f"{path}: declares a DOCTYPE, which no data dump does; remove it")
+                continue
+            if element.tag != "row":
+                continue
+            number += 1
+            kind = element.get("PostTypeId")
+            if kind == "1":
+                yield Row(number, {
+                    "id": element.get("Id"), "title": element.get("Title"),
+                    "body": element.get("Body"), "tags": element.get("Tags"),
+                })  # fmt: skip
+            elif kind is None:
+                raise BadInput(f"{path}, row {number}: no PostTypeId; is this a dump's Posts.xml?")
+            else:
+                yield Row(number, None, "answer" if kind == "2" else "neither question nor answer")
+            element.clear()
+            while element.getprevious() is not None:  # the root would keep every row
+                del element.getparent()[0]
+    except etree.XMLSyntaxError as problem:
+        raise BadInput(
+            f"{path}, after row {number}: broken XML ({problem.msg}); fetch it again or cut it there"
+        ) from None
+    if number == 0:
+        raise BadInput(f"{path}: no <row> in it; is this a dump's Posts.xml?")
+
+
+def read_csv(path: Path, stream: BinaryIO, delimiter: str = ",") -> Iterator[Row]:
+    rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), delimiter=delimiter, strict=True)
+    header = next(rows, [])
+    where = {field: header.index(name) for field, name in columns(path, header).items()}
+    number = 1
+    while True:
+        number += 1
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as problem:
+            yield Row(number, None, f"broken row: {problem}, at line {rows.line_num}")
+            continue
+        if row == header:
+            yield Row(number, None, "repeated header")
+        elif len(row) == len(header):
+            yield Row(number, {field: row[column] for field, column in where.items()})
+        elif row:
+            yield Row(number, None, f"broken row: {len(row)} columns, not {len(header)}, at line {rows.line_num}")
+
+
+def read_tsv(path: Path, stream: BinaryIO) -> Iterator[Row]:
+    return read_csv(path, stream, delimiter="\t")
+
+
+def read_parquet(path: Path, stream: BinaryIO) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        table = pq.ParquetFile(stream)
+        named = columns(path, table.schema_arrow.names)
+        for batch in table.iter_batches(batch_size=1000, columns=list(named.values())):
+            for row in batch.to_pylist():
+                number += 1
+                yield Row(number, {field: row[name] for field, name in named.items()})
+    except pa.ArrowException as problem:
+        raise BadInput(f"{path}, after row {number}: not Parquet that can be read ({problem})") from None
+
+
+def read_json_lines(path: Path, stream: BinaryIO) -> Iterator[Row]:
+    named: dict[tuple[str, ...], dict[str, str]] = {}  # rows may have keys of their own
+    for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8-sig"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            keys = tuple(row)
+            if not isinstance(row, dict):
+                raise ValueError("not an object")
+        except (ValueError, TypeError, RecursionError) as problem:
+            yield Row(number, None, f"broken row: {problem}")
+            continue
+        if keys not in named:
+            named[keys] = columns(path, list(keys))
+        yield Row(number, {field: row[name] for field, name in named[keys].items()})
+
+
+def read_fasttext(path: Path, stream: BinaryIO) -> Iterator[Row]:
+    """Lines of `__label__tag __label__tag words`."""
+    for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8-sig"), start=1):
+        words = line.split()
+        tags = [word.removeprefix("__label__") for word in words if word.startswith("__label__")]
+        if tags:
+            text = " ".join(word for word in words if not word.startswith("__label__"))
+            yield Row(number, {"text": text, "tags": tags})
+        elif words:
+            yield Row(number, None, "broken row: no __label__ in it")
+
+
+READERS = {
+    ".xml": read_dump,
+    ".csv": read_csv,
+    ".tsv": read_tsv,
+    ".parquet": read_parquet,
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".txt": read_fasttext,
+}

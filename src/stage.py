@@ -1,0 +1,60 @@
+"""What every stage shares: one-line errors, folders that are whole or absent, the line it ends with."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+
+SPLITS = ("train", "valid", "test")
+POSTS = Path("data/posts")
+FEATURES = Path("data/features")
+MODELS = Path("data/models")
+METRICS = Path("metrics")
+PLOTS = Path("plots")
+
+
+class BadInput(Exception):
+    """Something the user can mend. Its text is one line: the place, what is wrong, the remedy."""
+
+
+def run(stage: Callable[[], str]) -> None:
+    """Run a stage, print what it made and how long that took.
+
+    A :class:`BadInput` becomes one line on standard error and exit status 1.
+    """
+    name = Path(sys.argv[0]).stem
+    start = time.perf_counter()
+    try:
+        made = stage()
+    except BadInput as problem:
+        sys.exit(f"{name}: {problem}")
+    print(f"{name}: {made} ({time.perf_counter() - start:.1f} s)")
+
+
+@contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """Give an empty folder that takes the place of ``final`` when the block ends without an error.
+
+    Until then ``final`` stays as an earlier run left it.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=final.parent, prefix=f".{final.name}-") as scratch:
+        fresh = Path(scratch) / "fresh"
+        fresh.mkdir()
+        yield fresh
+        if final.exists():
+            final.rename(Path(scratch) / "stale")
+        fresh.rename(final)
+
+
+def write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,38 @@
+"""From HTML to text, and from text to tokens: the same for both arms and for prediction."""
+
+import html
+import re
+
+# Only names that HTML has are taken for tags, so that `vector<int>` in plain text stays.
+INLINE = "a|abbr|acronym|b|bdi|bdo|big|cite|code|del|dfn|em|font|i|ins|kbd|mark|q|s|samp|small|span|strike|strong|sub|sup|tt|u|var"
+BLOCK = (
+    "address|article|aside|blockquote|body|br|button|caption|center|col|colgroup|dd|details|div|dl|dt|fieldset|figcaption|"
+    "figure|footer|form|h[1-6]|head|header|hr|html|iframe|img|input|label|legend|li|link|main|meta|nav|ol|optgroup|"
+    "option|p|picture|pre|section|select|source|summary|table|tbody|td|textarea|tfoot|th|thead|tr|ul|video"
+)
+# An unclosed comment or script runs to the end, as in a browser (and the search stays linear).
+UNSEEN = re.compile(r"<!--.*?(?:-->|\Z)|<(script|style)\b[^<>]*>.*?(?:</\1\s*>|\Z)", re.DOTALL | re.IGNORECASE)
+INLINE_TAG = re.compile(rf"</?(?:{INLINE})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+BLOCK_TAG = re.compile(rf"</?(?:{BLOCK})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+
+# A word keeps what tells technologies apart: c#, c++, .net, asp.net, node.js, $.ajax. A leading dot counts only where
+# a word begins; any other dot, hyphen or apostrophe parts two words (`list.append`, `built-in`).
+TOKEN = re.compile(r"(?:\$\.?|(?<![\w)\]])\.)?\w+(?:\.(?:io|js|net)\b)?(?:\+\+|#)?")
+
+
+def clean(markup: str) -> str:
+    """The text of an HTML fragment: code kept, tags gone, entities decoded. Plain text passes unchanged."""
+    if "<" in markup:
+        markup = UNSEEN.sub(" ", markup)
+        markup = BLOCK_TAG.sub("\n", INLINE_TAG.sub("", markup))
+    return html.unescape(markup).strip()
+
+
+def fold(text: str) -> str:
+    """Lower-case with white space folded: two posts with the same fold are the same post."""
+    return " ".join(text.lower().split())
+
+
+def tokenize(text: str) -> list[str]:
+    """Lower-case tokens, in order."""
+    return TOKEN.findall(text.lower())

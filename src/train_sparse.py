@@ -1,0 +1,17 @@
+"""Stage train_sparse: TF-IDF into the shared MLP; the table of its first hidden layer holds a row a term.
+
+in:  data/features/tfidf, data/posts
+out: data/models/sparse: model.json (what rebuilds the network), and a folder a run (seed) with its weights and dvclive log
+"""
+
+from params import read_params
+from stage import run
+from training import train_arm
+
+
+def main() -> str:
+    return train_arm("sparse", read_params().train_sparse, features="tfidf", embedding_dim=None)
+
+
+if __name__ == "__main__":
+    run(main)
