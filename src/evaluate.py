@@ -88,7 +88,7 @@ def assess_arm(
         network.load_state_dict(load_file(folder / "weights.safetensors"))
         valid, test = (torch.cat(list(predict(network, bags[split]))).sigmoid().numpy() for split in ("valid", "test"))
         cut = scoring.tune_threshold(labels["valid"], valid) if threshold == "tuned" else threshold
-        counts.append(scoring.count(labels["test"], test > cut))
+        counts.append(scoring.count(labels["test"], test >= cut))
         runs.append({"arm": arm, "seed": seed, "threshold": cut, **scoring.scores(counts[-1])})
         histories.append(read_history(folder))
     by_tag = pd.concat([pd.DataFrame({"tag": tags, **scoring.by_tag(count)}) for count in counts])

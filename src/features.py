@@ -9,9 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch
 from scipy.sparse import csr_array
-from torch import Tensor
 
 from stage import POSTS
 
@@ -27,17 +25,13 @@ class Bags:
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
-    def batch(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Indices [entries], offsets [rows + 1] and weights [entries], as EmbeddingBag takes them."""
+    def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Indices [entries], offsets [rows + 1] and weights [entries] of some posts, as EmbeddingBag takes them."""
         starts = self.indptr[rows]
         lengths = self.indptr[rows + 1] - starts
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         entries = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-        return (
-            torch.from_numpy(self.indices[entries].astype(np.int64)),
-            torch.from_numpy(offsets),
-            torch.from_numpy(self.data[entries]),
-        )
+        return self.indices[entries].astype(np.int64), offsets, self.data[entries]
 
 
 def write_bags(folder: Path, rows: csr_array) -> None:

@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 COLOURS = {"dense": "#1f5fa8", "sparse": "#e08a1e"}
 DASHES = {"train": "--", "valid": "-"}
@@ -35,7 +36,7 @@ def curves(path: Path, history: dict[str, pd.DataFrame], columns: dict[str, str]
                 table["epoch"], table[column], DASHES[split], color=COLOURS[arm], marker=".", label=f"{arm}, {split}"
             )
     axes.set(xlabel="epoch (0: untrained)", ylabel=label)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
     axes.legend()
     save(figure, path)
@@ -49,8 +50,8 @@ def f1_by_tag(path: Path, tables: dict[str, pd.DataFrame]) -> None:
     height = 0.8 / len(tables)
     for place, (arm, table) in enumerate(tables.items()):
         axes.barh(np.arange(shown) + place * height, table["f1"][:shown], height, color=COLOURS[arm], label=arm)
-    names = tables["dense"][:shown]
-    axes.set_yticks(np.arange(shown) + 0.4 - height / 2, [f"{t} ({n:,})" for t, n in zip(names["tag"], names["support"])])
+    names = [f"{tag} ({posts:,})" for tag, posts in tables["dense"][["tag", "support"]].to_numpy()[:shown]]
+    axes.set_yticks(np.arange(shown) + 0.4 - height / 2, names)
     axes.set(xlim=(0, 1), xlabel="F1 on test, mean over runs", ylabel="tag (posts in test)" + of_tags(shown, total))
     axes.grid(axis="y", visible=False)
     axes.invert_yaxis()
@@ -62,7 +63,7 @@ def confusion(path: Path, tables: dict[str, pd.DataFrame]) -> None:
     """A two-by-two matrix for each tag (column) and arm (row); shades are shares of the actual class."""
     tags = list(dict.fromkeys(tables["dense"]["tag"]))
     shown = tags[:SHOWN]
-    across = min(len(shown), 10)
+    across = min(len(shown), 5)
     blocks = -(-len(shown) // across)
     figure = Figure(figsize=(1.25 * across, 1.45 * blocks * len(tables)))
     grid = figure.subplots(blocks * len(tables), across, squeeze=False, sharex=True, sharey=True)

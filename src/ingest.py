@@ -51,6 +51,7 @@ def main() -> str:
         write_splits(folder, pool, labels, tags, split)
         pool.unlink()
         write_json(folder / "tags.json", tags)
+        splits = {name: int((split == number).sum()) for number, name in enumerate(SPLITS)}
         summary = {
             "read": len(owner) + gathered.skipped.total(),
             "skipped": dict(sorted(gathered.skipped.items())),
@@ -58,14 +59,14 @@ def main() -> str:
             "taken_out_of_train_or_valid": int((owner == NOWHERE).sum()),
             "too_few_tags": int((standing & ~kept).sum()),
             "kept": int(kept.sum()),
-            "splits": {name: int((split == number).sum()) for number, name in enumerate(SPLITS)},
+            "splits": splits,
             "tags": {
                 tag: {name: int(labels[split == number][:, [column]].sum()) for number, name in enumerate(SPLITS)}
                 for column, tag in enumerate(tags)
             },
         }
         write_json(folder / "summary.json", summary)
-    sizes = ", ".join(f"{count:,} {name}" for name, count in summary["splits"].items())
+    sizes = ", ".join(f"{count:,} {name}" for name, count in splits.items())
     return f"read {summary['read']:,} rows, kept {summary['kept']:,} posts with {len(tags)} tags: {sizes}"
 
 

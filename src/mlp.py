@@ -28,7 +28,7 @@ class Bag(nn.EmbeddingBag):
         nn.init.normal_(self.weight, std=0.1)
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+    def forward(self, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:  # type: ignore[override]
         return super().forward(indices, offsets, weights) + self.bias
 
 
@@ -63,12 +63,14 @@ class MLP(nn.Module):
             rest.append(nn.Dropout(dropout))
             rest.append(nn.Linear(width, following))
         self.rest = nn.Sequential(*rest)
-        nn.init.zeros_(self.output.bias)
+        nn.init.zeros_(self.output_bias)
 
     @property
-    def output(self) -> Bag | nn.Linear:
-        """The layer that gives the logits."""
-        return self.rest[-1] if len(self.rest) else self.first
+    def output_bias(self) -> Tensor:
+        """[tags] What the logits are where nothing else speaks."""
+        output = self.rest[-1] if len(self.rest) else self.first
+        assert isinstance(output, Bag | nn.Linear)
+        return output.bias
 
     def forward(self, *features: Tensor) -> Tensor:
         return self.rest(self.first(*features))
@@ -76,7 +78,7 @@ class MLP(nn.Module):
     def start_from_frequencies(self, frequencies: Tensor) -> None:
         """Set the output bias so that the untrained network predicts each tag's share of posts, [tags] in (0, 1)."""
         with torch.no_grad():
-            self.output.bias.copy_(torch.logit(frequencies))
+            self.output_bias.copy_(torch.logit(frequencies))
 
     def describe(self) -> str:
         """A line a layer: kind, shape of its weights, parameters."""

@@ -119,14 +119,10 @@ def describe(problem: ValidationError) -> str:
             continue  # told once, where it stands
         message = error["msg"].removeprefix("Value error, ")
         if error["type"] == "extra_forbidden":
-            nearest = get_close_matches(str(error["loc"][-1]), known_names(inner and section), n=1)
+            names = Params.model_fields[str(section)].annotation if inner else Params
+            nearest = get_close_matches(str(error["loc"][-1]), names.model_fields, n=1)  # type: ignore[union-attr]
             message = "no such parameter" + (f"; did you mean {nearest[0]}?" if nearest else "")
         elif not isinstance(error["input"], dict):
             message += f", not {error['input']!r}"
         lines.setdefault(".".join(map(str, error["loc"][:2])), []).append(message)
     return "; ".join(f"{name}: {' or '.join(messages)}" for name, messages in lines.items())
-
-
-def known_names(section: str | list[str]) -> list[str]:
-    """The parameters of a section, or the sections."""
-    return list((Params.model_fields[str(section)].annotation if section else Params).model_fields)  # type: ignore[union-attr]

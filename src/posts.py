@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from stage import BadInput
 from text import clean
@@ -118,12 +118,12 @@ def read_file(path: Path) -> Iterator[Post | Skipped]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[str, BinaryIO]]:
+def opened(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """The name and bytes of a file, or of the one file of posts in an archive."""
     suffix = path.suffix.lower()
     with ExitStack() as stack:
         if suffix == ".gz":
-            yield path.stem, stack.enter_context(gzip.open(path))
+            yield path.stem, stack.enter_context(gzip.open(path))  # type: ignore[arg-type]
         elif suffix == ".zip":
             archive = stack.enter_context(zipfile.ZipFile(path))
             member = only_member(path, archive.namelist())
@@ -138,9 +138,9 @@ def opened(path: Path) -> Iterator[tuple[str, BinaryIO]]:
                     archive.extract(path=folder, targets=[member])  # refuses a path that leaves the folder
             except py7zr.exceptions.ArchiveError as problem:
                 raise BadInput(f"{path}: not a 7z archive that can be read ({problem}); fetch it again") from None
-            yield member, stack.enter_context(open(Path(folder) / member, "rb"))
+            yield member, stack.enter_context((Path(folder) / member).open("rb"))
         else:
-            yield path.name, stack.enter_context(open(path, "rb"))
+            yield path.name, stack.enter_context(path.open("rb"))
 
 
 def only_member(path: Path, names: list[str]) -> str:
@@ -228,7 +228,7 @@ def parse_list(text: str) -> list[Any]:
 # --------------------------------------------------------------------------- formats
 
 
-def read_dump(path: Path, stream: BinaryIO) -> Iterator[Row]:
+def read_dump(path: Path, stream: IO[bytes]) -> Iterator[Row]:
     """Questions of a Stack Exchange Data Dump's Posts.xml, streamed."""
     from lxml import etree
 
@@ -265,7 +265,7 @@ def read_dump(path: Path, stream: BinaryIO) -> Iterator[Row]:
         raise BadInput(f"{path}: no <row> in it; is this a dump's Posts.xml?")
 
 
-def read_csv(path: Path, stream: BinaryIO, delimiter: str = ",") -> Iterator[Row]:
+def read_csv(path: Path, stream: IO[bytes], delimiter: str = ",") -> Iterator[Row]:
     rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), delimiter=delimiter, strict=True)
     header = next(rows, [])
     where = {field: header.index(name) for field, name in columns(path, header).items()}
@@ -287,11 +287,11 @@ def read_csv(path: Path, stream: BinaryIO, delimiter: str = ",") -> Iterator[Row
             yield Row(number, None, f"broken row: {len(row)} columns, not {len(header)}, at line {rows.line_num}")
 
 
-def read_tsv(path: Path, stream: BinaryIO) -> Iterator[Row]:
+def read_tsv(path: Path, stream: IO[bytes]) -> Iterator[Row]:
     return read_csv(path, stream, delimiter="\t")
 
 
-def read_parquet(path: Path, stream: BinaryIO) -> Iterator[Row]:
+def read_parquet(path: Path, stream: IO[bytes]) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -307,7 +307,7 @@ def read_parquet(path: Path, stream: BinaryIO) -> Iterator[Row]:
         raise BadInput(f"{path}, after row {number}: not Parquet that can be read ({problem})") from None
 
 
-def read_json_lines(path: Path, stream: BinaryIO) -> Iterator[Row]:
+def read_json_lines(path: Path, stream: IO[bytes]) -> Iterator[Row]:
     named: dict[tuple[str, ...], dict[str, str]] = {}  # rows may have keys of their own
     for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8-sig"), start=1):
         if not line.strip():
@@ -325,7 +325,7 @@ def read_json_lines(path: Path, stream: BinaryIO) -> Iterator[Row]:
         yield Row(number, {field: row[name] for field, name in named[keys].items()})
 
 
-def read_fasttext(path: Path, stream: BinaryIO) -> Iterator[Row]:
+def read_fasttext(path: Path, stream: IO[bytes]) -> Iterator[Row]:
     """Lines of `__label__tag __label__tag words`."""
     for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8-sig"), start=1):
         words = line.split()

@@ -57,12 +57,11 @@ def scores(counts: Counts) -> dict[str, float]:
 def tune_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """The threshold with the highest micro-F1, one for all tags; both arguments [posts, tags].
 
-    Exact: every distinct probability is tried, in one sort. The threshold lies half-way to the next one below.
+    A post gets the tags whose probability is at least the threshold. Every distinct probability is tried, in one sort.
     """
     order = np.argsort(-probabilities, axis=None, kind="stable")
     ranked, hits = probabilities.ravel()[order], labels.ravel()[order]
     last = np.flatnonzero(np.append(np.diff(ranked) != 0, True))  # equal probabilities fall together
     true_positives, predicted = np.cumsum(hits)[last], last + 1
-    best = int(np.argmax(2 * true_positives / (predicted + hits.sum())))
-    below = ranked[last[best] + 1] if best + 1 < len(last) else 0.0
-    return float((float(ranked[last[best]]) + float(below)) / 2)
+    best = np.argmax(2 * true_positives / (predicted + hits.sum()))
+    return float(ranked[last[best]])

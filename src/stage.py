@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-
 SPLITS = ("train", "valid", "test")
 POSTS = Path("data/posts")
 FEATURES = Path("data/features")

@@ -1,7 +1,7 @@
 """Stage train_sparse: TF-IDF into the shared MLP; the table of its first hidden layer holds a row a term.
 
 in:  data/features/tfidf, data/posts
-out: data/models/sparse: model.json (what rebuilds the network), and a folder a run (seed) with its weights and dvclive log
+out: data/models/sparse: model.json (what rebuilds the network); a folder for each run (seed): weights and dvclive log
 """
 
 from params import read_params

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,9 +31,10 @@ def train_arm(arm: str, settings: Train, features: str, embedding_dim: int | Non
     torch.set_num_threads(settings.threads)
     tags = read_json(POSTS / "tags.json")
     train, valid = (
-        Data(Bags(FEATURES / features / split), torch.from_numpy(read_labels(split, tags))) for split in ("train", "valid")
+        Data(Bags(FEATURES / features / split), torch.from_numpy(read_labels(split, tags)))
+        for split in ("train", "valid")
     )
-    network = {
+    network: dict[str, Any] = {
         "inputs": len(read_json(FEATURES / features / "vocabulary.json")),
         "outputs": len(tags),
         "bag": True,
@@ -72,16 +73,16 @@ def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: 
     Raises :class:`BadInput` when the loss is no longer a number.
     """
     device = next(model.parameters()).device
-    frequencies = train.labels.mean(dim=0)
+    posts, tags = train.labels.shape
+    count = train.labels.sum(dim=0)
     # The original study's weights: posts / (tags × count), so that the posts of a rare tag count for more.
-    weight = 1 / (len(frequencies) * frequencies) if settings.pos_weight else None
+    weight = posts / (tags * count) if settings.pos_weight else None
     loss_of = nn.BCEWithLogitsLoss(pos_weight=weight).to(device)
     check_first_loss(model, train)
     if not settings.pos_weight:
-        model.start_from_frequencies(frequencies)
+        model.start_from_frequencies((count + 1) / (posts + 2))  # Laplace's rule: never quite 0 or 1
     optimizers = make_optimizers(model, settings)
     shuffle = np.random.default_rng(seed)
-    posts = len(train.labels)
     batches = math.ceil(posts / settings.batch_size)
 
     best_epoch, best_loss, best_weights = 0, math.inf, model.state_dict()
@@ -179,5 +180,5 @@ def assess(model: MLP, data: Data, loss_of: nn.Module) -> dict[str, float]:
     }
 
 
-def to(device: torch.device, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(part.to(device) for part in batch)
+def to(device: torch.device, batch: tuple[np.ndarray, ...]) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(part).to(device) for part in batch)

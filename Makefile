@@ -1,0 +1,40 @@
+# Two targets do all: `make` runs the study, `make test` the tests. Each sets up what it needs, once, in .venv/.
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: study test test-slow help
+.DEFAULT_GOAL := study
+
+study: $(VENV)/study ## set up the study and run it; what has not changed is skipped
+	@echo "== dvc repro: run every stage whose data, parameters or code changed"
+	dvc repro
+	dvc metrics show
+
+test: $(VENV)/dev ## set up the tests and run them: lint, types, pytest
+	@echo "== ruff, mypy, pytest"
+	ruff check
+	ruff format --check
+	mypy
+	pytest
+
+test-slow: $(VENV)/dev ## the slow cases: plots in a real browser (needs Chromium and npm)
+	pytest -m slow
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/python:
+	@echo "== a virtual environment in $(VENV)/"
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/study: requirements.txt | $(VENV)/python
+	@echo "== installing what the study needs: $<"
+	pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(VENV)/dev: requirements-dev.txt requirements.txt | $(VENV)/python
+	@echo "== installing what the tests need: $<"
+	pip install --quiet --disable-pip-version-check -r $<
+	@touch $@

@@ -1,0 +1,47 @@
+"""What several test files need: the repository's root and parameters, and a small corpus in a folder of its own."""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def write_params(folder: Path, **changes: dict) -> None:
+    """The repository's params.yaml in another folder, with some keys of its sections changed."""
+    params = copy.deepcopy(PARAMS)
+    for section, values in changes.items():
+        params[section].update(values)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
+
+
+def call(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess:
+    """Run a command with this Python's programs first on the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        [str(part) for part in command], cwd=cwd, env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of the working tree with its changes committed, and parameters that run in seconds."""
+    folder = tmp_path_factory.mktemp("clone") / "study"
+    call("git", "clone", "--quiet", ROOT, folder, cwd=ROOT)
+    listed = call("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout.splitlines()
+    for name in listed:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+    write_params(folder, train={"runs": 2, "epochs": 2, "hidden": [16]}, train_dense={"embedding_dim": 16})
+    for setting in ("user.name=Test", "user.email=test@example.com", "commit.gpgsign=false"):
+        call("git", "config", *setting.split("="), cwd=folder)
+    call("git", "add", "--all", cwd=folder)
+    call("git", "commit", "--quiet", "--message", "The working tree", cwd=folder)
+    return folder

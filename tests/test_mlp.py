@@ -1,0 +1,84 @@
+"""mlp.py: a bag times a table is the dense product, and the network has the layers that it is told to have."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_array, random_array
+from torch import nn
+
+from features import Bags, write_bags
+from mlp import MLP, Bag
+
+SHAPE = {"hidden": [8, 4], "embedding_dim": None, "batch_norm": True, "activation": "relu", "dropout": 0.5}
+
+
+@pytest.fixture
+def matrix() -> np.ndarray:
+    return random_array((12, 30), density=0.2, dtype=np.float32, rng=np.random.default_rng(0)).toarray()
+
+
+@pytest.fixture
+def batch(matrix: np.ndarray, tmp_path: Path) -> list[torch.Tensor]:
+    write_bags(tmp_path / "bags", csr_array(matrix))
+    return [torch.from_numpy(part) for part in Bags(tmp_path / "bags").batch(np.arange(len(matrix)))]
+
+
+def test_a_bag_is_the_dense_product(matrix: np.ndarray, batch: list[torch.Tensor]) -> None:
+    bag = Bag(30, 5)
+    nn.init.normal_(bag.bias)
+    torch.testing.assert_close(bag(*batch), torch.from_numpy(matrix) @ bag.weight + bag.bias)
+
+
+def test_the_gradients_of_a_bag_are_those_of_the_dense_product(matrix: np.ndarray, batch: list[torch.Tensor]) -> None:
+    bag, linear = Bag(30, 5), nn.Linear(30, 5)
+    linear.weight.data = bag.weight.data.T.clone()
+    bag(*batch).square().sum().backward()
+    (torch.from_numpy(matrix) @ linear.weight.T).square().sum().backward()
+    assert bag.weight.grad.is_sparse
+    torch.testing.assert_close(bag.weight.grad.to_dense(), linear.weight.grad.T)
+
+
+def test_bag_and_matrix_networks_agree(matrix: np.ndarray, batch: list[torch.Tensor]) -> None:
+    torch.manual_seed(0)
+    of_bags, of_matrix = MLP(30, 3, bag=True, **SHAPE).eval(), MLP(30, 3, bag=False, **SHAPE).eval()
+    of_matrix.load_state_dict(of_bags.state_dict() | {"first.weight": of_bags.first.weight.T})
+    torch.testing.assert_close(of_matrix(torch.from_numpy(matrix)), of_bags(*batch))
+
+
+def test_an_empty_bag_gives_the_bias() -> None:
+    nothing = torch.tensor([], dtype=torch.int64), torch.tensor([0, 0]), torch.tensor([])
+    assert Bag(30, 5)(*nothing).tolist() == [[0.0] * 5]
+
+
+@pytest.mark.parametrize("bag", [True, False])
+@pytest.mark.parametrize("embedding_dim", [None, 6])
+@pytest.mark.parametrize("hidden", [[], [8], [8, 4]])
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_layers_are_those_asked_for(bag: bool, embedding_dim: int | None, hidden: list[int], batch_norm: bool) -> None:
+    shape = SHAPE | {"hidden": hidden, "embedding_dim": embedding_dim, "batch_norm": batch_norm}
+    model = MLP(30, 3, bag=bag, **shape)
+    weights = [tuple(p.shape) for name, p in model.named_parameters() if name.endswith("weight") and p.ndim == 2]
+    widths = [30, *([embedding_dim] if embedding_dim else []), *hidden, 3]
+    expected = [(width, before) for before, width in pairwise(widths)]
+    expected[0] = expected[0][::-1] if bag else expected[0]
+    assert weights == expected
+    count = {kind: sum(isinstance(module, kind) for module in model.modules()) for kind in (nn.ReLU, nn.BatchNorm1d)}
+    assert count[nn.ReLU] == len(hidden)  # none behind the embedding, none behind the logits
+    assert count[nn.BatchNorm1d] == (len(widths) - 2) * batch_norm
+
+
+def test_starting_from_frequencies_predicts_them() -> None:
+    model = MLP(30, 3, bag=True, **SHAPE).eval()
+    frequencies = torch.tensor([0.5, 0.1, 0.01])
+    model.start_from_frequencies(frequencies)
+    torch.testing.assert_close(torch.sigmoid(model.output_bias), frequencies)
+
+
+def test_describe_counts_every_parameter() -> None:
+    model = MLP(30, 3, bag=True, **SHAPE)
+    text = model.describe()
+    assert f"{sum(p.numel() for p in model.parameters()):,}" in text.splitlines()[-1]
+    assert "30 × 8" in text

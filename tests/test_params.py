@@ -1,0 +1,79 @@
+"""params.py: numbers as DVC writes them, ranges, and every problem in one line."""
+
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, write_params
+
+from params import read_params
+from stage import BadInput
+
+
+def message(folder: Path) -> str:
+    with pytest.raises(BadInput) as caught:
+        read_params(folder / "params.yaml")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_repository_s_parameters_are_valid() -> None:
+    read_params(ROOT / "params.yaml")
+
+
+def test_arms_inherit_what_they_do_not_override(tmp_path: Path) -> None:
+    write_params(tmp_path, train={"epochs": 7, "lr": 0.5}, train_sparse={"epochs": 0}, train_dense={"lr": 0.25})
+    params = read_params(tmp_path / "params.yaml")
+    assert (params.train_sparse.epochs, params.train_dense.epochs) == (0, 7)
+    assert (params.train_sparse.lr, params.train_dense.lr) == (0.5, 0.25)
+
+
+def test_a_number_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
+    """`dvc exp run -S train.lr=1e-5` writes 1e-05, which YAML 1.1 does not take for a number."""
+    write_params(tmp_path)
+    text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text.replace("  lr: 0.001", "  lr: 1e-05"), encoding="utf-8")
+    assert read_params(tmp_path / "params.yaml").train_dense.lr == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "says"),
+    [
+        ("train", {"dropout": 1}, "train.dropout"),
+        ("train", {"lr": 0}, "train.lr"),
+        ("train", {"lr": "fast"}, "not 'fast'"),
+        ("train", {"hidden": [0]}, "train.hidden"),
+        ("train", {"activation": "swish"}, "train.activation"),
+        ("train", {"device": "gpu"}, "train.device"),
+        ("train", {"hiden": [1]}, "train.hiden: no such parameter; did you mean hidden?"),
+        ("train_sparse", {"epochs": -1}, "train_sparse.epochs"),
+        ("ingest", {"tags": 0}, "ingest.tags"),
+        ("ingest", {"tags": []}, "ingest.tags"),
+        ("ingest", {"tags": ["a", "a"], "min_tags": 1}, "twice"),
+        ("ingest", {"tags": ["a"], "min_tags": 2}, "min_tags"),
+        ("ingest", {"valid": 0.6, "test": 0.4}, "no posts to train on"),
+        ("ingest", {"split": "half"}, "ingest.split"),
+        ("evaluate", {"threshold": 1.5}, "evaluate.threshold"),
+        ("featurize_tfidf", {"max_ngram": 0}, "featurize_tfidf.max_ngram"),
+    ],
+)
+def test_a_bad_value_is_named(tmp_path: Path, section: str, change: dict, says: str) -> None:
+    write_params(tmp_path, **{section: change})
+    assert says in message(tmp_path)
+
+
+def test_all_problems_are_told_at_once_and_each_once(tmp_path: Path) -> None:
+    write_params(tmp_path, train={"lr": -1}, ingest={"valid": 2}, featurize_dense={"min_count": 0})
+    told = message(tmp_path)
+    assert [told.count(name) for name in ("train.lr", "ingest.valid", "featurize_dense.min_count")] == [1, 1, 1]
+    assert "train_dense" not in told
+
+
+@pytest.mark.parametrize("text", ["", "- 1", "a: [", "\x00"])
+def test_a_file_that_is_no_params_yaml(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    assert "params.yaml" in message(tmp_path)
+
+
+def test_a_missing_section_is_named(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("ingest: {}", encoding="utf-8")
+    assert "evaluate: Field required" in message(tmp_path)

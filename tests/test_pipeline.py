@@ -1,0 +1,105 @@
+"""The six stages together, as DVC runs them in a clone: nothing twice, the same bytes, experiments, whole outputs."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, call
+
+DVC = (sys.executable, "-m", "dvc")
+
+
+def dvc(folder: Path, *command: str) -> str:
+    done = call(*DVC, *command, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    """Everything that the stages wrote, dvc.lock with it."""
+    files = [path for top in ("data", "metrics", "plots") for path in (folder / top).rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in [*files, folder / "dvc.lock"]}
+
+
+@pytest.fixture(scope="module")
+def study(clone: Path) -> Path:
+    """The clone after `dvc repro`, its results committed."""
+    dvc(clone, "repro")
+    call("git", "add", "--all", cwd=clone)
+    call("git", "commit", "--quiet", "--message", "First results", cwd=clone)
+    return clone
+
+
+def test_metrics_and_plots_are_written(study: Path) -> None:
+    metrics = json.loads((study / "metrics/metrics.json").read_text())
+    for scores in metrics.values():
+        assert 0.5 < scores["micro_f1"] < 1
+        assert 0 < scores["hamming_loss"] < 0.2
+    runs = (study / "metrics/runs.csv").read_text().splitlines()
+    assert {"macro_precision", "macro_recall", "subset_accuracy"} < set(runs[0].split(","))
+    assert len(runs) == 1 + 2 * 2
+    images = {path.name for path in (study / "plots/images").iterdir()}
+    assert images == {path.name for path in (ROOT / "plots/images").iterdir()}
+
+
+def test_a_second_repro_does_nothing(study: Path) -> None:
+    before = written(study)
+    assert "up to date" in dvc(study, "repro")
+    assert written(study) == before
+    assert call("git", "status", "--porcelain", cwd=study).stdout == ""
+
+
+def test_forced_stages_write_the_same_bytes(study: Path) -> None:
+    before = written(study)
+    dvc(study, "repro", "--force")
+    after = written(study)
+    assert [name for name in before | after if before.get(name) != after.get(name)] == []
+
+
+def test_an_experiment_shows_beside_the_commit(study: Path) -> None:
+    """What `exp run`, `exp show`, `metrics diff` and `plots diff` promise: both versions of everything."""
+    before = json.loads((study / "metrics/metrics.json").read_text())
+    dvc(study, "exp", "run", "-S", "train.epochs=1", "-S", "train.lr=1e-5")
+    assert yaml.safe_load((study / "params.yaml").read_text())["train"]["epochs"] == 1
+    table = dvc(study, "exp", "show", "--csv")
+    assert "dense.micro_f1" in table and "train.epochs" in table
+    call("git", "add", "--all", cwd=study)
+    call("git", "commit", "--quiet", "--message", "One epoch", cwd=study)
+    after = json.loads((study / "metrics/metrics.json").read_text())
+    change = json.loads(dvc(study, "metrics", "diff", "HEAD~1", "--json"))
+    found = change["diff"]["metrics/metrics.json"] if "diff" in change else change["metrics/metrics.json"]
+    assert found["dense.micro_f1"]["old"] == before["dense"]["micro_f1"]
+    assert found["dense.micro_f1"]["new"] == after["dense"]["micro_f1"]
+    plots = json.loads(dvc(study, "plots", "diff", "HEAD~1", "--json"))["data"]
+    defined = {
+        next(iter(plot)) if isinstance(plot, dict) else plot
+        for plot in yaml.safe_load((study / "dvc.yaml").read_text())["plots"]
+    }
+    assert {name for name in defined if name in plots} == defined - {"plots/images"}
+    for name in defined - {"plots/images"}:
+        assert {revision for plot in plots[name] for revision in plot["revisions"]} == {"HEAD~1", "workspace"}
+    dvc(study, "exp", "run", "-S", "train.epochs=2", "-S", "train.lr=0.001")  # from the run-cache: nothing trains again
+    assert json.loads((study / "metrics/metrics.json").read_text()) == before
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("ingest.source=data/none.csv", "data/none.csv"),
+        ("ingest.tags=[javascript,pyton]", "python"),
+        ("train.dropout=2", "train.dropout"),
+        ("train.lr=1e30", "epoch 1, batch"),
+    ],
+)
+def test_a_failing_stage_keeps_what_was_there(study: Path, override: str, says: str) -> None:
+    call("git", "checkout", "--quiet", "--force", "HEAD", cwd=study)
+    dvc(study, "checkout")
+    before = written(study)
+    done = call(*DVC, "exp", "run", "-S", override, cwd=study)
+    assert done.returncode != 0
+    assert says in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    after = written(study)
+    assert {name for name in before if before[name] != after.get(name)} <= {"dvc.lock"}

@@ -1,0 +1,170 @@
+"""training.py: the loop really learns, every layer of it, and the same seed gives the same weights.
+
+The original study's sparse network was never updated, because its optimizer held another model's parameters:
+these tests would have said so.
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from conftest import ROOT, call, write_params
+from safetensors.torch import load_file
+from scipy.sparse import csr_array, random_array
+from torch import nn
+
+import training
+from features import Bags, write_bags
+from mlp import MLP
+from params import Train, read_params
+from stage import BadInput
+from training import Data
+
+POSTS, WORDS, TAGS = 40, 60, 3
+torch.set_num_threads(1)  # networks this small only wait for one another
+
+
+class Log:
+    """Takes what the loop logs, an epoch a row."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = [{}]
+
+    def log_metric(self, name: str, value: float) -> None:
+        self.rows[-1][name] = value
+
+    def next_step(self) -> None:
+        self.rows.append({})
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Data:
+    """Random posts with random tags: nothing to understand, all to be learned by heart."""
+    rng = np.random.default_rng(0)
+    rows = csr_array(random_array((POSTS, WORDS), density=0.2, dtype=np.float32, rng=rng))
+    write_bags(tmp_path / "bags", rows)
+    return Data(Bags(tmp_path / "bags"), torch.from_numpy((rng.random((POSTS, TAGS)) < 0.4).astype(np.float32)))
+
+
+def settings(**changes: object) -> Train:
+    read = read_params(ROOT / "params.yaml").train
+    defaults = {"epochs": 100, "patience": 100, "batch_size": 16, "hidden": [32, 16], "dropout": 0.0}
+    return read.model_copy(update=defaults | changes)
+
+
+def network(chosen: Train, embedding_dim: int | None = None) -> MLP:
+    torch.manual_seed(0)
+    names = ("hidden", "batch_norm", "activation", "dropout")
+    shape = {name: getattr(chosen, name) for name in names}
+    return MLP(WORDS, TAGS, bag=True, embedding_dim=embedding_dim, **shape)
+
+
+@pytest.mark.parametrize("embedding_dim", [None, 8])
+@pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("pos_weight", [True, False])
+def test_the_loop_overfits_and_every_weight_moves(
+    data: Data, embedding_dim: int | None, batch_norm: bool, pos_weight: bool
+) -> None:
+    chosen = settings(batch_norm=batch_norm, pos_weight=pos_weight, lr=0.01)
+    model = network(chosen, embedding_dim)
+    before = {name: weights.clone() for name, weights in model.state_dict().items()}
+    training.fit(model, data, data, chosen, 0, Log())
+    assert training.assess(model, data, nn.BCEWithLogitsLoss())["hamming"] == 0
+    still = [name for name, weights in model.state_dict().items() if torch.equal(weights, before[name])]
+    # Batch norm takes the mean away, and with it whatever the bias before it adds.
+    assert all(batch_norm and name.endswith("bias") for name in still)
+
+
+def test_no_epochs_is_the_untrained_network(data: Data) -> None:
+    chosen, log = settings(epochs=0), Log()
+    model = network(chosen)
+    table = model.first.weight.clone()
+    assert training.fit(model, data, data, chosen, 0, log)[0] == 0
+    assert torch.equal(model.first.weight, table)
+    assert len(log.rows) == 2
+
+
+def test_the_best_weights_are_kept_and_patience_ends_the_run(data: Data, tmp_path: Path) -> None:
+    """The tags of valid are unlike those of train: its loss must rise again."""
+    valid = Data(data.features, data.labels.flip(0))
+    chosen, log = settings(patience=2, lr=0.01), Log()
+    model = network(chosen)
+    epoch, loss = training.fit(model, data, valid, chosen, 0, log)
+    losses = [row["valid_loss"] for row in log.rows[:-1]]
+    assert epoch == int(np.argmin(losses)) and loss == min(losses)
+    assert len(losses) == epoch + 2 + 1
+    assert training.assess(model, valid, nn.BCEWithLogitsLoss())["loss"] == pytest.approx(loss)
+
+
+def test_an_untrained_network_starts_at_ln_2(data: Data) -> None:
+    model = network(settings())
+    training.check_first_loss(model, data)
+    with torch.no_grad():
+        model.output_bias.fill_(3)
+    with pytest.raises(BadInput, match="ln 2"):
+        training.check_first_loss(model, data)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(data: Data) -> None:
+    chosen = settings(lr=1e30, clip_value=None)
+    with pytest.raises(BadInput, match=r"epoch \d+, batch \d+"):
+        training.fit(network(chosen), data, data, chosen, 0, Log())
+
+
+def test_clipping_bounds_the_summed_gradient_of_a_row() -> None:
+    bag = nn.EmbeddingBag(4, 2, mode="sum", sparse=True)
+    (bag(torch.tensor([1, 1, 2]), torch.tensor([0])) * 3).sum().backward()  # 6 for row 1, 3 for row 2
+    training.clip_gradients(bag, 4)
+    assert bag.weight.grad.to_dense().tolist() == [[0, 0], [4, 4], [3, 3], [0, 0]]
+
+
+def test_assess_agrees_with_all_logits_at_once(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, loss_of = network(settings()), nn.BCEWithLogitsLoss()
+    nn.init.normal_(model.output_bias)
+    monkeypatch.setattr(training, "WHOLE", 7)
+    found = training.assess(model, data, loss_of)
+    logits = torch.cat(list(training.predict(model, data.features)))
+    assert found["loss"] == pytest.approx(loss_of(logits, data.labels).item(), rel=1e-5)
+    assert found["hamming"] == pytest.approx(((logits > 0) != data.labels.bool()).float().mean().item())
+
+
+def test_two_optimizers_hold_every_parameter_once(data: Data) -> None:
+    model = network(settings())
+    held = [id(p) for opt in training.make_optimizers(model, settings()) for g in opt.param_groups for p in g["params"]]
+    assert sorted(held) == sorted(id(p) for p in model.parameters())
+
+
+@pytest.mark.parametrize("arm", ["dense", "sparse"])
+def test_a_training_script_writes_every_run_the_same_each_time(arm: str, tmp_path: Path) -> None:
+    features = {"dense": "dense", "sparse": "tfidf"}[arm]
+    rng = np.random.default_rng(0)
+    (tmp_path / "data/posts").mkdir(parents=True)
+    (tmp_path / "data/posts/tags.json").write_text('["a", "b"]')
+    (tmp_path / f"data/features/{features}").mkdir(parents=True)
+    (tmp_path / f"data/features/{features}/vocabulary.json").write_text(json.dumps([str(n) for n in range(WORDS)]))
+    for split in ("train", "valid"):
+        tags = pa.array([["a"] if i % 2 else ["b", "a"] for i in range(POSTS)], pa.list_(pa.string()))
+        pq.write_table(pa.table({"tags": tags}), tmp_path / f"data/posts/{split}.parquet")
+        rows = csr_array(random_array((POSTS, WORDS), density=0.2, dtype=np.float32, rng=rng))
+        write_bags(tmp_path / f"data/features/{features}/{split}", rows)
+    write_params(tmp_path, train={"runs": 2, "epochs": 2})
+    written = []
+    for _ in range(2):
+        done = call(sys.executable, ROOT / f"src/train_{arm}.py", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        models = tmp_path / f"data/models/{arm}"
+        written.append({path.relative_to(models): path.read_bytes() for path in models.rglob("*") if path.is_file()})
+    assert "parameters" in done.stdout
+    assert written[0] == written[1]
+    first, second = (load_file(models / f"run-{seed}/weights.safetensors") for seed in (1717, 1718))
+    assert not torch.equal(first["first.weight"], second["first.weight"])
+    history = pd.read_csv(models / "run-1717/plots/metrics/valid_micro_f1.tsv", sep="\t")
+    assert history["step"].tolist() == [0, 1, 2]
+    assert not any(math.isnan(value) for value in history["valid_micro_f1"])
