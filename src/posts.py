@@ -6,9 +6,9 @@ Files are data and nothing else: never executed, never unpickled; an XML file th
 import ast
 import csv
 import gzip
-import html
 import io
 import json
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,9 +18,11 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any, NamedTuple
 
 from stage import BadInput
-from text import clean
+from text import clean, unescape
 
 ARCHIVES = (".gz", ".zip", ".7z")
+# What reading raises for a damaged file; RuntimeError for a zip with a password or an unknown method.
+UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 SPLIT_NAMES = {
     "train": "train", "training": "train",
     "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
@@ -59,8 +61,10 @@ def read_posts(source: str | Path) -> Iterator[Post | Skipped]:
     Raises :class:`BadInput` where the source is missing, empty, unreadable or not what its name says.
     """
     source = Path(source)
-    if not source.exists():
-        raise BadInput(f"{source}: no such file or folder; set ingest.source to your posts")
+    try:
+        source.stat()
+    except OSError as problem:
+        raise BadInput(f"{source}: {problem.strerror}; set ingest.source to a file or folder of posts") from None
     if source.is_file():
         yield from read_file(source)
         return
@@ -113,7 +117,7 @@ def read_file(path: Path) -> Iterator[Post | Skipped]:
         raise BadInput(
             f"{path}, after row {number}: not UTF-8 ({problem.reason}); convert it, e.g. with iconv -t utf-8"
         ) from None
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
+    except UNREADABLE as problem:
         raise BadInput(f"{path}, after row {number}: cannot be read ({problem}); fetch it again") from None
 
 
@@ -136,6 +140,8 @@ def opened(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 with py7zr.SevenZipFile(path) as archive:
                     member = only_member(path, archive.getnames())
                     archive.extract(path=folder, targets=[member])  # refuses a path that leaves the folder
+            except py7zr.exceptions.PasswordRequired:
+                raise BadInput(f"{path}: this archive is encrypted; unpack it first") from None
             except py7zr.exceptions.ArchiveError as problem:
                 raise BadInput(f"{path}: not a 7z archive that can be read ({problem}); fetch it again") from None
             yield member, stack.enter_context((Path(folder) / member).open("rb"))
@@ -179,16 +185,21 @@ def columns(path: Path, names: list[str]) -> dict[str, str]:
 
 
 def as_post(fields: dict[str, Any], default_id: str, split: str | None) -> Post:
-    """A post from the fields of a row: `id`, `title`, `body` (HTML) or else `text` (plain), `tags`, `split`."""
-    title = html.unescape(as_text(fields.get("title"))).strip()
+    """A post from the fields of a row: `id`, `title`, `body` (HTML) or else `text` (plain), `tags`, `split`.
+
+    Raises ValueError for tags that do not parse and for characters that no file could hold (lone surrogates).
+    """
+    title = unescape(as_text(fields.get("title"))).strip()
     body = clean(as_text(fields.get("body"))) or as_text(fields.get("text")).strip()
     own_split = as_text(fields.get("split")).strip().lower()
-    return Post(
+    post = Post(
         id=as_text(fields.get("id")).strip() or default_id,
         text="\n".join(part for part in (title, body) if part),
         tags=parse_tags(fields.get("tags")),
         split=SPLIT_NAMES.get(own_split, own_split or split),
     )
+    "".join([post.id, post.text, *post.tags]).encode()
+    return post
 
 
 def as_text(value: Any) -> str:
@@ -199,9 +210,9 @@ def parse_tags(value: Any) -> list[str]:
     """Distinct tag names, in order, from any of their spellings.
 
     A list; `<a><b>` (older data dumps); `|a|b|` (newer ones); a Python or JSON list; `a, b`; `a b`.
-    Raises ValueError for a list that does not parse.
+    Raises ValueError for a list that does not parse, and for a value that is neither text nor list.
     """
-    if value is None or value != value:
+    if as_text(value) == "":
         return []
     if isinstance(value, str):
         value = value.strip()
@@ -213,7 +224,9 @@ def parse_tags(value: Any) -> list[str]:
             value = value.split("|")
         else:
             value = value.split("," if "," in value else None)
-    return list(dict.fromkeys(tag for tag in (str(tag).strip() for tag in value) if tag))
+    if not isinstance(value, list):
+        raise ValueError(f"tags are not a list: {value!r:.60}")
+    return list(dict.fromkeys(tag for tag in (as_text(tag).strip() for tag in value) if tag))
 
 
 def parse_list(text: str) -> list[Any]:
@@ -222,7 +235,7 @@ def parse_list(text: str) -> list[Any]:
             return list(parse(text))
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
-    raise ValueError(f"tags are not a list: {text[:60]}")
+    raise ValueError(f"tags are not a list: {text:.60}")
 
 
 # --------------------------------------------------------------------------- formats
@@ -255,8 +268,8 @@ def read_dump(path: Path, stream: IO[bytes]) -> Iterator[Row]:
             else:
                 yield Row(number, None, "answer" if kind == "2" else "neither question nor answer")
             element.clear()
-            while element.getprevious() is not None:  # the root would keep every row
-                del element.getparent()[0]
+            while element.getprevious() is not None and element.getparent() is not None:
+                del element.getparent()[0]  # the root would keep every row
     except etree.XMLSyntaxError as problem:
         raise BadInput(
             f"{path}, after row {number}: broken XML ({problem.msg}); fetch it again or cut it there"
@@ -267,24 +280,32 @@ def read_dump(path: Path, stream: IO[bytes]) -> Iterator[Row]:
 
 def read_csv(path: Path, stream: IO[bytes], delimiter: str = ",") -> Iterator[Row]:
     rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), delimiter=delimiter, strict=True)
-    header = next(rows, [])
+    try:
+        header = next(rows, [])
+    except csv.Error as problem:
+        raise BadInput(f"{path}, row 1: {problem}; mend the header") from None
     where = {field: header.index(name) for field, name in columns(path, header).items()}
     number = 1
     while True:
         number += 1
+        line = rows.line_num + 1
         try:
             row = next(rows)
         except StopIteration:
             return
         except csv.Error as problem:
-            yield Row(number, None, f"broken row: {problem}, at line {rows.line_num}")
+            if str(problem) == "unexpected end of data":  # the quote took in every row behind it
+                raise BadInput(
+                    f"{path}, row {number}: a quote in line {line} is never closed; close it, or fetch the file again"
+                ) from None
+            yield Row(number, None, f"broken row: {problem}, at line {line}")
             continue
         if row == header:
             yield Row(number, None, "repeated header")
         elif len(row) == len(header):
             yield Row(number, {field: row[column] for field, column in where.items()})
         elif row:
-            yield Row(number, None, f"broken row: {len(row)} columns, not {len(header)}, at line {rows.line_num}")
+            yield Row(number, None, f"broken row: {len(row)} columns, not {len(header)}, at line {line}")
 
 
 def read_tsv(path: Path, stream: IO[bytes]) -> Iterator[Row]:
@@ -308,20 +329,26 @@ def read_parquet(path: Path, stream: IO[bytes]) -> Iterator[Row]:
 
 
 def read_json_lines(path: Path, stream: IO[bytes]) -> Iterator[Row]:
-    named: dict[tuple[str, ...], dict[str, str]] = {}  # rows may have keys of their own
+    named: dict[tuple[str, ...], dict[str, str]] = {}  # rows may differ in their keys
     for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8-sig"), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-            keys = tuple(row)
             if not isinstance(row, dict):
                 raise ValueError("not an object")
-        except (ValueError, TypeError, RecursionError) as problem:
+        except (ValueError, RecursionError) as problem:
             yield Row(number, None, f"broken row: {problem}")
             continue
+        keys = tuple(row)
         if keys not in named:
-            named[keys] = columns(path, list(keys))
+            try:
+                named[keys] = columns(path, list(keys))
+            except BadInput as problem:
+                if not named:  # the first row speaks for the file
+                    raise
+                yield Row(number, None, f"broken row: {problem}")
+                continue
         yield Row(number, {field: row[name] for field, name in named[keys].items()})
 
 

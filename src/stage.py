@@ -20,6 +20,9 @@ PLOTS = Path("plots")
 class BadInput(Exception):
     """Something the user can mend. Its text is one line: the place, what is wrong, the remedy."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(" ".join(text.splitlines()))  # libraries quote their input, line breaks and all
+
 
 def run(stage: Callable[[], str]) -> None:
     """Run a stage, print what it made and how long that took.

@@ -28,7 +28,15 @@ def clean(markup: str) -> str:
     if "<" in markup:
         markup = UNSEEN.sub(" ", markup)
         markup = BLOCK_TAG.sub("\n", INLINE_TAG.sub("", markup))
-    return html.unescape(markup).strip()
+    return unescape(markup).strip()
+
+
+def unescape(text: str) -> str:
+    """Decode HTML entities."""
+    try:
+        return html.unescape(text)
+    except ValueError:  # an entity number of thousands of digits
+        return text
 
 
 def fold(text: str) -> str:

@@ -1,0 +1,284 @@
+"""ingest.py, run as DVC runs it: what it writes adds up, leaks nothing from split to split, and is there whole or not.
+
+The last tests read real posts, which lie beside the repository and are no part of it.
+"""
+
+import csv
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT, call, write_params
+
+from posts import Post, read_posts
+from text import fold
+
+SPLITS = ("train", "valid", "test")
+REAL = ROOT.parent / "shared" / "data"
+TAGS = {"java": 0.5, "c#": 0.4, ".net": 0.25, "c++": 0.1, "node.js": 0.05, "r": 0.01}
+Row = dict[str, Any]
+
+
+def run(folder: Path, **changes: Any) -> subprocess.CompletedProcess:
+    write_params(folder, ingest={"source": "posts.jsonl", "tags": 4, "min_tags": 1, "max_broken": 0.0} | changes)
+    return call(sys.executable, ROOT / "src" / "ingest.py", cwd=folder)
+
+
+def ingest(folder: Path, rows: list[Row], name: str = "posts.jsonl", **changes: Any) -> tuple[dict, dict[str, list]]:
+    """The summary and the posts of each split."""
+    write_rows(folder / name, rows)
+    return ingest_source(folder, **changes)
+
+
+def ingest_source(folder: Path, **changes: Any) -> tuple[dict, dict[str, list]]:
+    done = run(folder, **changes)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((folder / "data/posts/summary.json").read_text())
+    posts = {split: pq.read_table(folder / f"data/posts/{split}.parquet").to_pylist() for split in SPLITS}
+    check(summary, posts, json.loads((folder / "data/posts/tags.json").read_text()))
+    return summary, posts
+
+
+def write_rows(path: Path, rows: list[Row]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def check(summary: dict, posts: dict[str, list], tags: list[str]) -> None:
+    """What holds whatever was read: the counts add up, and no text is in two splits or twice in one."""
+    left_out = ("merged", "taken_out_of_train_or_valid", "too_few_tags")
+    assert summary["read"] == (
+        sum(summary["skipped"].values()) + sum(summary[reason] for reason in left_out) + summary["kept"]
+    )
+    assert summary["splits"] == {split: len(posts[split]) for split in SPLITS}
+    assert summary["kept"] == sum(summary["splits"].values())
+    counts = {split: Counter(tag for post in posts[split] for tag in post["tags"]) for split in SPLITS}
+    assert summary["tags"] == {tag: {split: counts[split][tag] for split in SPLITS} for tag in tags}
+    totals = [sum(summary["tags"][tag].values()) for tag in tags]
+    assert totals == sorted(totals, reverse=True)
+    texts = [fold(post["text"]) for split in SPLITS for post in posts[split]]
+    assert len(texts) == len(set(texts))
+
+
+def make(count: int, seed: int = 0) -> list[Row]:
+    rng = np.random.default_rng(seed)
+    drawn = rng.random((count, len(TAGS))) < list(TAGS.values())
+    names = np.array(list(TAGS))
+    return [
+        {"id": str(number), "title": f"Post {number}", "tags": names[row].tolist()} for number, row in enumerate(drawn)
+    ]
+
+
+def every(posts: dict[str, list]) -> dict[str, set[str]]:
+    return {post["text"]: set(post["tags"]) for split in SPLITS for post in posts[split]}
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in (folder / "data").rglob("*") if path.is_file()}
+
+
+# --------------------------------------------------------------------------- tags and merging
+
+
+def test_the_most_frequent_tags_are_chosen_and_rows_that_are_no_posts_counted(tmp_path: Path) -> None:
+    rows = [*make(500), {"title": " ", "tags": ["java"]}]
+    summary, posts = ingest(tmp_path, rows, tags=3)
+    assert list(summary["tags"]) == ["java", "c#", ".net"]
+    assert summary["read"] == 501
+    assert summary["skipped"] == {"no text": 1}
+    assert set(itertools.chain(*every(posts).values())) == {"java", "c#", ".net"}
+
+
+@pytest.mark.parametrize("min_tags", [0, 2])
+def test_posts_with_too_few_of_the_named_tags_are_left_out(tmp_path: Path, min_tags: int) -> None:
+    named = ["c++", "java", "c#"]
+    rows = make(500)
+    summary, posts = ingest(tmp_path, rows, tags=named, min_tags=min_tags)
+    expected = {row["title"]: set(row["tags"]) & set(named) for row in rows}
+    assert every(posts) == {text: tags for text, tags in expected.items() if len(tags) >= min_tags}
+    assert set(summary["tags"]) == set(named)
+    assert summary["too_few_tags"] == 500 - len(every(posts))
+
+
+def test_repeated_texts_are_merged_and_their_tags_united(tmp_path: Path) -> None:
+    repeats = [
+        {"id": "first", "title": "Sort  a List", "tags": ["java"]},
+        {"id": "again", "title": "sort a\tlist ", "tags": ["c#", "java"]},
+        {"id": "last", "title": "SORT A\u00a0LIST", "tags": [".net"]},
+    ]
+    summary, posts = ingest(tmp_path, [*repeats, *make(200)], tags=["java", "c#", ".net"], min_tags=3)
+    merged = [post for split in SPLITS for post in posts[split] if fold(post["text"]) == "sort a list"]
+    assert [(post["id"], post["text"], set(post["tags"])) for post in merged] == [
+        ("first", "Sort  a List", {"java", "c#", ".net"})
+    ]
+    assert summary["merged"] == 2
+
+
+# --------------------------------------------------------------------------- splits
+
+
+@pytest.mark.parametrize(("valid", "test"), [(0.2, 0.2), (0.05, 0.5)])
+def test_every_split_has_its_share_of_the_posts_and_of_every_tag(tmp_path: Path, valid: float, test: float) -> None:
+    summary, _ = ingest(tmp_path, make(4000), tags=6, valid=valid, test=test)
+    shares = {"train": 1 - valid - test, "valid": valid, "test": test}
+    for split, share in shares.items():
+        assert summary["splits"][split] == pytest.approx(share * summary["kept"], abs=2)
+    for counts in summary["tags"].values():
+        total = sum(counts.values())
+        for split, share in shares.items():
+            assert counts[split] == pytest.approx(share * total, abs=2 + 0.02 * total)
+
+
+def test_the_seed_alone_draws_the_split(tmp_path: Path) -> None:
+    rows = make(300)
+    runs = []
+    for seed in (1, 1, 2):
+        _, posts = ingest(tmp_path, rows, seed=seed)
+        runs.append((written(tmp_path), posts))
+    assert runs[0][0] == runs[1][0]
+    assert runs[0][1]["test"] != runs[2][1]["test"]
+    assert every(runs[0][1]) == every(runs[2][1])
+
+
+def by_column(folder: Path, splits: dict[str, list[Row]]) -> str:
+    write_rows(folder / "posts.jsonl", [row | {"split": split} for split, rows in splits.items() for row in rows])
+    return "posts.jsonl"
+
+
+def by_file_name(folder: Path, splits: dict[str, list[Row]]) -> str:
+    for split, rows in splits.items():
+        write_rows(folder / "posts" / f"{split}.jsonl", rows)
+    return "posts"
+
+
+@pytest.mark.parametrize("give", [by_column, by_file_name])
+def test_given_splits_are_kept(tmp_path: Path, give: Any) -> None:
+    rows = make(300)
+    given = {"train": rows[:200], "Validation": rows[200:250], "test": rows[250:]}
+    _, posts = ingest_source(tmp_path, source=give(tmp_path, given), split="given", min_tags=0)
+    for split, part in zip(SPLITS, given.values(), strict=True):
+        assert [post["id"] for post in posts[split]] == [row["id"] for row in part]
+
+
+@pytest.mark.parametrize("give", [by_column, by_file_name])
+def test_valid_is_cut_from_train_where_it_is_not_given(tmp_path: Path, give: Any) -> None:
+    rows = make(300)
+    source = give(tmp_path, {"train": rows[:200], "test": rows[200:]})
+    _, posts = ingest_source(tmp_path, source=source, split="given", min_tags=0, valid=0.25)
+    assert [post["id"] for post in posts["test"]] == [row["id"] for row in rows[200:]]
+    assert {post["id"] for post in posts["train"] + posts["valid"]} == {row["id"] for row in rows[:200]}
+    assert len(posts["valid"]) == pytest.approx(50, abs=1)
+
+
+def test_a_text_of_test_is_taken_out_of_train_and_valid(tmp_path: Path) -> None:
+    rows = make(300)
+    leaked = {"id": "leak", "title": rows[299]["title"].upper(), "tags": ["r"]}
+    held = rows[200] | {"id": "held"}
+    splits = {"train": [*rows[:200], leaked, held], "valid": [*rows[200:250], leaked], "test": [*rows[250:], leaked]}
+    source = by_file_name(tmp_path, splits)
+    summary, posts = ingest_source(tmp_path, source=source, split="given", tags=6, min_tags=0)
+    assert summary["taken_out_of_train_or_valid"] == 3
+    assert summary["merged"] == 1
+    assert summary["splits"] == {"train": 200, "valid": 50, "test": 50}
+    assert set(posts["test"][-1]["tags"]) == {*rows[299]["tags"], "r"}
+    assert "held" not in {post["id"] for post in posts["train"]}
+
+
+# --------------------------------------------------------------------------- errors
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("earlier")
+    ingest(folder, make(100))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "more", "message"),
+    [
+        ({"tags": ["java", "nodejs"]}, {}, "did you mean one of ['node.js'"),
+        ({"source": "missing.csv"}, {}, "missing.csv: No such file"),
+        ({"split": "given"}, {}, "ingest.split: given needs"),
+        ({"tags": ["java", "r"], "min_tags": 2, "source": "few.jsonl"}, {}, "no post has 2 of the tags"),
+        ({"max_broken": 0.01}, {"tags": "[java"}, "posts.jsonl, row 101: broken row"),
+        ({"tag": 5}, {}, "did you mean tags?"),
+        ({}, {"title": "\ud800"}, "posts.jsonl"),
+        ({}, {"id": "\ud800"}, "posts.jsonl"),
+        ({}, {"tags": 5}, "posts.jsonl"),
+    ],
+)
+def test_an_error_is_one_line_and_leaves_the_run_before_untouched(
+    tmp_path: Path, earlier: Path, changes: dict, more: Row, message: str
+) -> None:
+    shutil.copytree(earlier / "data", tmp_path / "data")
+    before = written(tmp_path)
+    write_rows(tmp_path / "few.jsonl", [{"title": "x", "tags": ["java"]}, {"title": "y", "tags": ["r"]}])
+    broken = {"title": "broken", "tags": ["java"]} | more
+    write_rows(tmp_path / "posts.jsonl", [*make(100), *([broken] * 3 if more else [])])
+    done = run(tmp_path, **changes)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert message in done.stderr
+    assert written(tmp_path) == before
+
+
+def test_the_source_may_have_no_tags_at_all(tmp_path: Path) -> None:
+    write_rows(tmp_path / "posts.jsonl", [{"title": f"Post {number}", "tags": []} for number in range(20)])
+    done = run(tmp_path)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+# --------------------------------------------------------------------------- real posts
+
+real = pytest.mark.skipif(not REAL.is_dir(), reason="no real posts in ../shared/data")
+
+
+@real
+def test_real_titles_in_two_files_that_leak(tmp_path: Path) -> None:
+    titles = REAL / "so_titles"
+    ten = ["c#", "java", "php", "javascript", "android", "jquery", "c++", "python", "iphone", "asp.net"]
+    summary, posts = ingest_source(tmp_path, source=str(titles), tags=ten, min_tags=2)
+    assert summary["read"] == 82_851
+    assert summary["skipped"] == {"repeated header": 1}
+    assert summary["read"] - 1 - summary["merged"] == 50_491
+    assert summary["kept"] == 7_744
+    united: dict[str, set[str]] = {}
+    for name in ("train.tsv", "validation.tsv"):
+        with (titles / name).open(encoding="utf-8", newline="") as lines:
+            for title, tags in csv.reader(lines, delimiter="\t"):
+                united.setdefault(fold(unescape(title)), set()).update(tag for tag in ten if repr(tag) in tags)
+    assert {fold(unescape(text)): tags for text, tags in every(posts).items()} == {
+        title: tags for title, tags in united.items() if len(tags) >= 2
+    }
+    for counts in summary["tags"].values():
+        total = sum(counts.values())
+        assert counts["test"] == pytest.approx(0.2 * total, abs=2 + 0.02 * total)
+
+
+@real
+@pytest.mark.parametrize(
+    ("source", "rows", "distinct", "tags"),
+    [
+        ("stack_exchange/robotics.csv.zip", 2_771, 2_770, 231),
+        ("stack_exchange/biology.csv.zip", 13_196, 13_196, 678),
+        ("stack_exchange/crypto.csv.zip", 10_432, 10_430, 392),
+        ("quantumcomputing/Posts.xml", 1_986, 612, 154),
+    ],
+)
+def test_real_posts_are_all_read(tmp_path: Path, source: str, rows: int, distinct: int, tags: int) -> None:
+    summary, _ = ingest_source(tmp_path, source=str(REAL / source), tags=20, min_tags=0)
+    assert summary["read"] == rows
+    assert summary["kept"] == distinct
+    posts = [row for row in read_posts(REAL / source) if isinstance(row, Post)]
+    assert len({tag for post in posts for tag in post.tags}) == tags
