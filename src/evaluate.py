@@ -120,13 +120,17 @@ def mean_confusion(counts: list[scoring.Counts], tags: list[str]) -> pd.DataFram
 
 
 def co_occurrence(labels: np.ndarray, tags: list[str]) -> pd.DataFrame:
-    """For every pair of tags the train posts that have both, and the share of the first one's posts that they are."""
+    """For every pair of tags the posts that have both, and the share of the first one's posts that they are.
+
+    A tag with itself has posts but no share, which would tell nothing.
+    """
     posts = labels.T.astype(np.int64) @ labels.astype(np.int64)
+    share = posts / posts.diagonal()[:, None]
+    np.fill_diagonal(share, np.nan)
     return pd.DataFrame(
-        {"tag": tag, "with": other, "posts": posts[row, column], "share": posts[row, column] / posts[row, row]}
+        {"tag": tag, "with": other, "posts": posts[row, column], "share": share[row, column]}
         for row, tag in enumerate(tags)
         for column, other in enumerate(tags)
-        if row != column
     )
 
 

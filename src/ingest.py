@@ -150,6 +150,8 @@ def unite(labels: csr_array, owner: np.ndarray) -> csr_array:
 
 def choose_tags(labels: csr_array, names: list[str], wanted: int | list[str]) -> list[int]:
     """Columns of the ``wanted`` most frequent tags, or of those named."""
+    if not names:
+        raise BadInput("no post has a tag; give posts with tags in ingest.source")
     if isinstance(wanted, int):
         frequency = labels.sum(axis=0)
         return sorted(range(len(names)), key=lambda tag: (-frequency[tag], names[tag]))[:wanted]
@@ -199,13 +201,14 @@ def spread(labels: csr_array, share: float, seed: int) -> np.ndarray:
 
 
 def check_splits(labels: csr_array, split: np.ndarray, tags: list[str], params: Ingest) -> None:
+    """Raise :class:`BadInput` for a split without posts, and for a tag that train could not learn."""
     for number, name in enumerate(SPLITS):
-        here = labels[split == number]
-        if here.shape[0] == 0:
+        if not (split == number).any():
             raise BadInput(f"{params.source}: no post in the {name} split; give more posts or lower ingest.min_tags")
-        missing = [tag for tag, count in zip(tags, here.sum(axis=0), strict=True) if count == 0]
-        if missing and number == TRAIN:
-            raise BadInput(f"{params.source}: no {name} post has the tag {missing[0]!r}; leave it out of ingest.tags")
+    for tag, count in zip(tags, labels[split == TRAIN].sum(axis=0), strict=True):
+        if count == 0:
+            remedy = "lower ingest.tags" if isinstance(params.tags, int) else "leave it out of ingest.tags"
+            raise BadInput(f"{params.source}: no train post has the tag {tag!r}; {remedy}")
 
 
 def write_splits(folder: Path, pool: Path, labels: csr_array, tags: list[str], split: np.ndarray) -> None:

@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -84,12 +85,15 @@ def holds_posts(name: str) -> bool:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.name.startswith((".", "__")) or "__MACOSX" in path.parts:
         return False
-    stem, suffix = path.stem, path.suffix.lower()
-    if suffix in (".zip", ".7z") and "." not in stem:
-        return True
+    stem, suffix = path.stem.lower(), path.suffix.lower()
     if suffix in ARCHIVES:
-        stem, suffix = PurePosixPath(stem).stem, PurePosixPath(stem).suffix.lower()
-    return suffix in READERS and (suffix != ".xml" or stem.lower().endswith("posts"))
+        inner = PurePosixPath(stem)
+        if suffix != ".gz" and inner.suffix not in READERS:
+            return True  # a whole site's archive, such as crypto.stackexchange.com.7z
+        stem, suffix = inner.stem, inner.suffix
+    if suffix == ".xml":
+        return stem.endswith("posts")
+    return suffix in READERS and stem not in ("readme", "license")
 
 
 def read_file(path: Path) -> Iterator[Post | Skipped]:
@@ -102,7 +106,7 @@ def read_file(path: Path) -> Iterator[Post | Skipped]:
             suffix = PurePosixPath(name).suffix.lower()
             if suffix not in READERS:
                 raise BadInput(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")
-            split = SPLIT_NAMES.get(PurePosixPath(name).name.split(".")[0].lower())
+            split = SPLIT_NAMES.get(re.split(r"[-._]", PurePosixPath(name).name)[0].lower())
             for number, fields, problem in READERS[suffix](path, stream):
                 if fields is None:
                     yield Skipped(problem.split(":")[0], f"{path}, row {number}: {problem}")
@@ -180,7 +184,7 @@ def columns(path: Path, names: list[str]) -> dict[str, str]:
     }
     if "tags" not in found or not {"title", "body", "text"} & found.keys():
         wanted = "'tags'" if "tags" not in found else "'title', 'body', 'content', 'text' or 'cleaned_text'"
-        raise BadInput(f"{path}: needs a column {wanted}; its columns are {', '.join(map(repr, names[:20]))}")
+        raise BadInput(f"{path}: needs a column {wanted}; its columns are {', '.join(map(repr, names[:20])) or 'none'}")
     return found
 
 
@@ -203,6 +207,8 @@ def as_post(fields: dict[str, Any], default_id: str, split: str | None) -> Post:
 
 
 def as_text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode()
     return "" if value is None or value != value else str(value)
 
 
@@ -230,6 +236,10 @@ def parse_tags(value: Any) -> list[str]:
 
 
 def parse_list(text: str) -> list[Any]:
+    """A Python or JSON list, or a numpy array printed into a CSV (`['a' 'b']`, which Python would read as ['ab'])."""
+    if len(text) > 10_000:  # literal_eval takes hundreds of bytes of memory for each of text
+        raise ValueError("a list of tags of more than 10,000 characters")
+    text = re.sub(r"""(?<=['"])\s+(?=['"])""", ", ", text)
     for parse in (json.loads, ast.literal_eval):
         try:
             return list(parse(text))
@@ -254,19 +264,16 @@ def read_dump(path: Path, stream: IO[bytes]) -> Iterator[Row]:
                 if element.getparent() is None and element.getroottree().docinfo.doctype:
                     raise BadInput(f"{path}: declares a DOCTYPE, which no data dump does; remove it")
                 continue
-            if element.tag != "row":
-                continue
-            number += 1
-            kind = element.get("PostTypeId")
-            if kind == "1":
-                yield Row(number, {
-                    "id": element.get("Id"), "title": element.get("Title"),
-                    "body": element.get("Body"), "tags": element.get("Tags"),
-                })  # fmt: skip
-            elif kind is None:
-                raise BadInput(f"{path}, row {number}: no PostTypeId; is this a dump's Posts.xml?")
-            else:
-                yield Row(number, None, "answer" if kind == "2" else "neither question nor answer")
+            if element.tag == "row":
+                number += 1
+                kind = element.get("PostTypeId")
+                if kind is None:
+                    raise BadInput(f"{path}, row {number}: no PostTypeId; is this a dump's Posts.xml?")
+                if kind == "1":
+                    names = {"id": "Id", "title": "Title", "body": "Body", "tags": "Tags"}
+                    yield Row(number, {field: element.get(name) for field, name in names.items()})
+                else:
+                    yield Row(number, None, "answer" if kind == "2" else "neither question nor answer")
             element.clear()
             while element.getprevious() is not None and element.getparent() is not None:
                 del element.getparent()[0]  # the root would keep every row
@@ -320,7 +327,7 @@ def read_parquet(path: Path, stream: IO[bytes]) -> Iterator[Row]:
     try:
         table = pq.ParquetFile(stream)
         named = columns(path, table.schema_arrow.names)
-        for batch in table.iter_batches(batch_size=1000, columns=list(named.values())):
+        for batch in table.iter_batches(batch_size=100, columns=list(named.values())):
             for row in batch.to_pylist():
                 number += 1
                 yield Row(number, {field: row[name] for field, name in named.items()})

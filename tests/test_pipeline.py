@@ -84,6 +84,15 @@ def test_an_experiment_shows_beside_the_commit(study: Path) -> None:
     assert json.loads((study / "metrics/metrics.json").read_text()) == before
 
 
+def test_the_plainest_study_runs(study: Path) -> None:
+    """One tag, no hidden layer, nothing trained, a fixed threshold, posts without any tag."""
+    overrides = ("ingest.tags=1", "ingest.min_tags=0", "train.hidden=[]", "train.epochs=0", "evaluate.threshold=0.5")
+    dvc(study, "exp", "run", *(part for override in overrides for part in ("-S", override)))
+    metrics = json.loads((study / "metrics/metrics.json").read_text())
+    assert {arm["threshold"] for arm in metrics.values()} == {0.5}
+    call("git", "checkout", "--quiet", "--force", "HEAD", cwd=study)
+
+
 @pytest.mark.parametrize(
     ("override", "says"),
     [

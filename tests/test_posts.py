@@ -159,7 +159,8 @@ def test_a_row_without_text_is_skipped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "split"), [("Train.csv", "train"), ("dev.csv", "valid"), ("test.csv", "test"), ("posts.csv", None)]
+    ("name", "split"),
+    [("Train.csv", "train"), ("dev.csv", "valid"), ("test-00000-of-00001.csv", "test"), ("posts.csv", None)],
 )
 def test_the_split_is_in_the_column_or_else_in_the_name(tmp_path: Path, name: str, split: str | None) -> None:
     posts, _ = read(tmp_path / name, "title,tags,split\nx,a,\ny,a,Validation\nz,a,other\n")
@@ -174,6 +175,7 @@ SPELLINGS: dict[str, Callable[[list[str]], Any]] = {
     "|a|b|": lambda tags: f"|{'|'.join(tags)}|",
     "a Python list": str,
     "a JSON list": json.dumps,
+    "a numpy array in a CSV": lambda tags: f"[{' '.join(map(repr, tags))}]",
     "a, b": ", ".join,
     "a,b": ",".join,
     "a b": " ".join,
@@ -189,9 +191,9 @@ def test_tags_survive_every_spelling(spelling: str, tags: list[str]) -> None:
     assert parse_tags(SPELLINGS[spelling](tags)) == tags
 
 
-@pytest.mark.parametrize("value", ["[a, b", "['a'", "[a]", "[" * 100_000, "[" + "-" * 100_000 + "1]"])
+@pytest.mark.parametrize("value", ["[a, b", "['a'", "[a]", "[" * 9_000, "[" + "-" * 9_000 + "1]", "[" * 20_000])
 def test_a_list_that_does_not_parse_is_an_error(value: str) -> None:
-    with pytest.raises(ValueError, match="not a list"), warnings.catch_warnings():
+    with pytest.raises(ValueError, match="list"), warnings.catch_warnings():
         warnings.simplefilter("error")
         parse_tags(value)
 
@@ -211,12 +213,23 @@ def test_a_missing_value_is_no_tag(tags: Any) -> None:
 def test_a_folder_is_the_union_of_its_files(tmp_path: Path) -> None:
     for name in ("a.csv", "b.jsonl", "Posts.xml.gz"):
         (tmp_path / name).write_bytes(FORMATS[name] if name in FORMATS else json_lines())
-    union = [row for name in ("Posts.xml.gz", "a.csv", "b.jsonl") for row in read_posts(tmp_path / name)]
-    for other in ("Users.xml", "Tags.xml.gz", "Users.xml.7z", "README.md", ".hidden.csv", "__MACOSX.csv", "notes"):
+    (tmp_path / "site.example.com.7z").write_bytes(FORMATS["site.7z"])
+    names = ("Posts.xml.gz", "a.csv", "b.jsonl", "site.example.com.7z")
+    union = [row for name in names for row in read_posts(tmp_path / name)]
+    for other in (
+        "readme.txt",
+        "Users.xml",
+        "Tags.xml.gz",
+        "Users.xml.7z",
+        "README.md",
+        ".hidden.csv",
+        "__MACOSX.csv",
+        "notes",
+    ):
         (tmp_path / other).write_bytes(b"not posts")
     (tmp_path / "folder.csv").mkdir()
     assert list(read_posts(tmp_path)) == union
-    assert len(union) == 4 * len(POSTS) + len(POSTS)
+    assert sum(isinstance(row, Post) for row in union) == len(names) * len(POSTS)
 
 
 def test_a_header_repeated_in_the_middle_is_skipped(tmp_path: Path) -> None:
