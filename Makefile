@@ -10,6 +10,7 @@ study: $(VENV)/study ## set up the study and run it; what has not changed is ski
 	@echo "== dvc repro: run every stage whose data, parameters or code changed"
 	dvc repro
 	dvc metrics show
+	@echo "== the pictures are in plots/images/; dvc plots show draws them for the browser"
 
 test: $(VENV)/dev ## set up the tests and run them: lint, types, pytest
 	@echo "== ruff, mypy, pytest"
@@ -24,17 +25,16 @@ test-slow: $(VENV)/dev ## the slow cases: plots in a real browser (needs Chromiu
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/python:
+$(VENV)/bin/pip:
 	@echo "== a virtual environment in $(VENV)/"
 	$(PYTHON) -m venv $(VENV)
-	@touch $@
 
-$(VENV)/study: requirements.txt | $(VENV)/python
+$(VENV)/study: requirements.txt | $(VENV)/bin/pip
 	@echo "== installing what the study needs: $<"
 	pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-$(VENV)/dev: requirements-dev.txt requirements.txt | $(VENV)/python
+$(VENV)/dev: requirements-dev.txt requirements.txt | $(VENV)/bin/pip
 	@echo "== installing what the tests need: $<"
 	pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -1,7 +1,7 @@
 """Stage evaluate: both arms on the test posts, at thresholds that come from the validation posts.
 
 in:  data/models, data/features, data/posts
-out: metrics/metrics.json (headline scores, mean over runs), metrics/runs.csv (every score of every run);
+out: metrics/metrics.json (headline scores, mean over runs), metrics/runs.csv (every score of each run, and means);
      plots/*.csv, which DVC draws, and plots/images/*.png, the same drawn with matplotlib
 """
 
@@ -29,10 +29,10 @@ HEADLINE = ["micro_f1", "macro_f1", "micro_precision", "micro_recall", "hamming_
 class Results(NamedTuple):
     """What the test posts say of one arm."""
 
-    runs: pd.DataFrame  # a row a run: arm, seed, threshold and every score
-    tags: pd.DataFrame  # a row a tag: support (posts in test), precision, recall, f1; mean over runs
-    confusion: pd.DataFrame  # a row a tag and cell: tag, actual, predicted, posts; mean over runs
-    history: pd.DataFrame  # a row an epoch: losses and validation scores; mean over the runs that reached it
+    runs: pd.DataFrame  # per run: arm, seed, threshold and every score
+    tags: pd.DataFrame  # per tag: support (posts in test), precision, recall, f1; mean over runs
+    confusion: pd.DataFrame  # per tag and cell: actual, predicted, posts; mean over runs
+    history: pd.DataFrame  # per epoch: losses and validation scores; mean over runs, as far as all of them went
 
 
 def main() -> str:
@@ -47,12 +47,14 @@ def main() -> str:
         bags = {split: Bags(FEATURES / features / split) for split in ("valid", "test")}
         results[arm] = assess_arm(arm, network, model["seeds"], bags, labels, tags, params.evaluate.threshold)
     frequency = pd.DataFrame({"tag": tags} | {split: labels[split].sum(axis=0) for split in SPLITS})
-    together = co_occurrence(labels["train"], tags)
+    together = co_occurrence(labels["train"][:, : figures.SHOWN], tags[: figures.SHOWN])
     headline = {arm: result.runs[HEADLINE].mean().round(4).to_dict() for arm, result in results.items()}
 
     with whole_folder(METRICS) as metrics, whole_folder(PLOTS) as plots:
         write_json(metrics / "metrics.json", headline)
-        write_csv(metrics / "runs.csv", pd.concat([result.runs for result in results.values()]))
+        runs = pd.concat([result.runs for result in results.values()])
+        means = runs.groupby("arm", sort=False).mean().reset_index().assign(seed="mean")
+        write_csv(metrics / "runs.csv", pd.concat([runs, means]))
         for arm, result in results.items():
             write_csv(plots / f"tags_{arm}.csv", result.tags)
             write_csv(plots / f"confusion_{arm}.csv", result.confusion)
@@ -63,7 +65,9 @@ def main() -> str:
         images = plots / "images"
         images.mkdir()
         history = {arm: result.history for arm, result in results.items()}
-        figures.curves(images / "loss.png", history, {"train_loss": "train", "valid_loss": "valid"}, "loss of a post")
+        figures.curves(
+            images / "loss.png", history, {"train_loss": "train", "valid_loss": "valid"}, "mean loss per post"
+        )
         figures.curves(images / "hamming_distance.png", history, {"valid_hamming": "valid"}, "Hamming distance")
         figures.f1_by_tag(images / "f1_by_tag.png", {arm: result.tags for arm, result in results.items()})
         figures.confusion(images / "confusion.png", {arm: result.confusion for arm, result in results.items()})
@@ -98,7 +102,7 @@ def assess_arm(
         runs=pd.DataFrame(runs),
         tags=by_tag.reset_index(),
         confusion=mean_confusion(counts, tags),
-        history=pd.concat(histories).groupby("epoch").mean().reset_index(),
+        history=mean_history(histories),
     )
 
 
@@ -108,8 +112,14 @@ def read_history(folder: Path) -> pd.DataFrame:
     return reduce(lambda left, right: left.merge(right, on="step"), tables).rename(columns={"step": "epoch"})
 
 
+def mean_history(histories: list[pd.DataFrame]) -> pd.DataFrame:
+    """Mean over runs of every epoch that all of them reached."""
+    epochs = min(len(history) for history in histories)
+    return pd.concat([history[:epochs] for history in histories]).groupby("epoch").mean().reset_index()
+
+
 def mean_confusion(counts: list[scoring.Counts], tags: list[str]) -> pd.DataFrame:
-    """Four rows a tag, posts averaged over runs; `actual` and `predicted` say yes or no."""
+    """Four rows per tag, posts averaged over runs; `actual` and `predicted` say yes or no."""
     tp, fp, fn = (np.mean([getattr(count, cell) for count in counts], axis=0) for cell in ("tp", "fp", "fn"))
     cells = {("yes", "yes"): tp, ("yes", "no"): fn, ("no", "yes"): fp, ("no", "no"): counts[0].posts - tp - fn - fp}
     return pd.DataFrame(
@@ -124,7 +134,7 @@ def co_occurrence(labels: np.ndarray, tags: list[str]) -> pd.DataFrame:
 
     A tag with itself has posts but no share, which would tell nothing.
     """
-    posts = labels.T.astype(np.int64) @ labels.astype(np.int64)
+    posts = (labels.T.astype(np.float32) @ labels.astype(np.float32)).astype(np.int64)  # exact to 2**24 posts
     share = posts / posts.diagonal()[:, None]
     np.fill_diagonal(share, np.nan)
     return pd.DataFrame(

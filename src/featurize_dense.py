@@ -18,7 +18,10 @@ from text import tokenize
 def main() -> str:
     params = read_params().featurize_dense
     counter = CountVectorizer(analyzer=tokenize, dtype=np.float32)
-    counts = counter.fit_transform(read_texts("train"))
+    try:
+        counts = counter.fit_transform(read_texts("train"))
+    except ValueError:  # how scikit-learn puts an empty vocabulary
+        raise BadInput("no word in the posts of train; is ingest.source what it should be?") from None
     kept = np.flatnonzero(counts.sum(axis=0) >= params.min_count)
     if not len(kept):
         raise BadInput(f"no word occurs {params.min_count} times in train; lower featurize_dense.min_count")

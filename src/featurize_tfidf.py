@@ -28,8 +28,8 @@ def main() -> str:
     )
     try:
         rows = vectorizer.fit_transform(read_texts("train"))
-    except ValueError as problem:  # no term left
-        raise BadInput(f"no terms in train ({problem}); lower featurize_tfidf.min_df") from None
+    except ValueError:  # how scikit-learn puts an empty vocabulary
+        raise BadInput(f"no term stands in {params.min_df} posts of train; lower featurize_tfidf.min_df") from None
     with whole_folder(FEATURES / "tfidf") as folder:
         write_json(folder / "vocabulary.json", vectorizer.get_feature_names_out().tolist())
         np.save(folder / "idf.npy", vectorizer.idf_)

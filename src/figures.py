@@ -15,6 +15,7 @@ SHOWN = 30  # tags in a picture: the most frequent ones
 mpl.rcParams.update({
     "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
     "axes.grid": True, "grid.color": "#e6e6e6", "figure.dpi": 110, "legend.frameon": False,
+    "text.parse_math": False,  # a tag may hold dollars
 })  # fmt: skip
 
 
@@ -108,15 +109,14 @@ def tag_frequency(path: Path, table: pd.DataFrame) -> None:
 def co_occurrence(path: Path, table: pd.DataFrame) -> None:
     """Which tags stand together: the share of the row's posts that have the column's tag too."""
     tags = list(dict.fromkeys(table["tag"]))
-    shown = tags[:SHOWN]
-    share = table.pivot(index="tag", columns="with", values="share").reindex(index=shown, columns=shown)
-    size = 2 + 0.36 * len(shown)
+    share = table.pivot(index="tag", columns="with", values="share").reindex(index=tags, columns=tags)
+    size = 2 + 0.36 * len(tags)
     figure = Figure(figsize=(size + 0.8, size))
     axes = figure.subplots()
     image = axes.imshow(share, cmap="Greys", vmin=0, vmax=1)
-    axes.set_xticks(range(len(shown)), shown, rotation=90)
-    axes.set_yticks(range(len(shown)), shown)
-    axes.set(xlabel="… that also have", ylabel="posts with" + of_tags(len(shown), len(tags)))
+    axes.set_xticks(range(len(tags)), tags, rotation=90)
+    axes.set_yticks(range(len(tags)), tags)
+    axes.set(xlabel="… that also have", ylabel="posts with")
     axes.grid(visible=False)
-    figure.colorbar(image, label="share of posts in train", shrink=0.8)
+    figure.colorbar(image, label="share of train posts", shrink=0.8)
     save(figure, path)

@@ -9,7 +9,7 @@ from collections import Counter
 from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,7 @@ from text import fold
 
 BATCH = 5_000  # posts in memory at a time
 TRAIN, VALID, TEST = range(3)  # as in SPLITS
-NOWHERE = -1
+NOWHERE = -1  # in none of them
 
 
 def main() -> str:
@@ -37,42 +37,27 @@ def main() -> str:
         columns = choose_tags(labels, gathered.tags, params.tags)
         labels, tags = labels[:, columns], [gathered.tags[column] for column in columns]
 
-        standing = owner == np.arange(len(owner))
-        kept = standing & (labels.sum(axis=1) >= params.min_tags)
+        kept = (owner == np.arange(len(owner))) & (labels.sum(axis=1) >= params.min_tags)
         if not kept.any():
             raise BadInput(f"{params.source}: no post has {params.min_tags} of the tags {tags}; lower ingest.min_tags")
+        labels, tags = order_tags(labels, tags, kept)
+        has_valid = params.split == "random" or bool((gathered.given == VALID).any())
         split = np.full(len(owner), NOWHERE)
-        split[kept] = split_posts(labels[kept], gathered.given[kept], params)
+        split[kept] = split_posts(labels[kept], gathered.given[kept], has_valid, params)
         check_splits(labels, split, tags, params)
 
-        frequency = labels[kept].sum(axis=0)
-        by_frequency = sorted(range(len(tags)), key=lambda tag: (-frequency[tag], tags[tag]))
-        labels, tags = labels[:, by_frequency], [tags[tag] for tag in by_frequency]
         write_splits(folder, pool, labels, tags, split)
         pool.unlink()
         write_json(folder / "tags.json", tags)
-        splits = {name: int((split == number).sum()) for number, name in enumerate(SPLITS)}
-        summary = {
-            "read": len(owner) + gathered.skipped.total(),
-            "skipped": dict(sorted(gathered.skipped.items())),
-            "merged": int((~standing & (owner != NOWHERE)).sum()),
-            "taken_out_of_train_or_valid": int((owner == NOWHERE).sum()),
-            "too_few_tags": int((standing & ~kept).sum()),
-            "kept": int(kept.sum()),
-            "splits": splits,
-            "tags": {
-                tag: {name: int(labels[split == number][:, [column]].sum()) for number, name in enumerate(SPLITS)}
-                for column, tag in enumerate(tags)
-            },
-        }
+        summary = summarize(gathered, owner, labels, tags, split) | {"valid_cut_from_train": not has_valid}
         write_json(folder / "summary.json", summary)
-    sizes = ", ".join(f"{count:,} {name}" for name, count in splits.items())
+    sizes = ", ".join(f"{count:,} {name}" for name, count in summary["splits"].items())
     return f"read {summary['read']:,} rows, kept {summary['kept']:,} posts with {len(tags)} tags: {sizes}"
 
 
 class Gathered(NamedTuple):
     keys: np.ndarray  # [posts] uint64: hash of the folded text
-    given: np.ndarray  # [posts]: number of the split that the source names; all 0 where the split is random
+    given: np.ndarray  # [posts]: number of the split that the source names; all 0 where ingest.split is random
     labels: csr_array  # [posts, tags] 0 or 1
     tags: list[str]
     skipped: Counter[str]  # rows that are no posts, by reason
@@ -163,11 +148,18 @@ def choose_tags(labels: csr_array, names: list[str], wanted: int | list[str]) ->
     return [where[name] for name in wanted]
 
 
-def split_posts(labels: csr_array, given: np.ndarray, params: Ingest) -> np.ndarray:
-    """The number of each post's split."""
+def order_tags(labels: csr_array, tags: list[str], kept: np.ndarray) -> tuple[csr_array, list[str]]:
+    """Tags, and their columns, by how many kept posts have them."""
+    frequency = labels[kept].sum(axis=0)
+    order = sorted(range(len(tags)), key=lambda tag: (-frequency[tag], tags[tag]))
+    return labels[:, order], [tags[tag] for tag in order]
+
+
+def split_posts(labels: csr_array, given: np.ndarray, has_valid: bool, params: Ingest) -> np.ndarray:
+    """The number of each post's split. Where the source gives the splits but no valid, it is cut from train."""
     if params.split == "given":
         split = given.astype(np.int64)
-        if not (split == VALID).any():
+        if not has_valid:
             train = np.flatnonzero(split == TRAIN)
             split[train[spread(labels[train], params.valid, params.seed)]] = VALID
         return split
@@ -182,8 +174,8 @@ def spread(labels: csr_array, share: float, seed: int) -> np.ndarray:
     """Rows of a ``share`` of posts, drawn so that every tag is drawn in the same share.
 
     Systematic sampling: posts are ordered by their tags, the rarest first, those with the same tags at random,
-    and taken from the line at even distances. A run of posts that share a rare tag is so drawn to within one post
-    of its share, in time linear (but for sorting) in the posts (Madow and Madow, 1944, on systematic sampling).
+    and taken from the line at even distances. A run of posts that share a rare tag is therefore drawn to within
+    one post of its share, in time linear (but for sorting) in the posts (Madow and Madow, 1944).
     """
     posts, tags = labels.shape
     rng = np.random.default_rng(seed)
@@ -203,8 +195,9 @@ def spread(labels: csr_array, share: float, seed: int) -> np.ndarray:
 def check_splits(labels: csr_array, split: np.ndarray, tags: list[str], params: Ingest) -> None:
     """Raise :class:`BadInput` for a split without posts, and for a tag that train could not learn."""
     for number, name in enumerate(SPLITS):
-        if not (split == number).any():
-            raise BadInput(f"{params.source}: no post in the {name} split; give more posts or lower ingest.min_tags")
+        if (split == number).sum() < (2 if number == TRAIN else 1):
+            remedy = "use ingest.split: random" if params.split == "given" else "give more posts"
+            raise BadInput(f"{params.source}: not enough posts for {name}; {remedy} or lower ingest.min_tags")
     for tag, count in zip(tags, labels[split == TRAIN].sum(axis=0), strict=True):
         if count == 0:
             remedy = "lower ingest.tags" if isinstance(params.tags, int) else "leave it out of ingest.tags"
@@ -228,6 +221,25 @@ def write_splits(folder: Path, pool: Path, labels: csr_array, tags: list[str], s
         start += len(batch)
     for writer in writers:
         writer.close()
+
+
+def summarize(
+    gathered: Gathered, owner: np.ndarray, labels: csr_array, tags: list[str], split: np.ndarray
+) -> dict[str, Any]:
+    """Where every row that was read has gone, and the posts of each split and of each tag in it."""
+    standing, kept = owner == np.arange(len(owner)), split != NOWHERE
+    parts = [(name, split == number) for number, name in enumerate(SPLITS)]
+    of_tags = {name: labels[part].sum(axis=0).tolist() for name, part in parts}
+    return {
+        "read": len(owner) + gathered.skipped.total(),
+        "skipped": dict(sorted(gathered.skipped.items())),
+        "merged": int((~standing & (owner != NOWHERE)).sum()),
+        "taken_out_of_train_or_valid": int((owner == NOWHERE).sum()),
+        "too_few_tags": int((standing & ~kept).sum()),
+        "kept": int(kept.sum()),
+        "splits": {name: int(part.sum()) for name, part in parts},
+        "tags": {tag: {name: of_tags[name][column] for name in SPLITS} for column, tag in enumerate(tags)},
+    }
 
 
 if __name__ == "__main__":

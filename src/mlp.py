@@ -81,7 +81,7 @@ class MLP(nn.Module):
             self.output_bias.copy_(torch.logit(frequencies))
 
     def describe(self) -> str:
-        """A line a layer: kind, shape of its weights, parameters."""
+        """A line per layer: kind, shape of its weights, number of parameters."""
         lines = []
         for module in (self.first, *self.rest):
             count = sum(parameter.numel() for parameter in module.parameters())

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from stage import BadInput
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -24,7 +25,7 @@ class Section(BaseModel):
 
 class Ingest(Section):
     source: str
-    tags: Count | Annotated[list[str], Field(min_length=1)]
+    tags: Count | Annotated[list[Name], Field(min_length=1)]
     min_tags: Annotated[int, Field(ge=0)]
     split: Literal["random", "given"]
     valid: Share
@@ -59,18 +60,20 @@ class Train(Section):
     seed: Seed
     epochs: Annotated[int, Field(ge=0)]
     patience: Count
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Annotated[
+        int, Field(ge=3)
+    ]  # with less, the last batch might hold one post: no variance to normalise by
     lr: Positive
-    embedding_lr: Positive
-    weight_decay: Annotated[float, Field(ge=0)]
+    table_lr: Positive
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     clip_value: Positive | None
     pos_weight: bool
     hidden: list[Count]
     batch_norm: bool
     activation: Literal["relu", "gelu", "tanh"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
-    threads: Count
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    threads: Annotated[int, Field(ge=1, le=256)]
 
 
 class TrainDense(Train):
@@ -115,7 +118,7 @@ def describe(problem: ValidationError) -> str:
     lines: dict[str, list[str]] = {}
     for error in errors:
         section, *inner = error["loc"]
-        if section in ("train_dense", "train_sparse") and ("train", *inner) in places:
+        if section in ("train_dense", "train_sparse") and {("train",), ("train", *inner)} & places:
             continue  # told once, where it stands
         message = error["msg"].removeprefix("Value error, ")
         if error["type"] == "extra_forbidden":

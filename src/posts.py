@@ -106,7 +106,7 @@ def read_file(path: Path) -> Iterator[Post | Skipped]:
             suffix = PurePosixPath(name).suffix.lower()
             if suffix not in READERS:
                 raise BadInput(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")
-            split = SPLIT_NAMES.get(re.split(r"[-._]", PurePosixPath(name).name)[0].lower())
+            split = split_in_name(PurePosixPath(name).name) or split_in_name(path.name)
             for number, fields, problem in READERS[suffix](path, stream):
                 if fields is None:
                     yield Skipped(problem.split(":")[0], f"{path}, row {number}: {problem}")
@@ -123,6 +123,11 @@ def read_file(path: Path) -> Iterator[Post | Skipped]:
         ) from None
     except UNREADABLE as problem:
         raise BadInput(f"{path}, after row {number}: cannot be read ({problem}); fetch it again") from None
+
+
+def split_in_name(name: str) -> str | None:
+    """train for train.csv, train_posts.csv and train-00000-of-00002.parquet."""
+    return SPLIT_NAMES.get(re.split(r"[-._]", name)[0].lower())
 
 
 @contextmanager
@@ -215,17 +220,17 @@ def as_text(value: Any) -> str:
 def parse_tags(value: Any) -> list[str]:
     """Distinct tag names, in order, from any of their spellings.
 
-    A list; `<a><b>` (older data dumps); `|a|b|` (newer ones); a Python or JSON list; `a, b`; `a b`.
+    A list; `<a><b>` (older data dumps); `|a|b|` (newer ones); a Python or JSON list as text; `a, b`; `a b`.
     Raises ValueError for a list that does not parse, and for a value that is neither text nor list.
     """
     if as_text(value) == "":
         return []
     if isinstance(value, str):
         value = value.strip()
-        if value.startswith("["):
+        if value.startswith(("[", "(")):
             value = parse_list(value)
         elif value.startswith("<") and value.endswith(">"):
-            value = value[1:-1].split("><")
+            value = re.split(r">\s*<", value[1:-1])
         elif value.startswith("|"):
             value = value.split("|")
         else:

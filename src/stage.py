@@ -35,6 +35,10 @@ def run(stage: Callable[[], str]) -> None:
         made = stage()
     except BadInput as problem:
         sys.exit(f"{name}: {problem}")
+    except FileNotFoundError as problem:
+        sys.exit(f"{name}: {problem.filename} is missing; `dvc repro` runs the stages that write it")
+    except KeyboardInterrupt:
+        sys.exit(f"{name}: interrupted; `dvc repro` takes it up again")
     print(f"{name}: {made} ({time.perf_counter() - start:.1f} s)")
 
 
@@ -42,7 +46,7 @@ def run(stage: Callable[[], str]) -> None:
 def whole_folder(final: Path) -> Iterator[Path]:
     """Give an empty folder that takes the place of ``final`` when the block ends without an error.
 
-    Until then ``final`` stays as an earlier run left it.
+    An error in the block leaves ``final`` as an earlier run left it.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=final.parent, prefix=f".{final.name}-") as scratch:

@@ -15,8 +15,9 @@ BLOCK = (
 )
 # An unclosed comment or script runs to the end, as in a browser (and the search stays linear).
 UNSEEN = re.compile(r"<!--.*?(?:-->|\Z)|<(script|style)\b[^<>]*>.*?(?:</\1\s*>|\Z)", re.DOTALL | re.IGNORECASE)
-INLINE_TAG = re.compile(rf"</?(?:{INLINE})(?:\s[^<>]*)?/?>", re.IGNORECASE)
-BLOCK_TAG = re.compile(rf"</?(?:{BLOCK})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+ATTRIBUTES = r"""(?:\s+[\w:-]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>]+))?)*\s*/?"""
+INLINE_TAG = re.compile(rf"</?(?:{INLINE}){ATTRIBUTES}>", re.IGNORECASE)
+BLOCK_TAG = re.compile(rf"</?(?:{BLOCK}){ATTRIBUTES}>", re.IGNORECASE)
 
 # A word keeps what tells technologies apart: c#, c++, .net, asp.net, node.js, $.ajax. A leading dot counts only where
 # a word begins; any other dot, hyphen or apostrophe parts two words (`list.append`, `built-in`).
@@ -24,7 +25,10 @@ TOKEN = re.compile(r"(?:\$\.?|(?<![\w)\]])\.)?\w+(?:\.(?:io|js|net)\b)?(?:\+\+|#
 
 
 def clean(markup: str) -> str:
-    """The text of an HTML fragment: code kept, tags gone, entities decoded. Plain text passes unchanged."""
+    """The text of an HTML fragment: code kept, tags gone, entities decoded.
+
+    Plain text passes unchanged but for what reads like a tag or an entity of HTML.
+    """
     if "<" in markup:
         markup = UNSEEN.sub(" ", markup)
         markup = BLOCK_TAG.sub("\n", INLINE_TAG.sub("", markup))

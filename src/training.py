@@ -18,7 +18,7 @@ from mlp import MLP
 from params import Train
 from stage import FEATURES, MODELS, POSTS, BadInput, read_json, whole_folder, write_json
 
-WHOLE = 4096  # posts a batch where nothing is learned
+PREDICT_BATCH = 4096  # posts per batch where nothing is learned
 
 
 class Data(NamedTuple):
@@ -27,7 +27,7 @@ class Data(NamedTuple):
 
 
 def train_arm(arm: str, settings: Train, features: str, embedding_dim: int | None) -> str:
-    """Train the network once a seed on data/features/FEATURES; write data/models/ARM. Returns a line that says so."""
+    """Train the network once per seed on data/features/FEATURES; write data/models/ARM. Returns a line that says so."""
     torch.set_num_threads(settings.threads)
     tags = read_json(POSTS / "tags.json")
     train, valid = (
@@ -61,9 +61,13 @@ def train_arm(arm: str, settings: Train, features: str, embedding_dim: int | Non
 
 
 def choose_device(name: str) -> torch.device:
+    """The device that `train.device` names; for `auto` a GPU where there is one."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BadInput(f"train.device: no {name} on this machine; use auto or cpu")
+    return device
 
 
 def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: Live) -> tuple[int, float]:
@@ -93,11 +97,11 @@ def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: 
         else:
             model.train()
             train_loss = 0.0
-            # Batches of equal size but for one post: a last batch of one would have no variance to normalise by.
+            # Batches of one size, give or take a post, so that none is left with a single one.
             for batch, rows in enumerate(np.array_split(shuffle.permutation(posts), batches), start=1):
                 loss = loss_of(model(*to(device, train.features.batch(rows))), train.labels[rows].to(device))
-                if not math.isfinite(value := loss.item()):
-                    raise BadInput(f"the loss is {value} in epoch {epoch}, batch {batch}; lower lr and embedding_lr")
+                value = loss.item()
+                check_loss(value, f"in epoch {epoch}, batch {batch}")
                 for optimizer in optimizers:
                     optimizer.zero_grad()
                 loss.backward()
@@ -108,6 +112,7 @@ def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: 
                 train_loss += value * len(rows) / posts
                 bar.update(len(rows))
         scores = assess(model, valid, loss_of)
+        check_loss(scores["loss"], f"on valid after epoch {epoch}")
         live.log_metric("train_loss", train_loss)
         for name, value in scores.items():
             live.log_metric(f"valid_{name}", value)
@@ -122,12 +127,17 @@ def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: 
     return best_epoch, best_loss
 
 
+def check_loss(loss: float, where: str) -> None:
+    if not math.isfinite(loss):
+        raise BadInput(f"the loss is {loss} {where}; lower train.lr and train.table_lr")
+
+
 def check_first_loss(model: MLP, data: Data) -> None:
     """An untrained network knows nothing: at even odds for every tag its loss is ln 2.
 
     Raises :class:`BadInput` where it is not, which says that features or weights are far from their usual scale.
     """
-    posts = min(WHOLE, len(data.labels))
+    posts = min(PREDICT_BATCH, len(data.labels))
     loss = binary_cross_entropy_with_logits(next(predict(model, data.features)), data.labels[:posts]).item()
     if not abs(loss - math.log(2)) < 0.1:
         raise BadInput(f"the untrained network's loss is {loss:.4f}, not ln 2 = 0.6931; are the features of one scale?")
@@ -138,7 +148,7 @@ def make_optimizers(model: MLP, settings: Train) -> list[torch.optim.Optimizer]:
     table = model.first.weight if isinstance(model.first, nn.EmbeddingBag) else None
     rest = [parameter for parameter in model.parameters() if parameter is not table]
     adamw = torch.optim.AdamW(rest, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    return [adamw] if table is None else [adamw, torch.optim.SparseAdam([table], lr=settings.embedding_lr)]
+    return [adamw] if table is None else [adamw, torch.optim.SparseAdam([table], lr=settings.table_lr)]
 
 
 def clip_gradients(model: nn.Module, limit: float) -> None:
@@ -158,8 +168,8 @@ def predict(model: MLP, features: Bags) -> Iterator[Tensor]:
     """Logits [posts, tags] of all posts in order, a batch at a time."""
     device = next(model.parameters()).device
     model.eval()
-    for start in range(0, len(features), WHOLE):
-        rows = np.arange(start, min(start + WHOLE, len(features)))
+    for start in range(0, len(features), PREDICT_BATCH):
+        rows = np.arange(start, min(start + PREDICT_BATCH, len(features)))
         yield model(*to(device, features.batch(rows))).cpu()
 
 
@@ -167,7 +177,7 @@ def assess(model: MLP, data: Data, loss_of: nn.Module) -> dict[str, float]:
     """Mean loss, Hamming distance and micro-F1 at a probability of 0.5."""
     device = next(model.parameters()).device
     loss = wrong = right = 0.0
-    for logits, labels in zip(predict(model, data.features), data.labels.split(WHOLE), strict=True):
+    for logits, labels in zip(predict(model, data.features), data.labels.split(PREDICT_BATCH), strict=True):
         guesses = logits > 0
         loss += loss_of(logits.to(device), labels.to(device)).item() * len(labels)
         wrong += (guesses != labels.bool()).sum().item()

@@ -59,7 +59,7 @@ def test_plots_name_columns_that_the_committed_files_have(plot: dict) -> None:
         files = options[axis] if isinstance(options[axis], dict) else dict.fromkeys(options["y"], options[axis])
         for file, columns in files.items():
             header = (ROOT / file).read_text(encoding="utf-8").splitlines()[0].split(",")
-            assert {columns} if isinstance(columns, str) else set(columns) <= set(header)
+            assert ({columns} if isinstance(columns, str) else set(columns)) <= set(header)
 
 
 def test_committed_metrics_are_headline_numbers() -> None:

@@ -1,6 +1,7 @@
 """The six stages together, as DVC runs them in a clone: nothing twice, the same bytes, experiments, whole outputs."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -24,12 +25,14 @@ def written(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def study(clone: Path) -> Path:
-    """The clone after `dvc repro`, its results committed."""
-    dvc(clone, "repro")
-    call("git", "add", "--all", cwd=clone)
-    call("git", "commit", "--quiet", "--message", "First results", cwd=clone)
-    return clone
+def study(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the clone after `dvc repro`, its results committed."""
+    folder = tmp_path_factory.mktemp("pipeline") / "study"
+    shutil.copytree(clone, folder)
+    dvc(folder, "repro")
+    call("git", "add", "--all", cwd=folder)
+    call("git", "commit", "--quiet", "--message", "First results", cwd=folder)
+    return folder
 
 
 def test_metrics_and_plots_are_written(study: Path) -> None:
@@ -39,7 +42,7 @@ def test_metrics_and_plots_are_written(study: Path) -> None:
         assert 0 < scores["hamming_loss"] < 0.2
     runs = (study / "metrics/runs.csv").read_text().splitlines()
     assert {"macro_precision", "macro_recall", "subset_accuracy"} < set(runs[0].split(","))
-    assert len(runs) == 1 + 2 * 2
+    assert len(runs) == 1 + 2 * 2 + 2
     images = {path.name for path in (study / "plots/images").iterdir()}
     assert images == {path.name for path in (ROOT / "plots/images").iterdir()}
 
@@ -61,7 +64,7 @@ def test_forced_stages_write_the_same_bytes(study: Path) -> None:
 def test_an_experiment_shows_beside_the_commit(study: Path) -> None:
     """What `exp run`, `exp show`, `metrics diff` and `plots diff` promise: both versions of everything."""
     before = json.loads((study / "metrics/metrics.json").read_text())
-    dvc(study, "exp", "run", "-S", "train.epochs=1", "-S", "train.lr=1e-5")
+    dvc(study, "exp", "run", "-S", "train.epochs=1", "-S", "train.lr=1e-5", "-S", "+train_sparse.dropout=0.1")
     assert yaml.safe_load((study / "params.yaml").read_text())["train"]["epochs"] == 1
     table = dvc(study, "exp", "show", "--csv")
     assert "dense.micro_f1" in table and "train.epochs" in table
