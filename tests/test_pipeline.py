@@ -83,7 +83,10 @@ def test_an_experiment_shows_beside_the_commit(study: Path) -> None:
     assert {name for name in defined if name in plots} == defined - {"plots/images"}
     for name in defined - {"plots/images"}:
         assert {revision for plot in plots[name] for revision in plot["revisions"]} == {"HEAD~1", "workspace"}
-    dvc(study, "exp", "run", "-S", "train.epochs=2", "-S", "train.lr=0.001")  # from the run-cache: nothing trains again
+    call("git", "checkout", "HEAD~1", "--", "params.yaml", cwd=study)
+    again = dvc(study, "repro")
+    for stage in ("featurize_dense", "featurize_tfidf", "train_dense", "train_sparse"):
+        assert f"Running stage '{stage}'" not in again
     assert json.loads((study / "metrics/metrics.json").read_text()) == before
 
 
@@ -93,25 +96,38 @@ def test_the_plainest_study_runs(study: Path) -> None:
     dvc(study, "exp", "run", *(part for override in overrides for part in ("-S", override)))
     metrics = json.loads((study / "metrics/metrics.json").read_text())
     assert {arm["threshold"] for arm in metrics.values()} == {0.5}
-    call("git", "checkout", "--quiet", "--force", "HEAD", cwd=study)
+    restore(study)
 
 
 @pytest.mark.parametrize(
     ("override", "says"),
-    [
-        ("ingest.source=data/none.csv", "data/none.csv"),
-        ("ingest.tags=[javascript,pyton]", "python"),
-        ("train.dropout=2", "train.dropout"),
-        ("train.lr=1e30", "epoch 1, batch"),
-    ],
+    [("ingest.source=data/none.csv", "data/none.csv"), ("ingest.tags=[javascript,pyton]", "python")],
 )
-def test_a_failing_stage_keeps_what_was_there(study: Path, override: str, says: str) -> None:
+def test_a_source_that_cannot_be_used_leaves_everything_in_place(study: Path, override: str, says: str) -> None:
+    restore(study)
+    before = written(study)
+    fail(study, override, says)
+    assert written(study) == before
+
+
+@pytest.mark.parametrize(
+    ("override", "says"), [("train.dropout=2", "train.dropout"), ("train.lr=1e30", "epoch 1, batch")]
+)
+def test_what_a_failed_training_had_written_before_is_in_the_cache(study: Path, override: str, says: str) -> None:
+    restore(study)
+    before = written(study)
+    fail(study, override, says)
+    restore(study)
+    assert written(study) == before
+
+
+def restore(study: Path) -> None:
     call("git", "checkout", "--quiet", "--force", "HEAD", cwd=study)
     dvc(study, "checkout")
-    before = written(study)
+
+
+def fail(study: Path, override: str, says: str) -> None:
     done = call(*DVC, "exp", "run", "-S", override, cwd=study)
     assert done.returncode != 0
     assert says in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    after = written(study)
-    assert {name for name in before if before[name] != after.get(name)} <= {"dvc.lock"}
