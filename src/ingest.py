@@ -171,11 +171,11 @@ def split_posts(labels: csr_array, given: np.ndarray, has_valid: bool, params: I
 
 
 def spread(labels: csr_array, share: float, seed: int) -> np.ndarray:
-    """Rows of a ``share`` of posts, drawn so that every tag is drawn in the same share.
+    """Rows of a ``share`` of posts, drawn so that every tag is drawn in nearly the same share.
 
-    Systematic sampling: posts are ordered by their tags, the rarest first, those with the same tags at random,
-    and taken from the line at even distances. A run of posts that share a rare tag is therefore drawn to within
-    one post of its share, in time linear (but for sorting) in the posts (Madow and Madow, 1944).
+    Systematic sampling (Madow and Madow, 1944): posts are ordered by their tags, the rarest first, those with the
+    same tags at random, and taken from the line at even distances. The rarest tag is drawn to within one post of its
+    share; a frequent one, whose posts stand in many runs, to within a few.
     """
     posts, tags = labels.shape
     rng = np.random.default_rng(seed)
