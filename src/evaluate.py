@@ -65,9 +65,8 @@ def main() -> str:
         images = plots / "images"
         images.mkdir()
         history = {arm: result.history for arm, result in results.items()}
-        figures.curves(
-            images / "loss.png", history, {"train_loss": "train", "valid_loss": "valid"}, "mean loss per post"
-        )
+        losses = {"train_loss": "train", "valid_loss": "valid"}
+        figures.curves(images / "loss.png", history, losses, "cross-entropy per post and tag")
         figures.curves(images / "hamming_distance.png", history, {"valid_hamming": "valid"}, "Hamming distance")
         figures.f1_by_tag(images / "f1_by_tag.png", {arm: result.tags for arm, result in results.items()})
         figures.confusion(images / "confusion.png", {arm: result.confusion for arm, result in results.items()})

@@ -1,4 +1,4 @@
-"""Features of posts on disk: bags (CSR rows) or plain matrices, memory-mapped, one folder per split.
+"""What stages read of posts: their texts and labels, and their features as bags, memory-mapped, a folder per split.
 
 A bag is three arrays, `indptr.npy` [posts + 1], `indices.npy` and `data.npy` [entries]: row i holds the weights
 `data[indptr[i]:indptr[i + 1]]` of the columns `indices[...]`. Nothing ever makes it a [posts, columns] matrix.
