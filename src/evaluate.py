@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 import figures
 import scoring
 from features import Bags, read_labels
+from losses import LOSSES, Loss
 from mlp import MLP
 from params import read_params
 from stage import FEATURES, METRICS, MODELS, PLOTS, POSTS, SPLITS, read_json, run, whole_folder, write_json
@@ -45,7 +46,8 @@ def main() -> str:
         model = read_json(MODELS / arm / "model.json")
         network = MLP(**model["network"]).to(choose_device(params.train.device))
         bags = {split: Bags(FEATURES / features / split) for split in ("valid", "test")}
-        results[arm] = assess_arm(arm, network, model["seeds"], bags, labels, tags, params.evaluate.threshold)
+        loss = LOSSES[model["loss"]]
+        results[arm] = assess_arm(arm, network, loss, model["seeds"], bags, labels, tags, params.evaluate.threshold)
     frequency = pd.DataFrame({"tag": tags} | {split: labels[split].sum(axis=0) for split in SPLITS})
     together = co_occurrence(labels["train"][:, : figures.SHOWN], tags[: figures.SHOWN])
     headline = {arm: result.runs[HEADLINE].mean().round(4).to_dict() for arm, result in results.items()}
@@ -66,7 +68,7 @@ def main() -> str:
         images.mkdir()
         history = {arm: result.history for arm, result in results.items()}
         losses = {"train_loss": "train", "valid_loss": "valid"}
-        figures.curves(images / "loss.png", history, losses, "cross-entropy per post and tag")
+        figures.curves(images / "loss.png", history, losses, "loss per post and tag")
         figures.curves(images / "hamming_distance.png", history, {"valid_hamming": "valid"}, "Hamming distance")
         figures.f1_by_tag(images / "f1_by_tag.png", {arm: result.tags for arm, result in results.items()})
         figures.confusion(images / "confusion.png", {arm: result.confusion for arm, result in results.items()})
@@ -78,6 +80,7 @@ def main() -> str:
 def assess_arm(
     arm: str,
     network: MLP,
+    loss: Loss,
     seeds: list[int],
     bags: dict[str, Bags],
     labels: dict[str, np.ndarray],
@@ -89,7 +92,9 @@ def assess_arm(
     for seed in seeds:
         folder = MODELS / arm / f"run-{seed}"
         network.load_state_dict(load_file(folder / "weights.safetensors"))
-        valid, test = (torch.cat(list(predict(network, bags[split]))).sigmoid().numpy() for split in ("valid", "test"))
+        valid, test = (
+            loss.probability(torch.cat(list(predict(network, bags[split])))).numpy() for split in ("valid", "test")
+        )
         cut = scoring.tune_threshold(labels["valid"], valid) if threshold == "tuned" else threshold
         counts.append(scoring.count(labels["test"], test >= cut))
         runs.append({"arm": arm, "seed": seed, "threshold": cut, **scoring.scores(counts[-1])})

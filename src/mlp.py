@@ -1,35 +1,73 @@
 """The one network of the study: an input layer for bags or for matrices, then the same MLP.
 
-    bag  [posts, columns]  → Bag (a table) ┐
+    bag    [posts, columns] → Bag (a table) ┐
     matrix [posts, columns] → Linear        ┴→ (batch norm → activation → dropout → Linear) … → logits [posts, tags]
 
 A learned embedding (`embedding_dim`) is a first layer with no activation behind it. A TF-IDF row times the weights
 of the first hidden layer is a weighted sum of their rows, so the sparse arm's table *is* its first hidden layer.
+
+With a shortcut the layer below the hidden ones is wider by a column per tag, and these columns are added to the logits:
+a linear model and an MLP on the same input, learned together (Wide & Deep, Cheng et al., 2016).
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
 
-class Bag(nn.EmbeddingBag):
+class WeightedSum(torch.autograd.Function):
+    """Bags · table, with a sparse gradient that holds each row of the table once.
+
+    A row's gradient is the weighted sum of the gradients of the posts that hold its word: a bag again, of posts. So
+    backward is the same kernel over the transposed bags. EmbeddingBag's own sparse gradient would write a row for
+    every entry of the batch, sort them and add them up.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(indices, offsets, weights)
+        ctx.shape = table.shape
+        return sum_of_rows(table, indices, offsets, weights)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradient,) = gradients
+        indices, offsets, weights = (saved.cpu().numpy() for saved in ctx.saved_tensors)
+        posts = csr_array((weights, indices, offsets), shape=(len(offsets) - 1, ctx.shape[0])).tocsc()
+        held = np.flatnonzero(np.diff(posts.indptr))
+        parts = posts.indices, np.append(posts.indptr[held], posts.indptr[-1]), posts.data
+        rows = sum_of_rows(gradient, *(torch.from_numpy(part).to(gradient.device) for part in parts))
+        where = torch.from_numpy(held[None]).to(gradient.device)
+        table = torch.sparse_coo_tensor(where, rows, ctx.shape, is_coalesced=True, check_invariants=False)
+        return table, None, None, None
+
+
+def sum_of_rows(table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+    return embedding_bag(indices, table, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True)
+
+
+class Bag(nn.Module):
     """A linear layer over bags: weights · table + bias, with gradients only for the rows that a batch holds.
 
     Takes indices [entries], offsets [posts + 1] and weights [entries]; gives [posts, width].
     """
 
     def __init__(self, columns: int, width: int) -> None:
-        super().__init__(columns, width, mode="sum", sparse=True, include_last_offset=True)
+        super().__init__()
         # A word that train holds once or twice stays near its start: a small one keeps it from being noise.
-        nn.init.normal_(self.weight, std=0.1)
+        self.weight = nn.Parameter(torch.empty(columns, width).normal_(std=0.1))
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:  # type: ignore[override]
-        return super().forward(indices, offsets, weights) + self.bias
+    def forward(self, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+        return WeightedSum.apply(self.weight, indices, offsets, weights) + self.bias
 
 
 class MLP(nn.Module):
@@ -47,43 +85,52 @@ class MLP(nn.Module):
         bag: bool,
         hidden: Sequence[int],
         embedding_dim: int | None,
+        shortcut: bool,
         batch_norm: bool,
         activation: str,
         dropout: float,
     ) -> None:
         super().__init__()
-        widths = [*([embedding_dim] if embedding_dim else []), *hidden, outputs]
-        self.first = Bag(inputs, widths[0]) if bag else nn.Linear(inputs, widths[0])
-        rest: list[nn.Module] = []
-        for place, (width, following) in enumerate(pairwise(widths)):
-            if batch_norm:
-                rest.append(nn.BatchNorm1d(width))
-            if place > 0 or not embedding_dim:
-                rest.append(ACTIVATIONS[activation]())
-            rest.append(nn.Dropout(dropout))
-            rest.append(nn.Linear(width, following))
-        self.rest = nn.Sequential(*rest)
+        widths = [*hidden, outputs]
+        self.width = widths[0]  # of what goes on to the hidden layers; columns beyond it are the shortcut
+        below = self.width + (outputs if shortcut and hidden else 0)
+        first = embedding_dim or below
+        self.first = Bag(inputs, first) if bag else nn.Linear(inputs, first)
+        norm = [nn.BatchNorm1d] if batch_norm else []
+        self.embedding = nn.Sequential()
+        if embedding_dim:
+            self.embedding.extend([*(layer(first) for layer in norm), nn.Dropout(dropout), nn.Linear(first, below)])
+        self.rest = nn.Sequential()
+        for width, following in pairwise(widths):
+            self.rest.extend([*(layer(width) for layer in norm), ACTIVATIONS[activation](), nn.Dropout(dropout)])
+            self.rest.append(nn.Linear(width, following))
+        feeding = self.embedding[-1] if embedding_dim else self.first
+        assert isinstance(feeding, Bag | nn.Linear)
+        weight = feeding.weight if isinstance(feeding, Bag) else feeding.weight.T  # [inputs, outputs]
+        nn.init.zeros_(weight[:, self.width :])  # the shortcut adds nothing before it has learned
         nn.init.zeros_(self.output_bias)
 
     @property
     def output_bias(self) -> Tensor:
         """[tags] What the logits are where nothing else speaks."""
-        output = self.rest[-1] if len(self.rest) else self.first
+        output = [self.first, *self.embedding, *self.rest][-1]
         assert isinstance(output, Bag | nn.Linear)
         return output.bias
 
     def forward(self, *features: Tensor) -> Tensor:
-        return self.rest(self.first(*features))
+        below = self.embedding(self.first(*features))
+        logits = self.rest(below[:, : self.width])
+        return logits + below[:, self.width :] if below.shape[1] > self.width else logits
 
-    def start_from_frequencies(self, frequencies: Tensor) -> None:
-        """Set the output bias so that the untrained network predicts each tag's share of posts, [tags] in (0, 1)."""
+    def start_from(self, logits: Tensor) -> None:
+        """Set the output bias, [tags], so that the untrained network predicts the same for every post."""
         with torch.no_grad():
-            self.output_bias.copy_(torch.logit(frequencies))
+            self.output_bias.copy_(logits)
 
     def describe(self) -> str:
         """A line per layer: kind, shape of its weights, number of parameters."""
         lines = []
-        for module in (self.first, *self.rest):
+        for module in (self.first, *self.embedding, *self.rest):
             count = sum(parameter.numel() for parameter in module.parameters())
             shape = " × ".join(f"{size:,}" for size in getattr(module, "weight", torch.empty(0)).shape) if count else ""
             lines.append(f"  {type(module).__name__:12}{shape:>18}{count:>14,}")

@@ -60,18 +60,21 @@ class Train(Section):
     seed: Seed
     epochs: Annotated[int, Field(ge=0)]
     patience: Count
-    batch_size: Annotated[
-        int, Field(ge=3)
-    ]  # with less, the last batch might hold one post: no variance to normalise by
+    loss: Literal["squared_hinge", "cross_entropy"]
+    # With less, the last batch might hold one post: no variance to normalise by.
+    batch_size: Annotated[int, Field(ge=3)]
     lr: Positive
     table_lr: Positive
+    table_accumulator: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     clip_value: Positive | None
     pos_weight: bool
     hidden: list[Count]
+    shortcut: bool
     batch_norm: bool
     activation: Literal["relu", "gelu", "tanh"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    word_dropout: Annotated[float, Field(ge=0, lt=1)]
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     threads: Annotated[int, Field(ge=1, le=256)]
 

@@ -1,4 +1,4 @@
-"""The training loop that both arms share: seeds, sparse steps, early stopping, logging, weights."""
+"""The training loop that both arms share: seeds, early stopping, logging, weights."""
 
 import copy
 import math
@@ -10,11 +10,12 @@ import torch
 from dvclive import Live
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from features import Bags, read_labels
-from mlp import MLP
+from losses import LOSSES, Loss
+from mlp import MLP, Bag
+from optimizers import AdamW, RowAdagrad
 from params import Train
 from stage import FEATURES, MODELS, POSTS, BadInput, read_json, whole_folder, write_json
 
@@ -34,19 +35,11 @@ def train_arm(arm: str, settings: Train, features: str, embedding_dim: int | Non
         Data(Bags(FEATURES / features / split), torch.from_numpy(read_labels(split, tags)))
         for split in ("train", "valid")
     )
-    network: dict[str, Any] = {
-        "inputs": len(read_json(FEATURES / features / "vocabulary.json")),
-        "outputs": len(tags),
-        "bag": True,
-        "embedding_dim": embedding_dim,
-        "hidden": settings.hidden,
-        "batch_norm": settings.batch_norm,
-        "activation": settings.activation,
-        "dropout": settings.dropout,
-    }
+    columns = len(read_json(FEATURES / features / "vocabulary.json"))
+    network = describe_network(settings, columns, len(tags), embedding_dim)
     seeds = list(range(settings.seed, settings.seed + settings.runs))
     with whole_folder(MODELS / arm) as folder:
-        write_json(folder / "model.json", {"network": network, "seeds": seeds})
+        write_json(folder / "model.json", {"network": network, "loss": settings.loss, "seeds": seeds})
         for seed in seeds:
             torch.manual_seed(seed)
             model = MLP(**network).to(choose_device(settings.device))
@@ -58,6 +51,21 @@ def train_arm(arm: str, settings: Train, features: str, embedding_dim: int | Non
             save_file(model.state_dict(), folder / f"run-{seed}" / "weights.safetensors")
             print(f"run {seed}: best validation loss {loss:.4f} in epoch {epoch}")
     return f"trained {len(seeds)} times on {len(train.labels):,} posts"
+
+
+def describe_network(settings: Train, columns: int, tags: int, embedding_dim: int | None) -> dict[str, Any]:
+    """What :class:`MLP` takes."""
+    return {
+        "inputs": columns,
+        "outputs": tags,
+        "bag": True,
+        "embedding_dim": embedding_dim,
+        "hidden": settings.hidden,
+        "shortcut": settings.shortcut,
+        "batch_norm": settings.batch_norm,
+        "activation": settings.activation,
+        "dropout": settings.dropout,
+    }
 
 
 def choose_device(name: str) -> torch.device:
@@ -79,39 +87,41 @@ def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: 
     device = next(model.parameters()).device
     posts, tags = train.labels.shape
     count = train.labels.sum(dim=0)
+    loss_of = LOSSES[settings.loss]
     # The original study's weights: posts / (tags × count), so that the posts of a rare tag count for more.
-    weight = posts / (tags * count) if settings.pos_weight else None
-    loss_of = nn.BCEWithLogitsLoss(pos_weight=weight).to(device)
-    check_first_loss(model, train)
+    pos_weight = (posts / (tags * count)).to(device) if settings.pos_weight else None
+    check_first_loss(model, train, loss_of)
     if not settings.pos_weight:
-        model.start_from_frequencies((count + 1) / (posts + 2))  # Laplace's rule: never quite 0 or 1
+        model.start_from(loss_of.logit((count + 1) / (posts + 2)))  # Laplace's rule: never quite 0 or 1
     optimizers = make_optimizers(model, settings)
-    shuffle = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     batches = math.ceil(posts / settings.batch_size)
 
     best_epoch, best_loss, best_weights = 0, math.inf, model.state_dict()
     bar = tqdm(total=settings.epochs * posts, desc=f"run {seed}", unit=" posts", unit_scale=True, disable=None)
     for epoch in range(settings.epochs + 1):
         if epoch == 0:
-            train_loss = assess(model, train, loss_of)["loss"]
+            train_loss = assess(model, train, loss_of, pos_weight)["loss"]
         else:
             model.train()
             train_loss = 0.0
             # Batches of one size, give or take a post, so that none is left with a single one.
-            for batch, rows in enumerate(np.array_split(shuffle.permutation(posts), batches), start=1):
-                loss = loss_of(model(*to(device, train.features.batch(rows))), train.labels[rows].to(device))
+            for batch, rows in enumerate(np.array_split(rng.permutation(posts), batches)):
+                bags = leave_out_words(train.features.batch(rows), settings.word_dropout, rng)
+                loss = loss_of(model(*to(device, bags)), train.labels[rows].to(device), pos_weight)
                 value = loss.item()
-                check_loss(value, f"in epoch {epoch}, batch {batch}")
-                for optimizer in optimizers:
-                    optimizer.zero_grad()
-                loss.backward()
+                check_loss(value, f"in epoch {epoch}, batch {batch + 1}")
+                model.zero_grad()
+                # A sum over tags: how far a word moves must not depend on how many tags there are besides its own.
+                (loss * tags).backward()
                 if settings.clip_value is not None:
                     clip_gradients(model, settings.clip_value)
+                done = (epoch - 1 + batch / batches) / settings.epochs
                 for optimizer in optimizers:
-                    optimizer.step()
+                    optimizer.step(1 - done)
                 train_loss += value * len(rows) / posts
                 bar.update(len(rows))
-        scores = assess(model, valid, loss_of)
+        scores = assess(model, valid, loss_of, pos_weight)
         check_loss(scores["loss"], f"on valid after epoch {epoch}")
         live.log_metric("train_loss", train_loss)
         for name, value in scores.items():
@@ -132,35 +142,44 @@ def check_loss(loss: float, where: str) -> None:
         raise BadInput(f"the loss is {loss} {where}; lower train.lr and train.table_lr")
 
 
-def check_first_loss(model: MLP, data: Data) -> None:
-    """An untrained network knows nothing: at even odds for every tag its loss is ln 2.
+def check_first_loss(model: MLP, data: Data, loss_of: Loss) -> None:
+    """An untrained network knows nothing: its loss is that of a logit of 0 for every tag.
 
     Raises :class:`BadInput` where it is not, which says that features or weights are far from their usual scale.
     """
     posts = min(PREDICT_BATCH, len(data.labels))
-    loss = binary_cross_entropy_with_logits(next(predict(model, data.features)), data.labels[:posts]).item()
-    if not abs(loss - math.log(2)) < 0.1:
-        raise BadInput(f"the untrained network's loss is {loss:.4f}, not ln 2 = 0.6931; are the features of one scale?")
+    loss = loss_of(next(predict(model, data.features)), data.labels[:posts]).item()
+    if not abs(loss / loss_of.untrained - 1) < 0.15:
+        raise BadInput(
+            f"the untrained network's loss is {loss:.4f}, not {loss_of.untrained:.4f}; are the features of one scale?"
+        )
 
 
-def make_optimizers(model: MLP, settings: Train) -> list[torch.optim.Optimizer]:
-    """AdamW; for a table Adam on the rows that a batch holds, so that a step never walks the vocabulary."""
-    table = model.first.weight if isinstance(model.first, nn.EmbeddingBag) else None
-    rest = [parameter for parameter in model.parameters() if parameter is not table]
-    adamw = torch.optim.AdamW(rest, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    return [adamw] if table is None else [adamw, torch.optim.SparseAdam([table], lr=settings.table_lr)]
+def leave_out_words(
+    bags: tuple[np.ndarray, np.ndarray, np.ndarray], share: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bags without a random ``share`` of their words, the others scaled up in turn: dropout on the input."""
+    indices, offsets, weights = bags
+    if not share:
+        return bags
+    kept = rng.random(len(weights), dtype=np.float32) >= share
+    return indices, offsets, weights * kept / np.float32(1 - share)
+
+
+def make_optimizers(model: MLP, settings: Train) -> list[AdamW | RowAdagrad]:
+    """AdamW for the layers; for a table the rows that a batch holds alone, so that no step walks the vocabulary."""
+    table = model.first.weight if isinstance(model.first, Bag) else None
+    layers = [parameter for parameter in model.parameters() if parameter is not table]
+    adamw = AdamW(layers, settings.lr, settings.weight_decay)
+    return [adamw] if table is None else [adamw, RowAdagrad(table, settings.table_lr, settings.table_accumulator)]
 
 
 def clip_gradients(model: nn.Module, limit: float) -> None:
-    """Clip every entry of every gradient to ±limit; of a sparse one once the repeated rows are summed."""
+    """Clip every entry of every gradient to ±limit."""
     for parameter in model.parameters():
-        if parameter.grad is None:
-            continue
-        if parameter.grad.is_sparse:
-            parameter.grad = parameter.grad.coalesce()
-            parameter.grad.values().clamp_(-limit, limit)
-        else:
-            parameter.grad.clamp_(-limit, limit)
+        gradient = parameter.grad
+        if gradient is not None:
+            (gradient._values() if gradient.is_sparse else gradient).clamp_(-limit, limit)
 
 
 @torch.no_grad()
@@ -173,13 +192,13 @@ def predict(model: MLP, features: Bags) -> Iterator[Tensor]:
         yield model(*to(device, features.batch(rows))).cpu()
 
 
-def assess(model: MLP, data: Data, loss_of: nn.Module) -> dict[str, float]:
+def assess(model: MLP, data: Data, loss_of: Loss, pos_weight: Tensor | None = None) -> dict[str, float]:
     """Mean loss, Hamming distance and micro-F1 at a probability of 0.5."""
     device = next(model.parameters()).device
     loss = wrong = right = 0.0
     for logits, labels in zip(predict(model, data.features), data.labels.split(PREDICT_BATCH), strict=True):
         guesses = logits > 0
-        loss += loss_of(logits.to(device), labels.to(device)).item() * len(labels)
+        loss += loss_of(logits.to(device), labels.to(device), pos_weight).item() * len(labels)
         wrong += (guesses != labels.bool()).sum().item()
         right += (guesses & labels.bool()).sum().item()
     return {

@@ -12,7 +12,14 @@ from torch import nn
 from features import Bags, write_bags
 from mlp import MLP, Bag
 
-SHAPE = {"hidden": [8, 4], "embedding_dim": None, "batch_norm": True, "activation": "relu", "dropout": 0.5}
+SHAPE = {
+    "hidden": [8, 4],
+    "embedding_dim": None,
+    "shortcut": True,
+    "batch_norm": True,
+    "activation": "relu",
+    "dropout": 0.5,
+}
 
 
 @pytest.fixture
@@ -38,6 +45,8 @@ def test_the_gradients_of_a_bag_are_those_of_the_dense_product(matrix: np.ndarra
     bag(*batch).square().sum().backward()
     (torch.from_numpy(matrix) @ linear.weight.T).square().sum().backward()
     assert bag.weight.grad.is_sparse
+    held = np.flatnonzero(matrix.any(axis=0))
+    np.testing.assert_array_equal(bag.weight.grad._indices()[0], held)  # each row of the batch once, and no other
     torch.testing.assert_close(bag.weight.grad.to_dense(), linear.weight.grad.T)
 
 
@@ -50,35 +59,59 @@ def test_bag_and_matrix_networks_agree(matrix: np.ndarray, batch: list[torch.Ten
 
 def test_an_empty_bag_gives_the_bias() -> None:
     nothing = torch.tensor([], dtype=torch.int64), torch.tensor([0, 0]), torch.tensor([])
-    assert Bag(30, 5)(*nothing).tolist() == [[0.0] * 5]
+    bag = Bag(30, 5)
+    found = bag(*nothing)
+    assert found.tolist() == [[0.0] * 5]
+    found.sum().backward()
+    assert bag.weight.grad._values().shape == (0, 5)
 
 
 @pytest.mark.parametrize("bag", [True, False])
 @pytest.mark.parametrize("embedding_dim", [None, 6])
 @pytest.mark.parametrize("hidden", [[], [8], [8, 4]])
+@pytest.mark.parametrize("shortcut", [True, False])
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_layers_are_those_asked_for(bag: bool, embedding_dim: int | None, hidden: list[int], batch_norm: bool) -> None:
-    shape = SHAPE | {"hidden": hidden, "embedding_dim": embedding_dim, "batch_norm": batch_norm}
-    model = MLP(30, 3, bag=bag, **shape)
+def test_layers_are_those_asked_for(
+    bag: bool, embedding_dim: int | None, hidden: list[int], shortcut: bool, batch_norm: bool
+) -> None:
+    shape = {"hidden": hidden, "embedding_dim": embedding_dim, "shortcut": shortcut, "batch_norm": batch_norm}
+    model = MLP(30, 3, bag=bag, **SHAPE | shape)
     weights = [tuple(p.shape) for name, p in model.named_parameters() if name.endswith("weight") and p.ndim == 2]
     widths = [30, *([embedding_dim] if embedding_dim else []), *hidden, 3]
-    expected = [(width, before) for before, width in pairwise(widths)]
+    expected = [[width, before] for before, width in pairwise(widths)]
+    if shortcut and hidden:  # the layer below the hidden ones has a column more for each tag
+        expected[1 if embedding_dim else 0][0] += 3
     expected[0] = expected[0][::-1] if bag else expected[0]
-    assert weights == expected
+    assert weights == [tuple(shape) for shape in expected]
     count = {kind: sum(isinstance(module, kind) for module in model.modules()) for kind in (nn.ReLU, nn.BatchNorm1d)}
     assert count[nn.ReLU] == len(hidden)  # none behind the embedding, none behind the logits
     assert count[nn.BatchNorm1d] == (len(widths) - 2) * batch_norm
 
 
-def test_starting_from_frequencies_predicts_them() -> None:
+@pytest.mark.parametrize("embedding_dim", [None, 6])
+def test_the_shortcut_is_a_linear_model_beside_the_hidden_layers(
+    embedding_dim: int | None, matrix: np.ndarray, batch: list[torch.Tensor]
+) -> None:
+    shape = SHAPE | {"embedding_dim": embedding_dim, "batch_norm": False}
+    model = MLP(30, 3, bag=True, **shape).eval()
+    feeding = model.embedding[-1] if embedding_dim else model.first
+    assert not (feeding.weight[8:] if embedding_dim else feeding.weight[:, 8:]).any()  # says nothing before it learns
+    before = model(*batch)
+    straight = torch.randn(feeding.weight.shape[1 if embedding_dim else 0], 3)
+    with torch.no_grad():
+        (feeding.weight[8:].T if embedding_dim else feeding.weight[:, 8:]).copy_(straight)
+    below = model.first(*batch) if embedding_dim else torch.from_numpy(matrix)
+    torch.testing.assert_close(model(*batch) - before, below @ straight)
+
+
+def test_starting_from_logits_gives_every_post_the_same() -> None:
     model = MLP(30, 3, bag=True, **SHAPE).eval()
-    frequencies = torch.tensor([0.5, 0.1, 0.01])
-    model.start_from_frequencies(frequencies)
-    torch.testing.assert_close(torch.sigmoid(model.output_bias), frequencies)
+    model.start_from(torch.tensor([0.5, -1.0, 2.0]))
+    assert model.output_bias.tolist() == [0.5, -1.0, 2.0]
 
 
 def test_describe_counts_every_parameter() -> None:
     model = MLP(30, 3, bag=True, **SHAPE)
     text = model.describe()
     assert f"{sum(p.numel() for p in model.parameters()):,}" in text.splitlines()[-1]
-    assert "30 × 8" in text
+    assert "30 × 11" in text

@@ -22,7 +22,8 @@ from torch import nn
 
 import training
 from features import Bags, write_bags
-from mlp import MLP
+from losses import LOSSES
+from mlp import MLP, Bag
 from params import Train, read_params
 from stage import BadInput
 from training import Data
@@ -55,33 +56,40 @@ def data(tmp_path: Path) -> Data:
 
 def settings(**changes: object) -> Train:
     read = read_params(ROOT / "params.yaml").train
-    defaults = {"epochs": 100, "patience": 100, "batch_size": 16, "hidden": [32, 16], "dropout": 0.0}
+    defaults = {
+        "epochs": 100,
+        "patience": 100,
+        "batch_size": 16,
+        "hidden": [32, 16],
+        "dropout": 0.0,
+        "word_dropout": 0.0,
+    }
     return read.model_copy(update=defaults | changes)
 
 
 def network(chosen: Train, embedding_dim: int | None = None) -> MLP:
     torch.manual_seed(0)
-    names = ("hidden", "batch_norm", "activation", "dropout")
-    shape = {name: getattr(chosen, name) for name in names}
-    return MLP(WORDS, TAGS, bag=True, embedding_dim=embedding_dim, **shape)
+    return MLP(**training.describe_network(chosen, WORDS, TAGS, embedding_dim))
 
 
 @pytest.mark.parametrize("embedding_dim", [None, 8])
+@pytest.mark.parametrize("shortcut", [True, False])
 @pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("pos_weight", [True, False])
 def test_the_loop_overfits_and_every_weight_moves(
-    data: Data, embedding_dim: int | None, batch_norm: bool, pos_weight: bool
+    data: Data, embedding_dim: int | None, shortcut: bool, batch_norm: bool, loss: str, pos_weight: bool
 ) -> None:
-    chosen = settings(batch_norm=batch_norm, pos_weight=pos_weight, lr=0.01)
+    chosen = settings(shortcut=shortcut, batch_norm=batch_norm, loss=loss, pos_weight=pos_weight, lr=0.01)
     model = network(chosen, embedding_dim)
     before = {name: weights.clone() for name, weights in model.state_dict().items()}
     training.fit(model, data, data, chosen, 0, Log())
-    assert training.assess(model, data, nn.BCEWithLogitsLoss())["hamming"] == 0
+    assert training.assess(model, data, LOSSES[loss])["hamming"] == 0
     still = {name for name, weights in model.state_dict().items() if torch.equal(weights, before[name])}
-    layers = ["first", *(f"rest.{place}" for place in range(len(model.rest)))]
-    modules = [model.first, *model.rest]
     # Batch norm takes the mean away, and with it whatever the bias of the layer before it adds.
-    idle = {f"{layers[i - 1]}.bias" for i, module in enumerate(modules) if isinstance(module, nn.BatchNorm1d)}
+    layers = {module: name for name, module in model.named_modules()}
+    modules = [model.first, *model.embedding, *model.rest]
+    idle = {f"{layers[modules[i - 1]]}.bias" for i, module in enumerate(modules) if isinstance(module, nn.BatchNorm1d)}
     assert still <= idle
 
 
@@ -103,16 +111,17 @@ def test_the_best_weights_are_kept_and_patience_ends_the_run(data: Data, tmp_pat
     losses = [row["valid_loss"] for row in log.rows[:-1]]
     assert epoch == int(np.argmin(losses)) and loss == min(losses)
     assert len(losses) == epoch + 2 + 1
-    assert training.assess(model, valid, nn.BCEWithLogitsLoss())["loss"] == pytest.approx(loss)
+    assert training.assess(model, valid, LOSSES[chosen.loss])["loss"] == pytest.approx(loss)
 
 
-def test_an_untrained_network_starts_at_ln_2(data: Data) -> None:
+@pytest.mark.parametrize(("loss", "value"), [("cross_entropy", "0.6931"), ("squared_hinge", "1.0000")])
+def test_an_untrained_network_knows_nothing(data: Data, loss: str, value: str) -> None:
     model = network(settings())
-    training.check_first_loss(model, data)
+    training.check_first_loss(model, data, LOSSES[loss])
     with torch.no_grad():
         model.output_bias.fill_(3)
-    with pytest.raises(BadInput, match="ln 2"):
-        training.check_first_loss(model, data)
+    with pytest.raises(BadInput, match=f"not {value}"):
+        training.check_first_loss(model, data, LOSSES[loss])
 
 
 @pytest.mark.parametrize(("batch_size", "where"), [(16, r"epoch \d+, batch \d+"), (POSTS, "valid after epoch 1")])
@@ -123,14 +132,24 @@ def test_a_loss_that_is_no_number_stops_the_run(data: Data, batch_size: int, whe
 
 
 def test_clipping_bounds_the_summed_gradient_of_a_row() -> None:
-    bag = nn.EmbeddingBag(4, 2, mode="sum", sparse=True)
-    (bag(torch.tensor([1, 1, 2]), torch.tensor([0])) * 3).sum().backward()  # 6 for row 1, 3 for row 2
+    bag = Bag(4, 2)
+    (bag(torch.tensor([1, 1, 2]), torch.tensor([0, 3]), torch.ones(3)) * 3).sum().backward()  # 6 for row 1, 3 for row 2
     training.clip_gradients(bag, 4)
     assert bag.weight.grad.to_dense().tolist() == [[0, 0], [4, 4], [3, 3], [0, 0]]
 
 
+def test_words_are_left_out_and_the_rest_made_up_for() -> None:
+    rng = np.random.default_rng(0)
+    bags = np.arange(10_000), np.array([0, 10_000]), np.full(10_000, 2, dtype=np.float32)
+    indices, offsets, weights = training.leave_out_words(bags, 0.25, rng)
+    assert indices is bags[0] and offsets is bags[1] and weights.dtype == np.float32
+    assert set(np.unique(weights)) == {0, np.float32(2 / 0.75)}
+    assert (weights == 0).mean() == pytest.approx(0.25, abs=0.02)
+    assert training.leave_out_words(bags, 0, rng) is bags
+
+
 def test_assess_agrees_with_all_logits_at_once(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, loss_of = network(settings()), nn.BCEWithLogitsLoss()
+    model, loss_of = network(settings()), LOSSES[settings().loss]
     nn.init.normal_(model.output_bias)
     monkeypatch.setattr(training, "PREDICT_BATCH", 7)
     found = training.assess(model, data, loss_of)
@@ -139,10 +158,10 @@ def test_assess_agrees_with_all_logits_at_once(data: Data, monkeypatch: pytest.M
     assert found["hamming"] == pytest.approx(((logits > 0) != data.labels.bool()).float().mean().item())
 
 
-def test_two_optimizers_hold_every_parameter_once(data: Data) -> None:
+def test_two_optimizers_hold_every_parameter_once() -> None:
     model = network(settings())
-    held = [id(p) for opt in training.make_optimizers(model, settings()) for g in opt.param_groups for p in g["params"]]
-    assert sorted(held) == sorted(id(p) for p in model.parameters())
+    layers, table = training.make_optimizers(model, settings())
+    assert sorted(map(id, [*layers.parameters, table.table])) == sorted(map(id, model.parameters()))
 
 
 @pytest.mark.parametrize("arm", ["dense", "sparse"])

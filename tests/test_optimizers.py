@@ -1,0 +1,59 @@
+"""optimizers.py: the steps that torch.optim's classes take, but for what is said to differ."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT
+
+from optimizers import AdamW, RowAdagrad
+
+
+def test_adamw_steps_as_torch_s_class() -> None:
+    torch.manual_seed(0)
+    ours, theirs = ([torch.nn.Parameter(torch.full((3, 2), 0.5)), torch.nn.Parameter(torch.ones(4))] for _ in range(2))
+    mine, reference = AdamW(ours, 0.01, 0.1), torch.optim.AdamW(theirs, lr=0.01, weight_decay=0.1)
+    for share in (1.0, 0.5, 0.25):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn_like(a)
+            b.grad = a.grad.clone()
+        reference.param_groups[0]["lr"] = 0.01 * share
+        mine.step(share)
+        reference.step()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_adagrad_of_a_table_one_wide_is_torch_s() -> None:
+    """With one column, the mean over a row is its only entry; rows outside the batch stay."""
+    ours, theirs = torch.nn.Parameter(torch.ones(5, 1)), torch.nn.Parameter(torch.ones(5, 1))
+    mine, reference = RowAdagrad(ours, 0.1, 0.3), torch.optim.Adagrad([theirs], lr=0.1, initial_accumulator_value=0.3)
+    for rows in ([0, 3], [3, 4], [3]):
+        ours.grad = torch.sparse_coo_tensor([rows], torch.randn(len(rows), 1), (5, 1), is_coalesced=True)
+        theirs.grad = ours.grad.to_dense()
+        mine.step(1.0)
+        reference.step()
+    torch.testing.assert_close(ours, theirs)
+    assert ours[1:3].tolist() == [[1.0], [1.0]]
+
+
+def test_a_row_has_one_accumulator() -> None:
+    """Every entry of a row moves in proportion to its gradient, by a root mean square of lr in the first step."""
+    table = torch.nn.Parameter(torch.zeros(2, 2))
+    table.grad = torch.sparse_coo_tensor([[1]], torch.tensor([[3.0, 4.0]]), (2, 2), is_coalesced=True)
+    RowAdagrad(table, 0.1, 0.0).step(1.0)
+    assert (table[1, 1] / table[1, 0]).item() == pytest.approx(4 / 3)
+    assert table[1].square().mean().sqrt().item() == pytest.approx(0.1)
+
+
+def test_a_row_without_gradient_stays() -> None:
+    table = torch.nn.Parameter(torch.ones(2, 2))
+    table.grad = torch.sparse_coo_tensor([[0]], torch.zeros(1, 2), (2, 2), is_coalesced=True)
+    RowAdagrad(table, 0.1, 0.0).step(1.0)
+    assert table.tolist() == [[1, 1], [1, 1]]
+
+
+def test_no_compiler_is_imported() -> None:
+    code = "import sys, training; sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src", check=False).returncode == 0
