@@ -40,7 +40,7 @@ def main() -> str:
     params = read_params()
     torch.set_num_threads(params.train.threads)
     tags = read_json(POSTS / "tags.json")
-    labels = {split: read_labels(split, tags).astype(bool) for split in SPLITS}
+    labels = {split: read_labels(split, tags) for split in SPLITS}
     results = {}
     for arm, features in ARMS.items():
         model = read_json(MODELS / arm / "model.json")

@@ -1,17 +1,21 @@
 """What stages read of posts: their texts and labels, and their features as bags, memory-mapped, a folder per split.
 
 A bag is three arrays, `indptr.npy` [posts + 1], `indices.npy` and `data.npy` [entries]: row i holds the weights
-`data[indptr[i]:indptr[i + 1]]` of the columns `indices[...]`. Nothing ever makes it a [posts, columns] matrix.
+`data[indptr[i]:indptr[i + 1]]` of the columns `indices[...]`. Nothing ever makes it a [posts, columns] matrix, and
+neither writing nor reading holds a split in memory.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 
 from stage import POSTS
+
+BATCH = 2_000  # posts in memory at a time
 
 
 class Bags:
@@ -31,28 +35,77 @@ class Bags:
         lengths = self.indptr[rows + 1] - starts
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         entries = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-        return self.indices[entries].astype(np.int64), offsets, self.data[entries]
+        return self.indices[entries], offsets.astype(np.int32), self.data[entries]
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """All bags in order, some posts at a time: data, indices and indptr, as scipy's CSR takes them."""
+        for start in range(0, len(self), BATCH):
+            indptr = self.indptr[start : start + BATCH + 1]
+            entries = slice(indptr[0], indptr[-1])
+            yield self.data[entries], self.indices[entries], indptr - indptr[0]
 
 
-def write_bags(folder: Path, rows: csr_array) -> None:
-    """Write a CSR matrix [posts, columns] as bags."""
-    folder.mkdir()
-    np.save(folder / "indptr.npy", rows.indptr.astype(np.int64))
-    np.save(folder / "indices.npy", rows.indices.astype(np.int32))
-    np.save(folder / "data.npy", rows.data.astype(np.float32))
+class BagWriter:
+    """Writes bags, some posts at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.indptr, self.indices, self.data = (
+            GrowingArray(folder / f"{part}.npy", dtype)
+            for part, dtype in (("indptr", np.int64), ("indices", np.int32), ("data", np.float32))
+        )
+        self.indptr.append(np.zeros(1))
+
+    def append(self, rows: csr_array) -> None:
+        """Add a CSR matrix [posts, columns]."""
+        self.indptr.append(self.indices.length + rows.indptr[1:].astype(np.int64))
+        self.indices.append(rows.indices)
+        self.data.append(rows.data)
+
+    def __enter__(self) -> "BagWriter":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for part in (self.indptr, self.indices, self.data):
+            part.close()
 
 
-def read_texts(split: str) -> Iterator[str]:
-    """The texts of a split's posts, a row group at a time."""
-    for batch in pq.ParquetFile(POSTS / f"{split}.parquet").iter_batches(1000, columns=["text"]):
-        yield from batch["text"].to_pylist()
+class GrowingArray:
+    """A one-dimensional .npy file that grows: numpy leaves room in the header for a longer length."""
+
+    def __init__(self, path: Path, dtype: type) -> None:
+        self.file, self.dtype, self.length = path.open("wb"), np.dtype(dtype), 0
+        self.write_header()
+
+    def write_header(self) -> None:
+        header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (self.length,)}
+        np.lib.format.write_array_header_1_0(self.file, header)
+
+    def append(self, values: np.ndarray) -> None:
+        self.file.write(np.ascontiguousarray(values, self.dtype).data)
+        self.length += len(values)
+
+    def close(self) -> None:
+        self.file.seek(0)
+        self.write_header()
+        self.file.close()
+
+
+def read_texts(split: str) -> Iterator[list[str]]:
+    """The texts of a split's posts, some posts at a time."""
+    for batch in pq.ParquetFile(POSTS / f"{split}.parquet").iter_batches(BATCH, columns=["text"]):
+        yield batch["text"].to_pylist()
 
 
 def read_labels(split: str, tags: list[str]) -> np.ndarray:
-    """[posts, tags] 0 or 1, columns in the order of ``tags``."""
-    column = pq.read_table(POSTS / f"{split}.parquet", columns=["tags"])["tags"].combine_chunks()
+    """[posts, tags] booleans, columns in the order of ``tags``."""
+    file = pq.ParquetFile(POSTS / f"{split}.parquet")
     numbers = {tag: number for number, tag in enumerate(tags)}
-    labels = np.zeros((len(column), len(tags)), dtype=np.float32)
-    posts = np.repeat(np.arange(len(column)), np.diff(column.offsets))
-    labels[posts, [numbers[tag] for tag in column.flatten().to_pylist()]] = 1
+    labels = np.zeros((file.metadata.num_rows, len(tags)), dtype=bool)
+    start = 0
+    for batch in file.iter_batches(BATCH, columns=["tags"]):
+        column = batch["tags"]
+        posts = np.repeat(np.arange(start, start + len(column)), np.diff(column.offsets))
+        labels[posts, [numbers[tag] for tag in column.flatten().to_pylist()]] = True
+        start += len(column)
     return labels

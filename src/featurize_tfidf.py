@@ -5,39 +5,33 @@ out: data/features/tfidf/{train,valid,test}: bags of TF-IDF weights, rows of len
      vocabulary.json: the terms in the order of the columns; idf.npy: [columns] their weights, from train alone
 """
 
-import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from features import read_texts, write_bags
+import numpy as np
+from sklearn.feature_extraction.text import TfidfTransformer
+
+from counting import TrainCounts
 from params import read_params
-from stage import FEATURES, SPLITS, BadInput, run, whole_folder, write_json
-from text import tokenize
+from stage import FEATURES, BadInput, run, whole_folder, write_json
 
 
 def main() -> str:
     params = read_params().featurize_tfidf
-    vectorizer = TfidfVectorizer(
-        tokenizer=tokenize,
-        token_pattern=None,
-        lowercase=False,
-        ngram_range=(1, params.max_ngram),
-        min_df=params.min_df,
-        max_features=params.max_features,
-        sublinear_tf=params.sublinear_tf,
-        dtype=np.float32,
-    )
-    try:
-        rows = vectorizer.fit_transform(read_texts("train"))
-    except ValueError:  # how scikit-learn puts an empty vocabulary
-        raise BadInput(f"no term stands in {params.min_df} posts of train; lower featurize_tfidf.min_df") from None
-    with whole_folder(FEATURES / "tfidf") as folder:
-        write_json(folder / "vocabulary.json", vectorizer.get_feature_names_out().tolist())
-        np.save(folder / "idf.npy", vectorizer.idf_)
-        for split in SPLITS:
-            if split != "train":
-                rows = vectorizer.transform(read_texts(split))
-            write_bags(folder / split, rows)
-    return f"{rows.shape[1]:,} terms"
+    with TemporaryDirectory() as scratch, whole_folder(FEATURES / "tfidf") as folder:
+        counts = TrainCounts(Path(scratch) / "counts", params.max_ngram)
+        often = counts.alphabetical(np.flatnonzero(counts.posts_with >= params.min_df))
+        most = np.argsort(-counts.total[often], kind="stable")[: params.max_features]
+        terms = often[np.sort(most)]
+        if not len(terms):
+            raise BadInput(f"no term stands in {params.min_df} posts of train; lower featurize_tfidf.min_df")
+        weights = TfidfTransformer(sublinear_tf=params.sublinear_tf)
+        # As scikit-learn's smooth_idf: as if one more post held every term.
+        weights.idf_ = np.log((1 + len(counts.bags)) / (1 + counts.posts_with[terms])) + 1
+        write_json(folder / "vocabulary.json", counts.terms[terms].tolist())
+        np.save(folder / "idf.npy", weights.idf_)
+        counts.write(folder, terms, weigh=weights.transform)
+    return f"{len(terms):,} terms"
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ PREDICT_BATCH = 4096  # posts per batch where nothing is learned
 
 class Data(NamedTuple):
     features: Bags
-    labels: Tensor  # [posts, tags] 0 or 1
+    labels: Tensor  # [posts, tags] booleans
 
 
 def train_arm(arm: str, settings: Train, features: str, embedding_dim: int | None) -> str:
@@ -108,7 +108,7 @@ def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: 
             # Batches of one size, give or take a post, so that none is left with a single one.
             for batch, rows in enumerate(np.array_split(rng.permutation(posts), batches)):
                 bags = leave_out_words(train.features.batch(rows), settings.word_dropout, rng)
-                loss = loss_of(model(*to(device, bags)), train.labels[rows].to(device), pos_weight)
+                loss = loss_of(model(*to(device, bags)), train.labels[rows].to(device).float(), pos_weight)
                 value = loss.item()
                 check_loss(value, f"in epoch {epoch}, batch {batch + 1}")
                 model.zero_grad()
@@ -148,7 +148,7 @@ def check_first_loss(model: MLP, data: Data, loss_of: Loss) -> None:
     Raises :class:`BadInput` where it is not, which says that features or weights are far from their usual scale.
     """
     posts = min(PREDICT_BATCH, len(data.labels))
-    loss = loss_of(next(predict(model, data.features)), data.labels[:posts]).item()
+    loss = loss_of(next(predict(model, data.features)), data.labels[:posts].float()).item()
     if not abs(loss / loss_of.untrained - 1) < 0.15:
         raise BadInput(
             f"the untrained network's loss is {loss:.4f}, not {loss_of.untrained:.4f}; are the features of one scale?"
@@ -198,9 +198,9 @@ def assess(model: MLP, data: Data, loss_of: Loss, pos_weight: Tensor | None = No
     loss = wrong = right = 0.0
     for logits, labels in zip(predict(model, data.features), data.labels.split(PREDICT_BATCH), strict=True):
         guesses = logits > 0
-        loss += loss_of(logits.to(device), labels.to(device), pos_weight).item() * len(labels)
-        wrong += (guesses != labels.bool()).sum().item()
-        right += (guesses & labels.bool()).sum().item()
+        loss += loss_of(logits.to(device), labels.to(device).float(), pos_weight).item() * len(labels)
+        wrong += (guesses != labels).sum().item()
+        right += (guesses & labels).sum().item()
     return {
         "loss": loss / len(data.labels),
         "hamming": wrong / data.labels.numel(),

@@ -9,7 +9,8 @@ import torch
 from scipy.sparse import csr_array, random_array
 from torch import nn
 
-from features import Bags, write_bags
+from counting import write_bags
+from features import Bags
 from mlp import MLP, Bag
 
 SHAPE = {
@@ -29,7 +30,7 @@ def matrix() -> np.ndarray:
 
 @pytest.fixture
 def batch(matrix: np.ndarray, tmp_path: Path) -> list[torch.Tensor]:
-    write_bags(tmp_path / "bags", csr_array(matrix))
+    write_bags(tmp_path / "bags", [csr_array(matrix)])
     return [torch.from_numpy(part) for part in Bags(tmp_path / "bags").batch(np.arange(len(matrix)))]
 
 

@@ -1,0 +1,105 @@
+"""Count terms as scikit-learn's CountVectorizer does, but in a stream: a corpus need not fit in memory.
+
+Train is tokenized once. Its terms are numbered as they turn up, its counts go to disk under these numbers; when all are
+known, the vocabulary is chosen and the counts are read back under its columns.
+"""
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from features import Bags, BagWriter, read_texts
+from text import tokenize
+
+
+class Numbers(dict[str, int]):
+    """Terms and their numbers; a new one gets the next."""
+
+    def __missing__(self, term: str) -> int:
+        self[term] = number = len(self)
+        return number
+
+
+class Columns(dict[str, int]):
+    """Terms of a vocabulary and their columns; all others share the one behind the last."""
+
+    def __missing__(self, term: str) -> int:
+        return len(self)
+
+
+class TrainCounts:
+    """The counts of every term of train, on disk."""
+
+    def __init__(self, folder: Path, max_ngram: int = 1) -> None:
+        """Count the terms of train into a new folder."""
+        self.max_ngram = max_ngram
+        numbers = Numbers()
+        with BagWriter(folder) as writer:
+            for texts in read_texts("train"):
+                writer.append(count(texts, numbers, max_ngram))
+        self.terms = np.array(list(numbers), dtype=object)
+        self.bags = Bags(folder)
+        self.posts_with = np.zeros(len(numbers), dtype=np.int64)  # [terms] posts that hold the term
+        self.total = np.zeros(len(numbers), dtype=np.int64)  # [terms] how often it stands in all of them
+        for data, indices, _ in self.bags.blocks():
+            self.posts_with += np.bincount(indices, minlength=len(numbers))
+            self.total += np.bincount(indices, weights=data, minlength=len(numbers)).astype(np.int64)
+
+    def alphabetical(self, chosen: np.ndarray) -> np.ndarray:
+        """Numbers of the ``chosen`` terms in the order of the alphabet: the columns of a vocabulary."""
+        return chosen[np.argsort(self.terms[chosen], kind="stable")]
+
+    def write(self, folder: Path, chosen: np.ndarray, weigh: Callable[[csr_array], csr_array]) -> None:
+        """Write the bags of every split; their columns are the terms of these numbers.
+
+        ``weigh`` takes counts [posts, columns] and gives weights; it sees some posts at a time.
+        """
+        columns = np.full(len(self.terms), len(chosen), dtype=np.int32)
+        columns[chosen] = np.arange(len(chosen))
+        train = (
+            csr_array((data, columns[indices], indptr), shape=(len(indptr) - 1, len(chosen) + 1))
+            for data, indices, indptr in self.bags.blocks()
+        )
+        write_bags(folder / "train", (weigh(rows[:, :-1]) for rows in train))
+        vocabulary = self.terms[chosen].tolist()
+        for split in ("valid", "test"):
+            write_bags(folder / split, map(weigh, count_known(read_texts(split), vocabulary, self.max_ngram)))
+
+
+def count_known(batches: Iterable[list[str]], vocabulary: list[str], max_ngram: int) -> Iterator[csr_array]:
+    """Counts [posts, terms] of the terms of a vocabulary."""
+    columns = Columns((term, column) for column, term in enumerate(vocabulary))
+    for texts in batches:
+        yield count(texts, columns, max_ngram)[:, :-1]
+
+
+def count(texts: list[str], numbers: dict[str, int], max_ngram: int) -> csr_array:
+    """Counts [posts, terms + 1] under the numbers of their terms, no term twice in a post."""
+    indices, indptr = array("i"), array("q", [0])
+    for text in texts:
+        indices.extend(map(numbers.__getitem__, terms(tokenize(text), max_ngram)))
+        indptr.append(len(indices))
+    ones = np.ones(len(indices), dtype=np.float32)
+    rows = csr_array((ones, np.array(indices), np.array(indptr)), shape=(len(texts), len(numbers) + 1))
+    rows.sum_duplicates()
+    return rows
+
+
+def terms(tokens: list[str], max_ngram: int) -> list[str]:
+    """Tokens, and runs of up to ``max_ngram`` of them joined by spaces."""
+    runs = [
+        map(" ".join, zip(*(tokens[start:] for start in range(length)), strict=False))
+        for length in range(2, max_ngram + 1)
+    ]
+    return tokens + [run for of_length in runs for run in of_length]
+
+
+def write_bags(folder: Path, batches: Iterable[csr_array]) -> None:
+    """Write CSR matrices [posts, columns], one behind the other, as bags; a row's columns in order."""
+    with BagWriter(folder) as writer:
+        for rows in batches:
+            rows.sort_indices()
+            writer.append(rows)
