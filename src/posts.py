@@ -262,13 +262,10 @@ def read_dump(path: Path, stream: IO[bytes]) -> Iterator[Row]:
 
     number = 0
     try:
-        for event, element in etree.iterparse(
-            stream, events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False
-        ):
-            if event == "start":
-                if element.getparent() is None and element.getroottree().docinfo.doctype:
-                    raise BadInput(f"{path}: declares a DOCTYPE, which no data dump does; remove it")
-                continue
+        elements = etree.iterparse(stream, resolve_entities=False, no_network=True, load_dtd=False)
+        for place, (_, element) in enumerate(elements):
+            if place == 0 and element.getroottree().docinfo.doctype:
+                raise BadInput(f"{path}: declares a DOCTYPE, which no data dump does; remove it")
             if element.tag == "row":
                 number += 1
                 kind = element.get("PostTypeId")

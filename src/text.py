@@ -15,6 +15,7 @@ BLOCK = (
 )
 # An unclosed comment or script runs to the end, as in a browser (and the search stays linear).
 UNSEEN = re.compile(r"<!--.*?(?:-->|\Z)|<(script|style)\b[^<>]*>.*?(?:</\1\s*>|\Z)", re.DOTALL | re.IGNORECASE)
+UNSEEN_START = re.compile(r"<(?:!--|script|style)", re.IGNORECASE)  # most posts have none, and this is quicker to tell
 ATTRIBUTES = r"""(?:\s+[\w:-]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>]+))?)*\s*/?"""
 INLINE_TAG = re.compile(rf"</?(?:{INLINE}){ATTRIBUTES}>", re.IGNORECASE)
 BLOCK_TAG = re.compile(rf"</?(?:{BLOCK}){ATTRIBUTES}>", re.IGNORECASE)
@@ -30,7 +31,8 @@ def clean(markup: str) -> str:
     Plain text passes unchanged but for what reads like a tag or an entity of HTML.
     """
     if "<" in markup:
-        markup = UNSEEN.sub(" ", markup)
+        if UNSEEN_START.search(markup):
+            markup = UNSEEN.sub(" ", markup)
         markup = BLOCK_TAG.sub("\n", INLINE_TAG.sub("", markup))
     return unescape(markup).strip()
 
