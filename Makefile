@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: study test test-slow help
+.PHONY: study test test-slow bench help
 .DEFAULT_GOAL := study
 
 study: $(VENV)/study ## set up the study and run it; what has not changed is skipped
@@ -22,6 +22,9 @@ test: $(VENV)/dev ## set up the tests and run them: lint, types, pytest
 test-slow: $(VENV)/dev ## the slow cases: plots in a real browser (needs Chromium and npm)
 	pytest -m slow
 
+bench: $(VENV)/bench ## set up the peers and run them beside both arms on real posts (see benchmarks/)
+	python benchmarks/compare.py
+
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -36,5 +39,10 @@ $(VENV)/study: requirements.txt | $(VENV)/bin/pip
 
 $(VENV)/dev: requirements-dev.txt requirements.txt | $(VENV)/bin/pip
 	@echo "== installing what the tests need: $<"
+	pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(VENV)/bench: requirements-bench.txt requirements.txt | $(VENV)/bin/pip
+	@echo "== installing what the benchmarks need: $<"
 	pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -1,0 +1,119 @@
+"""Both arms and their peers on the same posts, splits and tokens: accuracy, seconds, memory. `make bench` runs it.
+
+Prints a table for each corpus and writes benchmarks/results.csv. Every contestant's threshold is tuned on validation
+posts for micro-F1, one for all tags, and its guesses are scored on test posts, all by the study's own scoring.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from contestant import CONTESTANTS
+from features import read_labels
+from scoring import count, scores, tune_threshold
+from stage import read_json
+
+ROOT = Path(__file__).parents[1]
+CORPORA = {  # a name, its source, how many tags (None: those of params.yaml) and ingest.min_tags
+    "so_titles, 10 tags": ("so_titles", None, 2),
+    "so_titles, 100 tags": ("so_titles", 100, 1),
+    "crypto, 50 tags": ("stack_exchange/crypto.csv.zip", 50, 1),
+    "biology, 50 tags": ("stack_exchange/biology.csv.zip", 50, 1),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=ROOT / "../shared/data", help="folder of the corpora")
+    parser.add_argument("--only", nargs="*", choices=CONTESTANTS, default=list(CONTESTANTS), help="contestants")
+    parser.add_argument("--corpora", nargs="*", choices=CORPORA, default=list(CORPORA))
+    chosen = parser.parse_args()
+    if not chosen.data.is_dir():
+        sys.exit(f"{chosen.data}: no such folder; name the one that holds the corpora with --data")
+    tables = []
+    for corpus in chosen.corpora:
+        folder = prepare(corpus, chosen.data.resolve())
+        for name in chosen.only:
+            call(folder, "benchmarks/contestant.py", name)
+        table = pd.DataFrame([assess(folder, name) for name in chosen.only])
+        table.insert(0, "corpus", corpus)
+        tables.append(table)
+        print(f"\n{table.drop(columns=['corpus', 'settings']).round(4).to_string(index=False)}", flush=True)
+        print("\n".join(f"  {row.contestant}: {row.settings}" for row in table.itertuples()))
+        print(speed_to_quality(folder, table), flush=True)
+    pd.concat(tables).round(4).to_csv(ROOT / "benchmarks/results.csv", index=False)
+
+
+def prepare(corpus: str, data: Path) -> Path:
+    """A work folder in which the stages before training have run."""
+    source, tags, min_tags = CORPORA[corpus]
+    folder = ROOT / "benchmarks/work" / corpus.replace(",", "").replace(" ", "_")
+    folder.mkdir(parents=True, exist_ok=True)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["ingest"] |= {"source": str(data / source), "min_tags": min_tags} | ({"tags": tags} if tags else {})
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    for stage in ("ingest", "featurize_dense", "featurize_tfidf"):
+        call(folder, f"src/{stage}.py")
+    return folder
+
+
+def call(folder: Path, script: str, *arguments: str) -> None:
+    print(f"== {folder.name}: {script} {' '.join(arguments)}", flush=True)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # fastText's threads are its own
+    done = subprocess.run([sys.executable, ROOT / script, *arguments], cwd=folder, env=environment, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def assess(folder: Path, name: str) -> dict[str, Any]:
+    """A row of the table: means over runs."""
+    tags = read_json(folder / "data/posts/tags.json")
+    here = Path.cwd()
+    os.chdir(folder)  # where the study's readers look
+    labels = {split: read_labels(split, tags) for split in ("valid", "test")}
+    os.chdir(here)
+    about = read_json(folder / f"results/{name}.json")
+    given = np.load(folder / f"results/{name}.npz")
+    rows = []
+    for number, run in enumerate(about["runs"]):
+        threshold = tune_threshold(labels["valid"], given[f"valid{number}"])
+        found = {split: scores(count(labels[split], given[f"{split}{number}"] >= threshold)) for split in labels}
+        rows.append(
+            {
+                "micro_f1": found["test"]["micro_f1"],
+                "macro_f1": found["test"]["macro_f1"],
+                "hamming": found["test"]["hamming_loss"],
+                "valid_micro": found["valid"]["micro_f1"],
+                "valid_macro": found["valid"]["macro_f1"],
+                **{key: run[key] for key in ("seconds", "posts_per_second", "parameters")},
+            }
+        )
+    means = pd.DataFrame(rows).mean().to_dict()
+    settings = "; ".join(dict.fromkeys(run["settings"] for run in about["runs"]))
+    return {"contestant": name, **means, "peak_mb": about["peak_mb"], "settings": settings}
+
+
+def speed_to_quality(folder: Path, table: pd.DataFrame) -> str:
+    """When each arm's validation micro-F1, at 0.5, first reached that of fastText at its tuned threshold."""
+    lines = []
+    peers = table.set_index("contestant")
+    for arm in ("sparse", "dense"):
+        if "fasttext" in peers.index and arm in peers.index:
+            goal, limit = peers.loc["fasttext", ["valid_micro", "seconds"]]
+            for run in json.loads((folder / f"results/{arm}.json").read_text())["runs"]:
+                reached = [seconds for seconds, at in run["curve"] if at["valid_micro_f1"] >= goal]
+                when = f"after {reached[0]:.2f} s" if reached else "never"
+                lines.append(f"  {arm} reached fastText's {goal:.4f} {when}; fastText took {limit:.2f} s")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

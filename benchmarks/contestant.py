@@ -1,0 +1,84 @@
+"""What a contestant gets, and what it gives: the same posts, splits and tokens for all, scores for every post and tag.
+
+`python contestant.py NAME` runs one in the working directory, where the study's ingest and featurize stages have run,
+and writes results/NAME.npz and results/NAME.json. A process each, so that the peak memory is its own.
+"""
+
+import importlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
+from features import read_labels, read_texts
+from stage import POSTS, SPLITS, read_json
+from text import tokenize
+
+CONTESTANTS = {  # a name, and the module whose function of this name it is
+    "sparse": "ours",
+    "dense": "ours",
+    "logistic_regression": "peers",
+    "fasttext": "peers",
+    "libmultilabel": "peers",
+    "original_dense": "original",
+    "original_sparse": "original",
+}
+
+
+class Corpus(NamedTuple):
+    tokens: dict[str, list[list[str]]]  # of each split's posts
+    labels: dict[str, np.ndarray]  # [posts, tags] booleans
+
+
+class Result(NamedTuple):
+    """What one trained model says. Only the order of its scores counts: the threshold is tuned by who reads them."""
+
+    valid: np.ndarray  # [posts, tags]
+    test: np.ndarray
+    seconds: float  # of training, with nothing read, imported or tokenized in them
+    parameters: int
+    settings: str
+    posts_per_second: float  # predicted on test
+    curve: list[tuple[float, dict[str, float]]] = []  # noqa: RUF012  # seconds of training, validation scores at 0.5
+
+
+def read_corpus() -> Corpus:
+    tags = read_json(POSTS / "tags.json")
+    tokens = {split: [tokenize(text) for texts in read_texts(split) for text in texts] for split in SPLITS}
+    return Corpus(tokens, {split: read_labels(split, tags) for split in SPLITS})
+
+
+def timed(predict: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
+    """What ``predict`` gives for test, and the posts a second."""
+    start = time.perf_counter()
+    scores = predict()
+    return scores, len(scores) / (time.perf_counter() - start)
+
+
+def main() -> None:
+    (name,) = sys.argv[1:]
+    results = getattr(importlib.import_module(CONTESTANTS[name]), name)()
+    folder = Path("results")
+    folder.mkdir(exist_ok=True)
+    scores = {
+        f"{split}{run}": getattr(result, split) for run, result in enumerate(results) for split in ("valid", "test")
+    }
+    np.savez(folder / f"{name}.npz", **scores)
+    about = {
+        "runs": [
+            {key: value for key, value in run._asdict().items() if key not in ("valid", "test")} for run in results
+        ],
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    (folder / f"{name}.json").write_text(json.dumps(about, indent=2))
+
+
+if __name__ == "__main__":
+    main()
