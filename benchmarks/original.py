@@ -49,7 +49,9 @@ def fit(
         def join(rows: list[int]) -> tuple[tuple[Tensor, ...], Tensor]:
             return collate([posts[split][row] for row in rows]), targets[split][rows]
 
-        return DataLoader(range(len(posts[split])), batch_size=128, shuffle=shuffle, collate_fn=join)  # type: ignore[arg-type]
+        # A last batch of a single post would end batch normalisation with an error.
+        posts_in = range(len(posts[split]))
+        return DataLoader(posts_in, batch_size=128, shuffle=shuffle, drop_last=shuffle, collate_fn=join)  # type: ignore[arg-type]
 
     @torch.no_grad()
     def predict(split: str) -> np.ndarray:

@@ -8,8 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from contestant import Corpus, Result, read_corpus, timed
-from scoring import count, scores, tune_threshold
+from contestant import Corpus, Result, read_corpus, timed, tuned_micro_f1
 
 TERMS = {  # the vocabularies that a linear model may choose from
     "5,000 words": {"max_features": 5000},
@@ -20,12 +19,7 @@ TERMS = {  # the vocabularies that a linear model may choose from
 
 def best(corpus: Corpus, results: Iterable[Result]) -> list[Result]:
     """The one with the highest validation micro-F1 at its own threshold."""
-
-    def micro_f1(result: Result) -> float:
-        labels = corpus.labels["valid"]
-        return scores(count(labels, result.valid >= tune_threshold(labels, result.valid)))["micro_f1"]
-
-    return [max(results, key=micro_f1)]
+    return [max(results, key=lambda result: tuned_micro_f1(corpus.labels["valid"], result.valid))]
 
 
 def tfidf(corpus: Corpus, **options: object) -> list[csr_matrix]:

@@ -23,10 +23,10 @@ WORDS = {"python": "list dict pip", "java": "jvm spring maven", "c#": "linq wpf 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A work folder of 300 posts of one or two tags, each with a word that gives it away, ingested and featurized."""
+    """A work folder of 1,000 posts of one or two tags, each with a word that gives it away, ingested and featurized."""
     folder, rng = tmp_path_factory.mktemp("work"), random.Random(0)
     with (folder / "posts.jsonl").open("w") as file:
-        for number in range(300):
+        for number in range(1000):
             tags = rng.sample(list(WORDS), rng.choice([1, 2]))
             words = [rng.choice(WORDS[tag].split()) for tag in tags] + rng.choices(["how", "to", "use"], k=5)
             file.write(json.dumps({"id": number, "title": " ".join([*words, str(number)]), "tags": tags}) + "\n")
