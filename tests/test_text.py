@@ -1,9 +1,12 @@
 """text.py: HTML becomes text and text becomes tokens, and nothing that a stranger posts makes either slow."""
 
+import re
 import time
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from text import clean, fold, tokenize
 
@@ -146,6 +149,15 @@ def test_names_of_technologies_survive(name: str, sentence: str, case: Callable[
 )
 def test_tokens(text: str, tokens: list[str]) -> None:
     assert tokenize(text) == tokens
+
+
+# What the pattern in text.py says, without its haste.
+PLAIN_TOKEN = re.compile(r"(?:\$\.?|(?<![\w)\]])\.)?\w+(?:\.(?:io|js|net)\b)?(?:\+\+|#)?")
+
+
+@given(st.lists(st.sampled_from([*"$.+#)] \na1_é", "io", "js", "net", ".net", "$.", "++"]), max_size=30).map("".join))
+def test_tokens_are_those_of_the_plain_pattern(text: str) -> None:
+    assert tokenize(text) == PLAIN_TOKEN.findall(text)
 
 
 @pytest.mark.parametrize(
