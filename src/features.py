@@ -93,13 +93,13 @@ class GrowingArray:
 
 def read_texts(split: str) -> Iterator[list[str]]:
     """The texts of a split's posts, some posts at a time."""
-    for batch in pq.ParquetFile(POSTS / f"{split}.parquet").iter_batches(BATCH, columns=["text"]):
+    for batch in pq.ParquetFile(POSTS / f"{split}.parquet", pre_buffer=False).iter_batches(BATCH, columns=["text"]):
         yield batch["text"].to_pylist()
 
 
 def read_labels(split: str, tags: list[str]) -> np.ndarray:
     """[posts, tags] booleans, columns in the order of ``tags``."""
-    file = pq.ParquetFile(POSTS / f"{split}.parquet")
+    file = pq.ParquetFile(POSTS / f"{split}.parquet", pre_buffer=False)
     numbers = {tag: number for number, tag in enumerate(tags)}
     labels = np.zeros((file.metadata.num_rows, len(tags)), dtype=bool)
     start = 0

@@ -4,10 +4,15 @@ in:  ingest.source, a file or a folder in any format that posts.py reads
 out: data/posts/{train,valid,test}.parquet (id, text, tags), tags.json, summary.json
 """
 
+import signal
 from array import array
 from collections import Counter
+from collections.abc import Iterator
 from difflib import get_close_matches
 from hashlib import blake2b
+from itertools import islice
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +23,7 @@ from scipy.sparse import csr_array
 from tqdm import tqdm
 
 from params import Ingest, read_params
-from posts import Skipped, read_posts
+from posts import Post, Skipped, read_posts
 from stage import POSTS, SPLITS, BadInput, run, whole_folder, write_json
 from text import fold
 
@@ -31,25 +36,26 @@ def main() -> str:
     params = read_params().ingest
     with whole_folder(POSTS) as folder:
         pool = folder / "pool.parquet"
-        gathered = gather(params, pool)
-        owner = merge(gathered.keys, gathered.given)
-        labels = unite(gathered.labels, owner)
-        columns = choose_tags(labels, gathered.tags, params.tags)
-        labels, tags = labels[:, columns], [gathered.tags[column] for column in columns]
+        keys, given, labels, names, skipped = gather(params, pool)
+        owner = merge(keys, given)
+        del keys  # what grows with the posts is held no longer than it is needed
+        labels = unite(labels, owner)
+        columns = choose_tags(labels, names, params.tags)
+        labels, tags = labels[:, columns], [names[column] for column in columns]
 
         kept = (owner == np.arange(len(owner))) & (labels.sum(axis=1) >= params.min_tags)
         if not kept.any():
             raise BadInput(f"{params.source}: no post has {params.min_tags} of the tags {tags}; lower ingest.min_tags")
         labels, tags = order_tags(labels, tags, kept)
-        has_valid = params.split == "random" or bool((gathered.given == VALID).any())
-        split = np.full(len(owner), NOWHERE)
-        split[kept] = split_posts(labels[kept], gathered.given[kept], has_valid, params)
+        has_valid = params.split == "random" or bool((given == VALID).any())
+        split = np.full(len(owner), NOWHERE, dtype=np.int8)
+        split[kept] = split_posts(labels[kept], given[kept], has_valid, params)
         check_splits(labels, split, tags, params)
 
         write_splits(folder, pool, labels, tags, split)
         pool.unlink()
         write_json(folder / "tags.json", tags)
-        summary = summarize(gathered, owner, labels, tags, split) | {"valid_cut_from_train": not has_valid}
+        summary = summarize(skipped, owner, labels, tags, split) | {"valid_cut_from_train": not has_valid}
         write_json(folder / "summary.json", summary)
     sizes = ", ".join(f"{count:,} {name}" for name, count in summary["splits"].items())
     return f"read {summary['read']:,} rows, kept {summary['kept']:,} posts with {len(tags)} tags: {sizes}"
@@ -73,7 +79,7 @@ def gather(params: Ingest, pool: Path) -> Gathered:
     with pq.ParquetWriter(pool, schema, compression="zstd") as writer:
         ids: list[str] = []
         texts: list[str] = []
-        for post in tqdm(read_posts(params.source), desc="ingest", unit=" posts", disable=None):
+        for post in tqdm(read_elsewhere(params.source), desc="ingest", unit=" posts", disable=None):
             if isinstance(post, Skipped):
                 skipped[post.reason] += 1
                 broken = broken or (post.place if post.reason == "broken row" else "")
@@ -88,7 +94,7 @@ def gather(params: Ingest, pool: Path) -> Gathered:
             else:
                 given.append(0)
             keys.append(int.from_bytes(blake2b(fold(post.text).encode(), digest_size=8).digest()))
-            indices.extend(tags.setdefault(tag, len(tags)) for tag in post.tags)
+            indices.extend([tags.setdefault(tag, len(tags)) for tag in post.tags])
             indptr.append(len(indices))
             ids.append(post.id)
             texts.append(post.text)
@@ -103,10 +109,45 @@ def gather(params: Ingest, pool: Path) -> Gathered:
             f"{broken}; {skipped['broken row']} rows are broken, more than ingest.max_broken allows; "
             "mend the file or raise it"
         )
+    columns = np.frombuffer(indices, np.int32)  # of the same memory
     labels = csr_array(
-        (np.ones(len(indices), np.int32), np.array(indices), np.array(indptr)), shape=(len(keys), len(tags))
+        (np.ones(len(columns), np.int8), columns, np.frombuffer(indptr, np.int64)), shape=(len(keys), len(tags))
     )
-    return Gathered(np.array(keys), np.array(given), labels, list(tags), skipped)
+    return Gathered(np.frombuffer(keys, np.uint64), np.frombuffer(given, np.int8), labels, list(tags), skipped)
+
+
+def read_elsewhere(source: str) -> Iterator[Post | Skipped]:
+    """:func:`read_posts` in a process of its own, a batch ahead of what is done with the posts here."""
+    fork = get_context("fork")
+    receiver, sender = fork.Pipe(duplex=False)
+    reader = fork.Process(target=send_posts, args=(source, receiver, sender))
+    reader.start()
+    sender.close()  # so that a reader that was killed is an EOFError here, not a wait for ever
+    try:
+        while batch := receiver.recv():
+            if isinstance(batch, Exception):
+                raise batch
+            yield from batch
+    except EOFError:
+        raise BadInput(f"{source}: the process that reads it was killed; is there enough memory?") from None
+    finally:
+        receiver.close()  # what the reader sends next fails, and it tidies up and ends
+        reader.join()
+
+
+def send_posts(source: str, receiver: Connection, sender: Connection) -> None:
+    """Send the posts in lists, and then an empty one or the error that ended the reading."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the stage says that it was interrupted
+    receiver.close()
+    posts = read_posts(source)
+    try:
+        while batch := list(islice(posts, 200)):
+            sender.send(batch)
+        sender.send([])
+    except BrokenPipeError:
+        posts.close()  # nobody listens any more
+    except Exception as problem:
+        sender.send(problem)
 
 
 def merge(keys: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -115,9 +156,9 @@ def merge(keys: np.ndarray, given: np.ndarray) -> np.ndarray:
     Where the source gives the splits, a text belongs to test before valid before train, and the posts that
     repeat it in another split belong nowhere: test stays as published, and nothing of it is learned.
     """
-    order = np.lexsort((np.arange(len(keys)), -given, keys))
+    order = np.lexsort((-given, keys))  # stable: the first comes first
     new = np.diff(keys[order], prepend=~keys[order[:1]]) != 0
-    owner = np.empty(len(keys), dtype=np.int64)
+    owner = np.empty(len(keys), dtype=np.int32)
     owner[order] = order[new][np.cumsum(new) - 1]
     owner[given != given[owner]] = NOWHERE
     return owner
@@ -125,10 +166,11 @@ def merge(keys: np.ndarray, given: np.ndarray) -> np.ndarray:
 
 def unite(labels: csr_array, owner: np.ndarray) -> csr_array:
     """Give every tag of a merged post to the post that stands for it."""
-    pairs = labels.tocoo()
-    rows = owner[pairs.row]
+    rows = np.repeat(owner, np.diff(labels.indptr))
     somewhere = rows != NOWHERE
-    united = csr_array((pairs.data[somewhere], (rows[somewhere], pairs.col[somewhere])), shape=labels.shape)
+    pairs = rows[somewhere], labels.indices[somewhere]
+    del rows
+    united = csr_array((labels.data[somewhere], pairs), shape=labels.shape)
     united.data[:] = 1
     return united
 
@@ -158,12 +200,12 @@ def order_tags(labels: csr_array, tags: list[str], kept: np.ndarray) -> tuple[cs
 def split_posts(labels: csr_array, given: np.ndarray, has_valid: bool, params: Ingest) -> np.ndarray:
     """The number of each post's split. Where the source gives the splits but no valid, it is cut from train."""
     if params.split == "given":
-        split = given.astype(np.int64)
+        split = given.copy()
         if not has_valid:
             train = np.flatnonzero(split == TRAIN)
             split[train[spread(labels[train], params.valid, params.seed)]] = VALID
         return split
-    split = np.full(labels.shape[0], TRAIN)
+    split = np.full(labels.shape[0], TRAIN, dtype=np.int8)
     split[spread(labels, params.test, params.seed)] = TEST
     rest = np.flatnonzero(split == TRAIN)
     split[rest[spread(labels[rest], params.valid / (1 - params.test), params.seed)]] = VALID
@@ -179,11 +221,11 @@ def spread(labels: csr_array, share: float, seed: int) -> np.ndarray:
     """
     posts, tags = labels.shape
     rng = np.random.default_rng(seed)
-    rank = np.argsort(np.argsort(labels.sum(axis=0), kind="stable"))  # [tags] 0: the rarest
-    ranked = csr_array((np.ones(labels.nnz), rank[labels.indices], labels.indptr), shape=labels.shape)
+    rank = np.argsort(np.argsort(labels.sum(axis=0), kind="stable")).astype(np.int32)  # [tags] 0: the rarest
+    ranked = csr_array((labels.data, rank[labels.indices], labels.indptr), shape=labels.shape)
     ranked.sort_indices()
     length = np.diff(ranked.indptr)
-    rarest = np.full((4, posts), tags)  # the four rarest tags of each post settle its place
+    rarest = np.full((4, posts), tags, dtype=np.int32)  # the four rarest tags of each post settle its place
     for place in range(4):
         has = length > place
         rarest[place, has] = ranked.indices[ranked.indptr[:-1][has] + place]
@@ -211,7 +253,8 @@ def write_splits(folder: Path, pool: Path, labels: csr_array, tags: list[str], s
     labels.sort_indices()
     writers = [pq.ParquetWriter(folder / f"{name}.parquet", schema, compression="zstd") for name in SPLITS]
     start = 0
-    for batch in pq.ParquetFile(pool).iter_batches(BATCH):
+    # With pre_buffer, what was read stays in memory to the end.
+    for batch in pq.ParquetFile(pool, pre_buffer=False).iter_batches(BATCH):
         here = split[start : start + len(batch)]
         for number, writer in enumerate(writers):
             rows = np.flatnonzero(here == number)
@@ -224,15 +267,15 @@ def write_splits(folder: Path, pool: Path, labels: csr_array, tags: list[str], s
 
 
 def summarize(
-    gathered: Gathered, owner: np.ndarray, labels: csr_array, tags: list[str], split: np.ndarray
+    skipped: Counter[str], owner: np.ndarray, labels: csr_array, tags: list[str], split: np.ndarray
 ) -> dict[str, Any]:
     """Where every row that was read has gone, and the posts of each split and of each tag in it."""
     standing, kept = owner == np.arange(len(owner)), split != NOWHERE
     parts = [(name, split == number) for number, name in enumerate(SPLITS)]
     of_tags = {name: labels[part].sum(axis=0).tolist() for name, part in parts}
     return {
-        "read": len(owner) + gathered.skipped.total(),
-        "skipped": dict(sorted(gathered.skipped.items())),
+        "read": len(owner) + skipped.total(),
+        "skipped": dict(sorted(skipped.items())),
         "merged": int((~standing & (owner != NOWHERE)).sum()),
         "taken_out_of_train_or_valid": int((owner == NOWHERE).sum()),
         "too_few_tags": int((standing & ~kept).sum()),

@@ -12,7 +12,7 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -56,7 +56,7 @@ class Row(NamedTuple):
 # --------------------------------------------------------------------------- files
 
 
-def read_posts(source: str | Path) -> Iterator[Post | Skipped]:
+def read_posts(source: str | Path) -> Generator[Post | Skipped, None, None]:
     """Posts and skipped rows of a file, or of every file of a folder in order of name.
 
     Raises :class:`BadInput` where the source is missing, empty, unreadable or not what its name says.
@@ -107,16 +107,17 @@ def read_file(path: Path) -> Iterator[Post | Skipped]:
             if suffix not in READERS:
                 raise BadInput(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")
             split = split_in_name(PurePosixPath(name).name) or split_in_name(path.name)
+            full, short = str(path), path.name  # a Path takes its time to tell
             for number, fields, problem in READERS[suffix](path, stream):
                 if fields is None:
-                    yield Skipped(problem.split(":")[0], f"{path}, row {number}: {problem}")
+                    yield Skipped(problem.split(":")[0], f"{full}, row {number}: {problem}")
                     continue
                 try:
-                    post = as_post(fields, f"{path.name}:{number}", split)
+                    post = as_post(fields, f"{short}:{number}", split)
                 except ValueError as unread:
-                    yield Skipped("broken row", f"{path}, row {number}: broken row: {unread}")
+                    yield Skipped("broken row", f"{full}, row {number}: broken row: {unread}")
                     continue
-                yield post if post.text else Skipped("no text", f"{path}, row {number}: no text")
+                yield post if post.text else Skipped("no text", f"{full}, row {number}: no text")
     except UnicodeDecodeError as problem:
         raise BadInput(
             f"{path}, after row {number}: not UTF-8 ({problem.reason}); convert it, e.g. with iconv -t utf-8"

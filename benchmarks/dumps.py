@@ -1,0 +1,88 @@
+"""What the measurements of whole stages share: made-up dumps of any size, and a command's seconds and peak memory."""
+
+import csv
+import io
+import itertools
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "../shared/data"
+SENTENCE = re.compile(r"(?<=[.?!>])\s+")
+
+
+def make_dump(path: Path, data: Path, *, posts: int | None = None, megabytes: int | None = None) -> None:
+    """Write a Posts.xml of so many questions, or of that size, from the real ones of crypto in the folder ``data``.
+
+    Each has the tags and the length of a real one, sentences drawn from all of them, and one or two answers. The same
+    bytes every time.
+    """
+    archive = data / "stack_exchange/crypto.csv.zip"
+    if not archive.is_file():
+        sys.exit(f"{archive}: no such file; name the folder of the corpora with --data")
+    with zipfile.ZipFile(archive) as files, files.open("crypto.csv") as file:
+        real = list(csv.DictReader(io.TextIOWrapper(file, encoding="utf-8")))
+    rows = questions(real)
+    with path.open("w", encoding="utf-8") as out:
+        out.write('<?xml version="1.0" encoding="utf-8"?>\n<posts>\n')
+        written = 0
+        while out.tell() < megabytes * 1e6 if megabytes else written < (posts or 0):
+            out.writelines(next(rows) for _ in range(min(1_000, posts - written) if posts else 1_000))
+            written += 1_000
+        out.write("</posts>\n")
+
+
+def questions(real: list[dict[str, str]]) -> Iterator[str]:
+    """Rows of a dump, a question and its answers at a time, without end."""
+    draw = random.Random(0)
+    bodies = [[escape(sentence) for sentence in SENTENCE.split(post["content"])] for post in real]
+    sentences = [sentence for body in bodies for sentence in body]
+    titles = [escape(post["title"]) for post in real]
+    tags = [escape(f"<{'><'.join(post['tags'].split())}>") for post in real]
+
+    def row(number: int, kind: int, length: int, more: str) -> str:
+        body = "&#xA;".join(draw.choices(sentences, k=length))
+        return (
+            f'  <row Id="{number}" PostTypeId="{kind}" CreationDate="2018-03-12T17:00:45.567" Score="5" Body="{body}" '
+            f'OwnerUserId="7" LastActivityDate="2018-03-13T02:55:09.213" {more} CommentCount="2" />\n'
+        )
+
+    for number in itertools.count(1, 3):
+        like = draw.randrange(len(real))
+        title = f"{draw.choice(titles)} {number}"
+        yield row(
+            number, 1, len(bodies[like]), f'ViewCount="99" Title="{title}" Tags="{tags[like]}" AnswerCount="1"'
+        ) + (
+            "".join(
+                row(number + answer, 2, len(bodies[like]), f'ParentId="{number}"')
+                for answer in range(1, 2 + number % 2)
+            )
+        )
+
+
+def write_params(folder: Path, **ingest: object) -> None:
+    """The study's params.yaml in another folder, with some of its section `ingest` changed."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["ingest"].update(ingest)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
+def measure(folder: Path, *command: str | Path) -> tuple[float, float]:
+    """Wall-clock seconds of a Python program run in ``folder``, and peak memory in MB of its largest process."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *map(str, command)], cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)  # of this child alone, which subprocess does not give
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(map(str, command))} failed")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
