@@ -70,10 +70,11 @@ def questions(real: list[dict[str, str]]) -> Iterator[str]:
         )
 
 
-def write_params(folder: Path, **ingest: object) -> None:
-    """The study's params.yaml in another folder, with some of its section `ingest` changed."""
+def write_params(folder: Path, **changes: dict) -> None:
+    """The study's params.yaml in another folder, with some keys of its sections changed."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["ingest"].update(ingest)
+    for section, values in changes.items():
+        params[section].update(values)
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
 
 

@@ -31,7 +31,7 @@ def main() -> None:
         with TemporaryDirectory() as scratch:
             folder = Path(scratch)
             make_dump(folder / "Posts.xml", chosen.data, megabytes=megabytes)
-            write_params(folder, source="Posts.xml", tags=50, min_tags=1)
+            write_params(folder, ingest={"source": "Posts.xml", "tags": 50, "min_tags": 1})
             rounds = [
                 (measure(folder, "-c", BARE, "Posts.xml"), measure(folder, ROOT / "src/ingest.py"))
                 for _ in range(chosen.rounds)
