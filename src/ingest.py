@@ -27,7 +27,7 @@ from posts import Post, Skipped, read_posts
 from stage import POSTS, SPLITS, BadInput, run, whole_folder, write_json
 from text import fold
 
-BATCH = 5_000  # posts in memory at a time
+BATCH = 1_000  # posts in memory at a time
 TRAIN, VALID, TEST = range(3)  # as in SPLITS
 NOWHERE = -1  # in none of them
 
