@@ -6,10 +6,13 @@ The last tests read real posts, which lie beside the repository and are no part 
 import csv
 import itertools
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,9 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, call, write_params
 
+import ingest as ingest_stage
 from posts import Post, read_posts
+from stage import BadInput
 from text import fold
 
 SPLITS = ("train", "valid", "test")
@@ -237,6 +242,33 @@ def test_the_source_may_have_no_tags_at_all(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+# --------------------------------------------------------------------------- the process that reads
+
+
+def test_a_reader_that_is_killed_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(source: str) -> Iterator[Post]:
+        yield from [Post("1", "x", ["a"])] * 1000
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(ingest_stage, "read_posts", die)
+    with pytest.raises(BadInput, match="killed"):
+        list(ingest_stage.read_elsewhere("posts.csv"))
+
+
+def test_a_reader_that_nobody_listens_to_tidies_up_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(source: str) -> Iterator[Post]:
+        try:
+            yield from itertools.repeat(Post("1", "x" * 1000, ["a"]))
+        finally:
+            Path(source).touch()
+
+    monkeypatch.setattr(ingest_stage, "read_posts", read)
+    posts = ingest_stage.read_elsewhere(str(tmp_path / "tidied"))
+    next(posts)
+    posts.close()
+    assert (tmp_path / "tidied").exists()
 
 
 # --------------------------------------------------------------------------- real posts
