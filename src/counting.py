@@ -4,7 +4,6 @@ Train is tokenized once. Its terms are numbered as they turn up, its counts go t
 known, the vocabulary is chosen and the counts are read back under its columns.
 """
 
-from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -78,18 +77,22 @@ def count_known(batches: Iterable[list[str]], vocabulary: list[str], max_ngram: 
 
 def count(texts: list[str], numbers: dict[str, int], max_ngram: int) -> csr_array:
     """Counts [posts, terms + 1] under the numbers of their terms, no term twice in a post."""
-    indices, indptr = array("i"), array("q", [0])
-    for text in texts:
-        indices.extend(map(numbers.__getitem__, terms(tokenize(text), max_ngram)))
-        indptr.append(len(indices))
+    found: list[str] = []
+    indptr = np.zeros(len(texts) + 1, dtype=np.int32)
+    for row, text in enumerate(texts, start=1):
+        found += terms(tokenize(text), max_ngram)
+        indptr[row] = len(found)
+    indices = np.fromiter(map(numbers.__getitem__, found), np.int32, len(found))
     ones = np.ones(len(indices), dtype=np.float32)
-    rows = csr_array((ones, np.array(indices), np.array(indptr)), shape=(len(texts), len(numbers) + 1))
+    rows = csr_array((ones, indices, indptr), shape=(len(texts), len(numbers) + 1))
     rows.sum_duplicates()
     return rows
 
 
 def terms(tokens: list[str], max_ngram: int) -> list[str]:
     """Tokens, and runs of up to ``max_ngram`` of them joined by spaces."""
+    if max_ngram == 1:
+        return tokens
     runs = [
         map(" ".join, zip(*(tokens[start:] for start in range(length)), strict=False))
         for length in range(2, max_ngram + 1)
