@@ -76,7 +76,7 @@ def gather(params: Ingest, pool: Path) -> Gathered:
     skipped: Counter[str] = Counter()
     broken = ""
     schema = pa.schema({"id": pa.string(), "text": pa.string()})
-    with pq.ParquetWriter(pool, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(pool, schema, compression="lz4") as writer:
         ids: list[str] = []
         texts: list[str] = []
         for post in tqdm(read_elsewhere(params.source), desc="ingest", unit=" posts", disable=None):
