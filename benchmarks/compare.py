@@ -1,7 +1,8 @@
 """Both arms and their peers on the same posts, splits and tokens: accuracy, seconds, memory. `make bench` runs it.
 
-Prints a table for each corpus and writes benchmarks/results.csv. Every contestant's threshold is tuned on validation
-posts for micro-F1, one for all tags, and its guesses are scored on test posts, all by the study's own scoring.
+Prints a table for each corpus and writes benchmarks/results.csv. A peer is trained with every setting of its grid, and
+the one with the highest micro-F1 on valid stands. Every threshold is tuned on valid for micro-F1, one for all tags, and
+the guesses are scored on test, all by the study's own scoring.
 """
 
 import argparse
@@ -14,14 +15,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from contestant import CONTESTANTS
+from dumps import DATA, ROOT, write_params
 from features import read_labels
+from peers import GRIDS
 from scoring import count, scores, tune_threshold
 from stage import read_json
 
-ROOT = Path(__file__).parents[1]
 CORPORA = {  # a name, its source, how many tags (None: those of params.yaml) and ingest.min_tags
     "so_titles, 10 tags": ("so_titles", None, 2),
     "so_titles, 100 tags": ("so_titles", 100, 1),
@@ -32,7 +33,7 @@ CORPORA = {  # a name, its source, how many tags (None: those of params.yaml) an
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=ROOT / "../shared/data", help="folder of the corpora")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the corpora")
     parser.add_argument(
         "--only",
         nargs="*",
@@ -48,36 +49,63 @@ def main() -> None:
     for corpus in chosen.corpora:
         folder = prepare(corpus, chosen.data.resolve())
         for name in chosen.only:
-            call(folder, "benchmarks/contestant.py", name)
+            compete(folder, name)
         there = [name for name in CONTESTANTS if (folder / f"results/{name}.json").exists()]
         table = pd.DataFrame([assess(folder, name) for name in there])
         table.insert(0, "corpus", corpus)
         tables.append(table)
         print(f"\n{table.drop(columns=['corpus', 'settings']).round(4).to_string(index=False)}", flush=True)
-        print("\n".join(f"  {row.contestant}: {row.settings}" for row in table.itertuples()))
+        print("\n".join(f"  {row.contestant}: {row.settings}" for row in table.itertuples() if row.settings))
         print(speed_to_quality(folder, table), flush=True)
         pd.concat(tables).round(4).to_csv(ROOT / "benchmarks/results.csv", index=False)
+
+
+def work_folder(corpus: str) -> Path:
+    return ROOT / "benchmarks/work" / corpus.replace(",", "").replace(" ", "_")
 
 
 def prepare(corpus: str, data: Path) -> Path:
     """A work folder in which the stages before training have run."""
     source, tags, min_tags = CORPORA[corpus]
-    folder = ROOT / "benchmarks/work" / corpus.replace(",", "").replace(" ", "_")
+    folder = work_folder(corpus)
     folder.mkdir(parents=True, exist_ok=True)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["ingest"] |= {"source": str(data / source), "min_tags": min_tags} | ({"tags": tags} if tags else {})
-    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    for stage in ("ingest", "featurize_dense", "featurize_tfidf"):
-        call(folder, f"src/{stage}.py")
+    ingest = {"source": str(data / source), "min_tags": min_tags} | ({"tags": tags} if tags else {})
+    write_params(folder, ingest=ingest)
+    run_stages(folder)
     return folder
 
 
-def call(folder: Path, script: str, *arguments: str) -> None:
+def run_stages(folder: Path) -> None:
+    """The stages before training."""
+    for stage in ("ingest", "featurize_dense", "featurize_tfidf"):
+        if not call(folder, f"src/{stage}.py"):
+            sys.exit(1)
+
+
+def compete(folder: Path, name: str) -> None:
+    """Run a contestant with every setting of its grid; results/NAME is then that of the best one."""
+    latest, best = folder / "results" / name, folder / "results/best"
+    highest = 0.0
+    for settings in GRIDS.get(name, [{}]):
+        if not call(folder, "benchmarks/contestant.py", name, json.dumps(settings)):
+            continue  # its error stands above; fastText diverges where the learning rate is too high
+        reached = assess(folder, name)["valid_micro"]
+        print(f"   micro-F1 on valid {reached:.4f}", flush=True)
+        if reached > highest:
+            highest = reached
+            for kind in (".npz", ".json"):
+                latest.with_suffix(kind).replace(best.with_suffix(kind))
+    if not highest:
+        sys.exit(f"{name} gave no result on {folder.name}")
+    for kind in (".npz", ".json"):
+        best.with_suffix(kind).replace(latest.with_suffix(kind))
+
+
+def call(folder: Path, script: str, *arguments: str) -> bool:
+    """Whether the script ran through."""
     print(f"== {folder.name}: {script} {' '.join(arguments)}", flush=True)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # fastText's threads are its own
-    done = subprocess.run([sys.executable, ROOT / script, *arguments], cwd=folder, env=environment, check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
+    return not subprocess.call([sys.executable, ROOT / script, *arguments], cwd=folder, env=environment)
 
 
 def assess(folder: Path, name: str) -> dict[str, Any]:
@@ -104,7 +132,7 @@ def assess(folder: Path, name: str) -> dict[str, Any]:
             }
         )
     means = pd.DataFrame(rows).mean().to_dict()
-    settings = "; ".join(dict.fromkeys(run["settings"] for run in about["runs"]))
+    settings = ", ".join(f"{key}={value}" for key, value in about["settings"].items())
     return {"contestant": name, **means, "peak_mb": about["peak_mb"], "settings": settings}
 
 

@@ -1,7 +1,8 @@
 """What a contestant gets, and what it gives: the same posts, splits and tokens for all, scores for every post and tag.
 
-`python contestant.py NAME` runs one in the working directory, where the study's ingest and featurize stages have run,
-and writes results/NAME.npz and results/NAME.json. A process each, so that the peak memory is its own.
+`python contestant.py NAME [SETTINGS]` runs one in the working directory, where the study's ingest and featurize stages
+have run, and writes results/NAME.npz and results/NAME.json. SETTINGS are the arguments of its function, as JSON. A
+process each, so that the peak memory is its own.
 """
 
 import importlib
@@ -45,7 +46,6 @@ class Result(NamedTuple):
     test: np.ndarray
     seconds: float  # of training, with nothing read, imported or tokenized in them
     parameters: int
-    settings: str
     posts_per_second: float  # predicted on test
     curve: list[tuple[float, dict[str, float]]] = []  # noqa: RUF012  # seconds, scores on valid
 
@@ -69,18 +69,16 @@ def tuned_micro_f1(labels: np.ndarray, found: np.ndarray) -> float:
 
 
 def main() -> None:
-    (name,) = sys.argv[1:]
-    results = getattr(importlib.import_module(CONTESTANTS[name]), name)()
+    name, settings = sys.argv[1], json.loads("".join(sys.argv[2:]) or "{}")
+    given = getattr(importlib.import_module(CONTESTANTS[name]), name)(**settings)
+    runs = given if isinstance(given, list) else [given]  # the arms run once per seed
     folder = Path("results")
     folder.mkdir(exist_ok=True)
-    given = {
-        f"{split}{run}": getattr(result, split) for run, result in enumerate(results) for split in ("valid", "test")
-    }
-    np.savez(folder / f"{name}.npz", **given)
+    found = {f"{split}{number}": getattr(run, split) for number, run in enumerate(runs) for split in ("valid", "test")}
+    np.savez(folder / f"{name}.npz", **found)
     about = {
-        "runs": [
-            {key: value for key, value in run._asdict().items() if key not in ("valid", "test")} for run in results
-        ],
+        "settings": settings,
+        "runs": [{key: value for key, value in run._asdict().items() if key not in ("valid", "test")} for run in runs],
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     (folder / f"{name}.json").write_text(json.dumps(about, indent=2))

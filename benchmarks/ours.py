@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from mlp import MLP
 from params import Train, read_params
 from stage import FEATURES, POSTS, SPLITS, read_json
 from training import Data, describe_network, fit, predict
+
+FEATURES_OF = {"sparse": "tfidf", "dense": "dense"}
 
 
 class Stopwatch:
@@ -34,34 +37,38 @@ class Stopwatch:
         self.start = time.perf_counter() - seconds
 
 
-def train(features: str, settings: Train, embedding_dim: int | None) -> list[Result]:
+def load(arm: str) -> tuple[Train, dict[str, Data], dict[str, Any]]:
+    """An arm's settings, its features and labels by split, and what :class:`MLP` takes."""
+    settings = getattr(read_params(), f"train_{arm}")
     torch.set_num_threads(settings.threads)
-    tags = read_json(POSTS / "tags.json")
-    data = {
-        split: Data(Bags(FEATURES / features / split), torch.from_numpy(read_labels(split, tags))) for split in SPLITS
-    }
-    columns = len(read_json(FEATURES / features / "vocabulary.json"))
+    tags, folder = read_json(POSTS / "tags.json"), FEATURES / FEATURES_OF[arm]
+    data = {split: Data(Bags(folder / split), torch.from_numpy(read_labels(split, tags))) for split in SPLITS}
+    columns = len(read_json(folder / "vocabulary.json"))
+    return settings, data, describe_network(settings, columns, len(tags), getattr(settings, "embedding_dim", None))
+
+
+def train(arm: str) -> list[Result]:
+    settings, data, network = load(arm)
     results = []
     for seed in range(settings.seed, settings.seed + settings.runs):
         torch.manual_seed(seed)
-        model = MLP(**describe_network(settings, columns, len(tags), embedding_dim))
+        model = MLP(**network)
 
         def scores(split: str, model: MLP = model) -> np.ndarray:
             return LOSSES[settings.loss].probability(torch.cat(list(predict(model, data[split].features)))).numpy()
 
         watch = Stopwatch(lambda: tuned_micro_f1(data["valid"].labels.numpy(), scores("valid")))
-        epoch, _ = fit(model, data["train"], data["valid"], settings, seed, watch)
+        fit(model, data["train"], data["valid"], settings, seed, watch)
         seconds = time.perf_counter() - watch.start
         test, speed = timed(lambda: scores("test"))
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        results.append(Result(scores("valid"), test, seconds, parameters, f"best epoch {epoch}", speed, watch.curve))
+        results.append(Result(scores("valid"), test, seconds, parameters, speed, watch.curve))
     return results
 
 
 def sparse() -> list[Result]:
-    return train("tfidf", read_params().train_sparse, None)
+    return train("sparse")
 
 
 def dense() -> list[Result]:
-    settings = read_params().train_dense
-    return train("dense", settings, settings.embedding_dim)
+    return train("dense")

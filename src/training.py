@@ -20,6 +20,7 @@ from params import Train
 from stage import FEATURES, MODELS, POSTS, BadInput, read_json, whole_folder, write_json
 
 PREDICT_BATCH = 4096  # posts per batch where nothing is learned
+THRESHOLDS = 1000  # in how many steps the loop looks for the best one
 
 
 class Data(NamedTuple):
@@ -47,9 +48,9 @@ def train_arm(arm: str, settings: Train, features: str, embedding_dim: int | Non
                 print(f"{len(train.labels):,} posts to train on, {len(tags)} tags\n{model.describe()}")
             # With its defaults Live would rewrite dvc.yaml in the middle of a repro.
             with Live(str(folder / f"run-{seed}"), dvcyaml=None, save_dvc_exp=False, report=None) as live:
-                epoch, loss = fit(model, train, valid, settings, seed, live)
+                epoch, micro_f1 = fit(model, train, valid, settings, seed, live)
             save_file(model.state_dict(), folder / f"run-{seed}" / "weights.safetensors")
-            print(f"run {seed}: best validation loss {loss:.4f} in epoch {epoch}")
+            print(f"run {seed}: best validation micro-F1 {micro_f1:.4f} in epoch {epoch}")
     return f"trained {len(seeds)} times on {len(train.labels):,} posts"
 
 
@@ -79,9 +80,9 @@ def choose_device(name: str) -> torch.device:
 
 
 def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: Live) -> tuple[int, float]:
-    """Train until validation loss has not fallen for `patience` epochs; leave the best weights in the model.
+    """Train until micro-F1 on valid has not risen for `patience` epochs; leave the best weights in the model.
 
-    Epoch 0 of the log is the untrained network. Returns the best epoch and its validation loss.
+    Epoch 0 of the log is the untrained network. Returns the best epoch and its micro-F1.
     Raises :class:`BadInput` when the loss is no longer a number.
     """
     device = next(model.parameters()).device
@@ -97,7 +98,7 @@ def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: 
     rng = np.random.default_rng(seed)
     batches = math.ceil(posts / settings.batch_size)
 
-    best_epoch, best_loss, best_weights = 0, math.inf, model.state_dict()
+    best_epoch, best_f1, best_weights = 0, -1.0, model.state_dict()
     bar = tqdm(total=settings.epochs * posts, desc=f"run {seed}", unit=" posts", unit_scale=True, disable=None)
     for epoch in range(settings.epochs + 1):
         if epoch == 0:
@@ -127,14 +128,14 @@ def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: 
         for name, value in scores.items():
             live.log_metric(f"valid_{name}", value)
         live.next_step()
-        bar.set_postfix(epoch=epoch, valid_loss=f"{scores['loss']:.4f}")
-        if scores["loss"] < best_loss:
-            best_epoch, best_loss, best_weights = epoch, scores["loss"], copy.deepcopy(model.state_dict())
+        bar.set_postfix(epoch=epoch, valid_micro_f1=f"{scores['micro_f1']:.4f}")
+        if scores["micro_f1"] > best_f1:
+            best_epoch, best_f1, best_weights = epoch, scores["micro_f1"], copy.deepcopy(model.state_dict())
         elif epoch - best_epoch >= settings.patience:
             break
     bar.close()
     model.load_state_dict(best_weights)
-    return best_epoch, best_loss
+    return best_epoch, best_f1
 
 
 def check_loss(loss: float, where: str) -> None:
@@ -193,19 +194,21 @@ def predict(model: MLP, features: Bags) -> Iterator[Tensor]:
 
 
 def assess(model: MLP, data: Data, loss_of: Loss, pos_weight: Tensor | None = None) -> dict[str, float]:
-    """Mean loss, Hamming distance and micro-F1 at a probability of 0.5."""
+    """Mean loss, Hamming distance at a probability of 0.5, and micro-F1 at the best of THRESHOLDS."""
     device = next(model.parameters()).device
-    loss = wrong = right = 0.0
+    loss = wrong = 0.0
+    given, right = (torch.zeros(THRESHOLDS + 1, dtype=torch.int64) for _ in range(2))  # tags by their probability
     for logits, labels in zip(predict(model, data.features), data.labels.split(PREDICT_BATCH), strict=True):
-        guesses = logits > 0
         loss += loss_of(logits.to(device), labels.to(device).float(), pos_weight).item() * len(labels)
-        wrong += (guesses != labels).sum().item()
-        right += (guesses & labels).sum().item()
+        wrong += ((logits > 0) != labels).sum().item()
+        step = (loss_of.probability(logits).nan_to_num() * THRESHOLDS).int()  # fit stops at a loss that is not finite
+        given += step.flatten().bincount(minlength=THRESHOLDS + 1)
+        right += step[labels].bincount(minlength=THRESHOLDS + 1)
+    given, right = given.flip(0).cumsum(0), right.flip(0).cumsum(0)  # at each threshold, from 1 down to 0
     return {
         "loss": loss / len(data.labels),
         "hamming": wrong / data.labels.numel(),
-        # 2 TP / (2 TP + FP + FN); 0 where nothing is right
-        "micro_f1": 2 * right / (2 * right + wrong) if right else 0.0,
+        "micro_f1": (2 * right / (given + right[-1])).max().item(),  # 2 TP / (2 TP + FP + FN)
     }
 
 

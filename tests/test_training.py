@@ -18,6 +18,7 @@ import torch
 from conftest import ROOT, call, write_params
 from safetensors.torch import load_file
 from scipy.sparse import csr_array, random_array
+from sklearn.metrics import f1_score
 from torch import nn
 
 import training
@@ -26,6 +27,7 @@ from features import Bags
 from losses import LOSSES
 from mlp import MLP, Bag
 from params import Train, read_params
+from scoring import tune_threshold
 from stage import BadInput
 from training import Data
 
@@ -85,7 +87,7 @@ def test_the_loop_overfits_and_every_weight_moves(
     model = network(chosen, embedding_dim)
     before = {name: weights.clone() for name, weights in model.state_dict().items()}
     training.fit(model, data, data, chosen, 0, Log())
-    assert training.assess(model, data, LOSSES[loss])["hamming"] == 0
+    assert training.assess(model, data, LOSSES[loss])["micro_f1"] == 1
     still = {name for name, weights in model.state_dict().items() if torch.equal(weights, before[name])}
     # Batch norm takes the mean away, and with it whatever the bias of the layer before it adds.
     layers = {module: name for name, module in model.named_modules()}
@@ -104,15 +106,15 @@ def test_no_epochs_is_the_untrained_network(data: Data) -> None:
 
 
 def test_the_best_weights_are_kept_and_patience_ends_the_run(data: Data, tmp_path: Path) -> None:
-    """The tags of valid are unlike those of train: its loss must rise again."""
+    """The tags of valid are unlike those of train: its micro-F1 must fall again."""
     valid = Data(data.features, data.labels.flip(0))
     chosen, log = settings(patience=2, lr=0.01), Log()
     model = network(chosen)
-    epoch, loss = training.fit(model, data, valid, chosen, 0, log)
-    losses = [row["valid_loss"] for row in log.rows[:-1]]
-    assert epoch == int(np.argmin(losses)) and loss == min(losses)
-    assert len(losses) == epoch + 2 + 1
-    assert training.assess(model, valid, LOSSES[chosen.loss])["loss"] == pytest.approx(loss)
+    epoch, micro_f1 = training.fit(model, data, valid, chosen, 0, log)
+    reached = [row["valid_micro_f1"] for row in log.rows[:-1]]
+    assert epoch == int(np.argmax(reached)) and micro_f1 == max(reached)
+    assert len(reached) == epoch + 2 + 1
+    assert training.assess(model, valid, LOSSES[chosen.loss])["micro_f1"] == micro_f1
 
 
 @pytest.mark.parametrize(("loss", "value"), [("cross_entropy", "0.6931"), ("squared_hinge", "1.0000")])
@@ -157,6 +159,9 @@ def test_assess_agrees_with_all_logits_at_once(data: Data, monkeypatch: pytest.M
     logits = torch.cat(list(training.predict(model, data.features)))
     assert found["loss"] == pytest.approx(loss_of(logits, data.labels.float()).item(), rel=1e-5)
     assert found["hamming"] == pytest.approx(((logits > 0) != data.labels).float().mean().item())
+    labels, probabilities = data.labels.numpy(), loss_of.probability(logits).numpy()
+    best = f1_score(labels, probabilities >= tune_threshold(labels, probabilities), average="micro")
+    assert found["micro_f1"] == pytest.approx(best, abs=0.01)  # a thousand thresholds, not all of them
 
 
 def test_two_optimizers_hold_every_parameter_once() -> None:
