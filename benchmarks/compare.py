@@ -64,20 +64,19 @@ def work_folder(corpus: str) -> Path:
     return ROOT / "benchmarks/work" / corpus.replace(",", "").replace(" ", "_")
 
 
-def prepare(corpus: str, data: Path) -> Path:
-    """A work folder in which the stages before training have run."""
+def prepare(corpus: str, data: Path, **changes: dict) -> Path:
+    """A work folder in which the stages before training have run, with some more parameters changed."""
     source, tags, min_tags = CORPORA[corpus]
     folder = work_folder(corpus)
     folder.mkdir(parents=True, exist_ok=True)
     ingest = {"source": str(data / source), "min_tags": min_tags} | ({"tags": tags} if tags else {})
-    write_params(folder, ingest=ingest)
-    run_stages(folder)
+    write_params(folder, **changes | {"ingest": ingest | changes.get("ingest", {})})
+    run_stages(folder, "ingest", "featurize_dense", "featurize_tfidf")
     return folder
 
 
-def run_stages(folder: Path) -> None:
-    """The stages before training."""
-    for stage in ("ingest", "featurize_dense", "featurize_tfidf"):
+def run_stages(folder: Path, *stages: str) -> None:
+    for stage in stages:
         if not call(folder, f"src/{stage}.py"):
             sys.exit(1)
 

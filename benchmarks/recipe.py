@@ -38,7 +38,7 @@ def main() -> None:
         # The original's shares: 64, 16 and 20 of a hundred.
         source = {"source": "posts.jsonl", "tags": 10, "min_tags": 1, "valid": 0.16, "test": 0.2}
         write_params(folder, ingest=source, train={"runs": 1})
-        run_stages(folder)
+        run_stages(folder, "ingest", "featurize_dense", "featurize_tfidf")
         curves = {}
         for name in ("original_dense", "dense"):
             if not call(folder, "benchmarks/contestant.py", name):

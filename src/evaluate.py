@@ -1,13 +1,15 @@
-"""Stage evaluate: both arms on the test posts, at thresholds that come from the validation posts.
+"""Stage evaluate: both arms on the test posts, at thresholds that come from the validation posts, and which is better.
 
-in:  data/models, data/features, data/posts
-out: metrics/metrics.json (headline scores, mean over runs), metrics/runs.csv (every score of each run, and means);
-     plots/*.csv, which DVC draws, and plots/images/*.png, the same drawn with matplotlib
+in:  data/models, data/features, data/posts, data/timings
+out: metrics/metrics.json (headline scores, mean over runs, and the difference of the arms), runs.csv (every score of
+     each run, and means), comparison.csv (differences with their intervals), verdict.txt (the first one in a sentence),
+     timings.json (seconds, which alone change from run to run, with plots/images/cost.png);
+     plots/*.csv, which DVC draws or a reader opens, and plots/images/*.png, drawn with matplotlib
 """
 
-from functools import reduce
+import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,136 +18,185 @@ from safetensors.torch import load_file
 
 import figures
 import scoring
-from features import Bags, read_labels
-from losses import LOSSES, Loss
+import tables
+from comparison import METRICS as COMPARED
+from comparison import compare, verdict
+from features import Bags, read_labels, read_texts
+from losses import LOSSES
 from mlp import MLP
 from params import read_params
-from stage import FEATURES, METRICS, MODELS, PLOTS, POSTS, SPLITS, read_json, run, whole_folder, write_json
+from stage import FEATURES, METRICS, MODELS, PLOTS, POSTS, SPLITS, TIMINGS, read_json, run, whole_folder, write_json
 from training import choose_device, predict
 
 ARMS = {"dense": "dense", "sparse": "tfidf"}  # an arm and its features
-HEADLINE = ["micro_f1", "macro_f1", "micro_precision", "micro_recall", "hamming_loss", "subset_accuracy", "threshold"]
+HEADLINE = ["micro_f1", "macro_f1", "hamming_loss"]
 
 
-class Results(NamedTuple):
-    """What the test posts say of one arm."""
+class Answer(NamedTuple):
+    """What a run says of a split, each [posts, tags]."""
 
-    runs: pd.DataFrame  # per run: arm, seed, threshold and every score
-    tags: pd.DataFrame  # per tag: support (posts in test), precision, recall, f1; mean over runs
-    confusion: pd.DataFrame  # per tag and cell: actual, predicted, posts; mean over runs
-    history: pd.DataFrame  # per epoch: losses and validation scores; mean over runs, as far as all of them went
+    logits: np.ndarray
+    probabilities: np.ndarray
+
+
+class Run(NamedTuple):
+    """A run on test."""
+
+    scores: dict[str, Any]
+    counts: scoring.Counts
+    guesses: np.ndarray  # [posts, tags] booleans
+    answer: Answer
 
 
 def main() -> str:
     params = read_params()
     torch.set_num_threads(params.train.threads)
+    device = choose_device(params.train.device)
     tags = read_json(POSTS / "tags.json")
     labels = {split: read_labels(split, tags) for split in SPLITS}
-    results = {}
-    for arm, features in ARMS.items():
-        model = read_json(MODELS / arm / "model.json")
-        network = MLP(**model["network"]).to(choose_device(params.train.device))
-        bags = {split: Bags(FEATURES / features / split) for split in ("valid", "test")}
-        loss = LOSSES[model["loss"]]
-        results[arm] = assess_arm(arm, network, loss, model["seeds"], bags, labels, tags, params.evaluate.threshold)
-    frequency = pd.DataFrame({"tag": tags} | {split: labels[split].sum(axis=0) for split in SPLITS})
-    together = co_occurrence(labels["train"][:, : figures.SHOWN], tags[: figures.SHOWN])
-    headline = {arm: result.runs[HEADLINE].mean().round(4).to_dict() for arm, result in results.items()}
-
+    answers, costs = {}, {}
+    for arm in ARMS:
+        answers[arm], costs[arm] = ask(arm, device)
+    answers["fusion"] = [fuse(*runs) for runs in zip(*answers.values(), strict=False)]
+    runs = {arm: [assess(labels, own, params.evaluate.threshold) for own in answers.pop(arm)] for arm in list(answers)}
+    dense, sparse = ([run.guesses for run in runs[arm]] for arm in ARMS)
+    differences = compare(labels["test"], dense, sparse, params.evaluate.resamples)
+    differences.insert(0, "score", [*COMPARED, *tags])
+    sentence = verdict(differences.iloc[0], len(dense), len(sparse))
     with whole_folder(METRICS) as metrics, whole_folder(PLOTS) as plots:
-        write_json(metrics / "metrics.json", headline)
-        runs = pd.concat([result.runs for result in results.values()])
-        means = runs.groupby("arm", sort=False).mean().reset_index().assign(seed="mean")
-        write_csv(metrics / "runs.csv", pd.concat([runs, means]))
-        for arm, result in results.items():
-            write_csv(plots / f"tags_{arm}.csv", result.tags)
-            write_csv(plots / f"confusion_{arm}.csv", result.confusion)
-            write_csv(plots / f"history_{arm}.csv", result.history)
-        write_csv(plots / "tag_frequency.csv", frequency)
-        write_csv(plots / "co_occurrence.csv", together)
-
-        images = plots / "images"
-        images.mkdir()
-        history = {arm: result.history for arm, result in results.items()}
-        losses = {"train_loss": "train", "valid_loss": "valid"}
-        figures.curves(images / "loss.png", history, losses, "loss per post and tag")
-        figures.curves(images / "hamming_distance.png", history, {"valid_hamming": "valid"}, "Hamming distance")
-        figures.f1_by_tag(images / "f1_by_tag.png", {arm: result.tags for arm, result in results.items()})
-        figures.confusion(images / "confusion.png", {arm: result.confusion for arm, result in results.items()})
-        figures.tag_frequency(images / "tag_frequency.png", frequency)
-        figures.co_occurrence(images / "co_occurrence.png", together)
-    return "test micro-F1 " + ", ".join(f"{arm} {scores['micro_f1']:.4f}" for arm, scores in headline.items())
+        means = write_metrics(metrics, runs, differences[: len(COMPARED)], sentence)
+        write_timings(metrics, plots, costs, means)
+        write_plots(plots, runs, labels, tags, differences[len(COMPARED) :])
+        figures.differences(plots / "images/verdict.png", differences[: len(COMPARED)])
+    return sentence
 
 
-def assess_arm(
-    arm: str,
-    network: MLP,
-    loss: Loss,
-    seeds: list[int],
-    bags: dict[str, Bags],
-    labels: dict[str, np.ndarray],
-    tags: list[str],
-    threshold: str | float,
-) -> Results:
-    """Score every run of an arm on test, at a threshold tuned on valid or at a fixed one."""
-    runs, counts, histories = [], [], []
-    for seed in seeds:
-        folder = MODELS / arm / f"run-{seed}"
-        network.load_state_dict(load_file(folder / "weights.safetensors"))
-        valid, test = (
-            loss.probability(torch.cat(list(predict(network, bags[split])))).numpy() for split in ("valid", "test")
-        )
-        cut = scoring.tune_threshold(labels["valid"], valid) if threshold == "tuned" else threshold
-        counts.append(scoring.count(labels["test"], test >= cut))
-        runs.append({"arm": arm, "seed": seed, "threshold": cut, **scoring.scores(counts[-1])})
-        histories.append(read_history(folder))
-    by_tag = pd.concat([pd.DataFrame({"tag": tags, **scoring.by_tag(count)}) for count in counts])
-    by_tag = by_tag.groupby("tag", sort=False).mean()
-    by_tag.insert(0, "support", labels["test"].sum(axis=0))
-    return Results(
-        runs=pd.DataFrame(runs),
-        tags=by_tag.reset_index(),
-        confusion=mean_confusion(counts, tags),
-        history=mean_history(histories),
+def ask(arm: str, device: torch.device) -> tuple[list[dict[str, Answer]], dict[str, float]]:
+    """What every run of an arm says of valid and test, and what it costs."""
+    about = read_json(MODELS / arm / "model.json")
+    network, loss = MLP(**about["network"]).to(device), LOSSES[about["loss"]]
+    bags = {split: Bags(FEATURES / ARMS[arm] / split) for split in ("valid", "test")}
+    answers, seconds = [], 0.0
+    for seed in about["seeds"]:
+        network.load_state_dict(load_file(MODELS / arm / f"run-{seed}" / "weights.safetensors"))
+        start = time.perf_counter()
+        logits = {"test": torch.cat(list(predict(network, bags["test"])))}
+        seconds += time.perf_counter() - start
+        logits["valid"] = torch.cat(list(predict(network, bags["valid"])))
+        answers.append({split: Answer(own.numpy(), loss.probability(own).numpy()) for split, own in logits.items()})
+    posts = len(bags["test"])
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return answers, {
+        "parameters": parameters,
+        "megabytes": parameters * 4 / 1e6,
+        "multiply_adds": network.multiply_adds(len(bags["test"].indices) / posts),
+        "training_seconds": float(np.mean(read_json(TIMINGS / f"{arm}.json")["seconds"])),
+        "posts_per_second": posts * len(answers) / seconds,
+    }
+
+
+def fuse(*arms: dict[str, Answer]) -> dict[str, Answer]:
+    """The mean of what a run of each arm says."""
+    return {
+        split: Answer(*(np.mean(parts, axis=0) for parts in zip(*(arm[split] for arm in arms), strict=True)))
+        for split in arms[0]
+    }
+
+
+def assess(labels: dict[str, np.ndarray], answer: dict[str, Answer], threshold: str | float) -> Run:
+    """Score a run on test, at a threshold tuned on valid or at a fixed one."""
+    if threshold == "tuned":
+        threshold = scoring.tune_threshold(labels["valid"], answer["valid"].probabilities)
+    test, (logits, probabilities) = labels["test"], answer["test"]
+    guesses = probabilities >= threshold
+    counts = scoring.count(test, guesses)
+    error = scoring.calibration_error(scoring.reliability(test, probabilities))
+    scores = {
+        "threshold": threshold,
+        **scoring.scores(counts),
+        **scoring.ranking(test, logits),
+        "calibration_error": error,
+    }
+    return Run(scores, counts, guesses, answer["test"])
+
+
+def write_metrics(folder: Path, runs: dict[str, list[Run]], differences: pd.DataFrame, sentence: str) -> pd.DataFrame:
+    """Write what the runs say and which arm is better; give the means over runs, a row an arm."""
+    every = pd.DataFrame(
+        [{"arm": arm, "run": n, **run.scores} for arm, own in runs.items() for n, run in enumerate(own)]
     )
-
-
-def read_history(folder: Path) -> pd.DataFrame:
-    """What dvclive logged of a run: a row an epoch."""
-    tables = [pd.read_csv(path, sep="\t") for path in sorted((folder / "plots" / "metrics").glob("*.tsv"))]
-    return reduce(lambda left, right: left.merge(right, on="step"), tables).rename(columns={"step": "epoch"})
-
-
-def mean_history(histories: list[pd.DataFrame]) -> pd.DataFrame:
-    """Mean over runs of every epoch that all of them reached."""
-    epochs = min(len(history) for history in histories)
-    return pd.concat([history[:epochs] for history in histories]).groupby("epoch").mean().reset_index()
-
-
-def mean_confusion(counts: list[scoring.Counts], tags: list[str]) -> pd.DataFrame:
-    """Four rows per tag, posts averaged over runs; `actual` and `predicted` say yes or no."""
-    tp, fp, fn = (np.mean([getattr(count, cell) for count in counts], axis=0) for cell in ("tp", "fp", "fn"))
-    cells = {("yes", "yes"): tp, ("yes", "no"): fn, ("no", "yes"): fp, ("no", "no"): counts[0].posts - tp - fn - fp}
-    return pd.DataFrame(
-        {"tag": tag, "actual": actual, "predicted": predicted, "posts": posts[number]}
-        for number, tag in enumerate(tags)
-        for (actual, predicted), posts in cells.items()
+    means = every.drop(columns="run").groupby("arm", sort=False).mean()
+    write_csv(folder / "runs.csv", pd.concat([every, means.reset_index().assign(run="mean")]))
+    write_csv(folder / "comparison.csv", differences)
+    (folder / "verdict.txt").write_text(sentence + "\n", encoding="utf-8")
+    micro_f1, low, high, p = differences.iloc[0][["difference", "low", "high", "p"]]
+    difference = {"micro_f1": micro_f1, "low": low, "high": high, "p": p}
+    headline = means[HEADLINE].T.to_dict() | {"difference": difference}
+    write_json(
+        folder / "metrics.json",
+        {part: {name: round(float(value), 4) for name, value in own.items()} for part, own in headline.items()},
     )
+    return means
 
 
-def co_occurrence(labels: np.ndarray, tags: list[str]) -> pd.DataFrame:
-    """For every pair of tags the posts that have both, and the share of the first one's posts that they are.
+def write_timings(metrics: Path, plots: Path, costs: dict[str, dict[str, float]], means: pd.DataFrame) -> None:
+    """Write what an arm costs: what is the same each time as a table, the seconds apart, and both in a picture."""
+    cost = pd.DataFrame.from_dict(costs, orient="index").rename_axis("arm")
+    cost.loc["fusion"] = cost.sum()  # both arms are asked
+    cost.loc["fusion", "posts_per_second"] = 1 / (1 / cost["posts_per_second"][list(ARMS)]).sum()
+    cost["micro_f1"] = means["micro_f1"]
+    seconds = ["training_seconds", "posts_per_second"]
+    write_json(metrics / "timings.json", cost[seconds].round(2).T.to_dict())
+    write_csv(plots / "cost.csv", cost.drop(columns=seconds).reset_index())
+    (plots / "images").mkdir()
+    figures.cost(plots / "images/cost.png", cost)
 
-    A tag with itself has posts but no share, which would tell nothing.
-    """
-    posts = (labels.T.astype(np.float32) @ labels.astype(np.float32)).astype(np.int64)  # exact to 2**24 posts
-    share = posts / posts.diagonal()[:, None]
-    np.fill_diagonal(share, np.nan)
-    return pd.DataFrame(
-        {"tag": tag, "with": other, "posts": posts[row, column], "share": share[row, column]}
-        for row, tag in enumerate(tags)
-        for column, other in enumerate(tags)
-    )
+
+def write_plots(
+    folder: Path, runs: dict[str, list[Run]], labels: dict[str, np.ndarray], tags: list[str], differences: pd.DataFrame
+) -> None:
+    """Write every table that DVC draws or a reader opens, and every other picture."""
+    test = labels["test"]
+    guesses = {arm: [run.guesses for run in own] for arm, own in runs.items()}
+    of_arms: dict[str, dict[str, pd.DataFrame]] = {
+        "history": {arm: tables.history(MODELS / arm) for arm in ARMS},
+        "tags": {arm: tables.of_tags([run.counts for run in runs[arm]], tags) for arm in ARMS},
+        "confusion": {arm: tables.confusion([run.counts for run in runs[arm]], tags) for arm in ARMS},
+        "reliability": {
+            arm: tables.reliability(test, [run.answer.probabilities for run in own]) for arm, own in runs.items()
+        },
+        "recall": {arm: tables.precision_recall(test, [run.answer.logits for run in own]) for arm, own in runs.items()},
+    }
+    frequency = pd.DataFrame({"tag": tags} | {split: labels[split].sum(axis=0) for split in SPLITS})
+    differences = differences.rename(columns={"score": "tag"}).merge(frequency, on="tag")
+    groups = tables.groups(read_texts("test"), test, tags)
+    others = {
+        "tag_frequency": frequency,
+        "co_occurrence": tables.co_occurrence(labels["train"][:, : figures.SHOWN], tags[: figures.SHOWN]),
+        "difference_by_tag": differences,
+        "groups": tables.breakdown(test, guesses, groups),
+        "disagreements": tables.disagreements(POSTS / "test.parquet", test, guesses["dense"], guesses["sparse"], tags),
+    }
+    for name, own in of_arms.items():
+        for arm, table in own.items():
+            write_csv(folder / f"{name}_{arm}.csv", table)
+    for name, table in others.items():
+        write_csv(folder / f"{name}.csv", table)
+
+    images = folder / "images"
+    losses = {"train_loss": "train", "valid_loss": "valid"}
+    figures.curves(images / "loss.png", of_arms["history"], losses, "loss per post and tag")
+    hamming = {"valid_hamming": "valid"}
+    figures.curves(images / "hamming_distance.png", of_arms["history"], hamming, "Hamming distance")
+    figures.f1_by_tag(images / "f1_by_tag.png", of_arms["tags"])
+    figures.confusion(images / "confusion.png", of_arms["confusion"])
+    figures.tag_frequency(images / "tag_frequency.png", frequency)
+    figures.co_occurrence(images / "co_occurrence.png", others["co_occurrence"])
+    figures.difference_by_tag(images / "difference_by_tag.png", differences)
+    figures.f1_by_frequency(images / "f1_by_frequency.png", of_arms["tags"], frequency)
+    figures.reliability(images / "reliability.png", of_arms["reliability"])
+    figures.precision_recall(images / "precision_recall.png", of_arms["recall"])
+    figures.groups(images / "groups.png", others["groups"])
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -5,10 +5,12 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
-COLOURS = {"dense": "#1f5fa8", "sparse": "#e08a1e"}
+COLOURS = {"dense": "#1f5fa8", "sparse": "#e08a1e", "fusion": "#5c5c5c"}
+MARKERS = {"dense": "o", "sparse": "s", "fusion": "D"}
 DASHES = {"train": "--", "valid": "-"}
 SHOWN = 30  # tags in a picture: the most frequent ones
 
@@ -119,4 +121,117 @@ def co_occurrence(path: Path, table: pd.DataFrame) -> None:
     axes.set(xlabel="… that also have", ylabel="posts with")
     axes.grid(visible=False)
     figure.colorbar(image, label="share of train posts", shrink=0.8)
+    save(figure, path)
+
+
+def differences(path: Path, table: pd.DataFrame) -> None:
+    """Each score's difference between the arms, with its interval; an interval that leaves out 0 is dark."""
+    figure = Figure(figsize=(6.4, 0.8 + 0.3 * len(table)))
+    axes = figure.subplots()
+    intervals(axes, table)
+    axes.set_yticks(range(len(table)), table["score"].str.replace("_", " "))
+    axes.set(xlabel="dense − sparse on test, 95% intervals", ylabel="score")
+    save(figure, path)
+
+
+def difference_by_tag(path: Path, table: pd.DataFrame) -> None:
+    """Each tag's difference in F1, with intervals that hold for all tags together."""
+    shown = table[:SHOWN]
+    figure = Figure(figsize=(6.4, 0.8 + 0.26 * len(shown)))
+    axes = figure.subplots()
+    intervals(axes, shown)
+    names = [f"{tag} ({posts:,})" for tag, posts in zip(shown["tag"], shown["test"], strict=True)]
+    axes.set_yticks(range(len(shown)), names)
+    axes.set(
+        xlabel="F1, dense − sparse on test, intervals that hold together with 95%",
+        ylabel="tag (posts in test)" + of_tags(len(shown), len(table)),
+    )
+    save(figure, path)
+
+
+def intervals(axes: Axes, table: pd.DataFrame) -> None:
+    """Points with their intervals, a row each, and a line at 0."""
+    sure = (table["low"] > 0) | (table["high"] < 0)
+    axes.axvline(0, color="#8c8c8c", linewidth=1)
+    for (difference, low, high), known, place in zip(
+        table[["difference", "low", "high"]].to_numpy(), sure, range(len(table)), strict=True
+    ):
+        colour = COLOURS["dense" if difference > 0 else "sparse"] if known else "#b0b0b0"
+        axes.plot([low, high], [place, place], color=colour, linewidth=2)
+        axes.plot(difference, place, "o", color=colour)
+    axes.grid(axis="y", visible=False)
+    axes.set_ylim(len(table) - 0.5, -0.5)
+
+
+def f1_by_frequency(path: Path, tables: dict[str, pd.DataFrame], frequency: pd.DataFrame) -> None:
+    """What a tag's F1 owes to how often it occurs."""
+    figure = Figure(figsize=(6.4, 3.8))
+    axes = figure.subplots()
+    for arm, table in tables.items():
+        axes.plot(frequency["train"], table["f1"], MARKERS[arm], color=COLOURS[arm], alpha=0.7, label=arm)
+    axes.set(xscale="log", ylim=(0, 1), xlabel="posts in train that have the tag", ylabel="F1 on test, mean over runs")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.legend()
+    save(figure, path)
+
+
+def reliability(path: Path, tables: dict[str, pd.DataFrame]) -> None:
+    """How often what is given a probability is true; on the diagonal it is calibrated."""
+    figure = Figure(figsize=(4.8, 4.8))
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="#8c8c8c", linewidth=1)
+    for arm, table in tables.items():
+        axes.plot(table["probability"], table["share"], MARKERS[arm] + "-", color=COLOURS[arm], label=arm)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability given", ylabel="share that is true, on test", aspect="equal")
+    axes.legend()
+    save(figure, path)
+
+
+def precision_recall(path: Path, tables: dict[str, pd.DataFrame]) -> None:
+    figure = Figure(figsize=(4.8, 4.8))
+    axes = figure.subplots()
+    for (arm, table), dashes in zip(tables.items(), ("-", "--", ":"), strict=False):
+        axes.plot(table["recall"], table["precision"], dashes, color=COLOURS[arm], label=arm)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall on test", ylabel="precision on test", aspect="equal")
+    axes.legend(loc="lower left")
+    save(figure, path)
+
+
+def groups(path: Path, table: pd.DataFrame) -> None:
+    """Micro-F1 on parts of the test posts."""
+    names, arms = list(dict.fromkeys(table["group"])), list(dict.fromkeys(table["arm"]))
+    posts = table.set_index("group")["posts"].to_dict()
+    height = 0.8 / len(arms)
+    figure = Figure(figsize=(6.4, 0.8 + 0.5 * len(names)))
+    axes = figure.subplots()
+    for place, arm in enumerate(arms):
+        own = table[table["arm"] == arm]
+        axes.barh(np.arange(len(names)) + place * height, own["micro_f1"], height, color=COLOURS[arm], label=arm)
+    axes.set_yticks(np.arange(len(names)) + 0.4 - height / 2, [f"{name} ({posts[name]:,})" for name in names])
+    axes.set(xlim=(0, 1), xlabel="micro-F1 on test, mean over runs", ylabel="a post's text (test posts)")
+    axes.grid(axis="y", visible=False)
+    axes.invert_yaxis()
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(arms))
+    save(figure, path)
+
+
+def cost(path: Path, table: pd.DataFrame) -> None:
+    """Accuracy against what it costs, a panel for each kind of cost; arms are the index."""
+    labels = {
+        "parameters": "parameters",
+        "multiply_adds": "multiply-adds for a post",
+        "training_seconds": "seconds of training, a run",
+        "posts_per_second": "posts predicted a second",
+    }
+    figure = Figure(figsize=(10, 3))
+    for axes, (column, label) in zip(figure.subplots(1, len(labels), sharey=True), labels.items(), strict=True):
+        for arm, row in table.iterrows():
+            axes.plot(row[column], row["micro_f1"], MARKERS[str(arm)], color=COLOURS[str(arm)], label=arm)
+        axes.set(xlabel=label, ylabel="micro-F1 on test" if column == "parameters" else "")
+        axes.set_xlim(left=0, right=1.15 * table[column].max())
+        axes.set_ylim(table["micro_f1"].min() - 0.02, table["micro_f1"].max() + 0.02)
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.tight_layout()
     save(figure, path)

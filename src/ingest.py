@@ -30,6 +30,7 @@ from text import fold
 BATCH = 1_000  # posts in memory at a time
 TRAIN, VALID, TEST = range(3)  # as in SPLITS
 NOWHERE = -1  # in none of them
+SPARE = -2  # of train, but more than ingest.max_train
 
 
 def main() -> str:
@@ -50,6 +51,8 @@ def main() -> str:
         has_valid = params.split == "random" or bool((given == VALID).any())
         split = np.full(len(owner), NOWHERE, dtype=np.int8)
         split[kept] = split_posts(labels[kept], given[kept], has_valid, params)
+        if params.max_train is not None:
+            split[beyond(labels, split, params.max_train, params.seed)] = SPARE
         check_splits(labels, split, tags, params)
 
         write_splits(folder, pool, labels, tags, split)
@@ -212,6 +215,12 @@ def split_posts(labels: csr_array, given: np.ndarray, has_valid: bool, params: I
     return split
 
 
+def beyond(labels: csr_array, split: np.ndarray, max_train: int, seed: int) -> np.ndarray:
+    """Rows of train to leave out so that ``max_train`` are left, drawn as the splits are."""
+    train = np.flatnonzero(split == TRAIN)
+    return train[spread(labels[train], max(0, 1 - max_train / len(train)), seed)]
+
+
 def spread(labels: csr_array, share: float, seed: int) -> np.ndarray:
     """Rows of a ``share`` of posts, drawn so that every tag is drawn in nearly the same share.
 
@@ -243,6 +252,7 @@ def check_splits(labels: csr_array, split: np.ndarray, tags: list[str], params: 
     for tag, count in zip(tags, labels[split == TRAIN].sum(axis=0), strict=True):
         if count == 0:
             remedy = "lower ingest.tags" if isinstance(params.tags, int) else "leave it out of ingest.tags"
+            remedy += " or raise ingest.max_train" if params.max_train else ""
             raise BadInput(f"{params.source}: no train post has the tag {tag!r}; {remedy}")
 
 
@@ -270,7 +280,7 @@ def summarize(
     skipped: Counter[str], owner: np.ndarray, labels: csr_array, tags: list[str], split: np.ndarray
 ) -> dict[str, Any]:
     """Where every row that was read has gone, and the posts of each split and of each tag in it."""
-    standing, kept = owner == np.arange(len(owner)), split != NOWHERE
+    standing, kept = owner == np.arange(len(owner)), split >= TRAIN
     parts = [(name, split == number) for number, name in enumerate(SPLITS)]
     of_tags = {name: labels[part].sum(axis=0).tolist() for name, part in parts}
     return {
@@ -278,7 +288,8 @@ def summarize(
         "skipped": dict(sorted(skipped.items())),
         "merged": int((~standing & (owner != NOWHERE)).sum()),
         "taken_out_of_train_or_valid": int((owner == NOWHERE).sum()),
-        "too_few_tags": int((standing & ~kept).sum()),
+        "too_few_tags": int((standing & (split == NOWHERE)).sum()),
+        "beyond_max_train": int((split == SPARE).sum()),
         "kept": int(kept.sum()),
         "splits": {name: int(part.sum()) for name, part in parts},
         "tags": {tag: {name: of_tags[name][column] for name in SPLITS} for column, tag in enumerate(tags)},

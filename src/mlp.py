@@ -127,6 +127,13 @@ class MLP(nn.Module):
         with torch.no_grad():
             self.output_bias.copy_(logits)
 
+    def multiply_adds(self, entries: float) -> float:
+        """Of one post, whose bag has so many entries."""
+        table = self.first.weight
+        linear = [layer for layer in (*self.embedding, *self.rest) if isinstance(layer, nn.Linear)]
+        first = entries * table.shape[1] if isinstance(self.first, Bag) else table.numel()
+        return first + sum(layer.weight.numel() for layer in linear)
+
     def describe(self) -> str:
         """A line per layer: kind, shape of its weights, number of parameters."""
         lines = []

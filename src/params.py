@@ -31,6 +31,7 @@ class Ingest(Section):
     valid: Share
     test: Share
     seed: Seed
+    max_train: Annotated[int, Field(ge=2)] | None
     max_broken: Annotated[float, Field(ge=0, le=1)]
 
     @model_validator(mode="after")
@@ -85,6 +86,7 @@ class TrainDense(Train):
 
 class Evaluate(Section):
     threshold: Literal["tuned"] | Share
+    resamples: Annotated[int, Field(ge=100)]
 
 
 class Params(Section):

@@ -1,4 +1,4 @@
-"""Multi-label metrics from counts, as scikit-learn defines them with `zero_division=0`.
+"""Multi-label scores: from counts, as scikit-learn defines them with `zero_division=0`, and from rankings.
 
 A score whose denominator is zero (a tag that no test post has, or that is never predicted) counts as 0.
 """
@@ -6,16 +6,19 @@ A score whose denominator is zero (a tag that no test post has, or that is never
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+
+BINS = 10  # of probabilities, all of the same width
 
 
 class Counts(NamedTuple):
-    """What every score follows from; adds up over batches of posts."""
+    """What the scores of guesses follow from; adds up over batches of posts. Counts of many runs have axes in front."""
 
-    tp: np.ndarray  # [tags] posts that have the tag and get it
-    fp: np.ndarray  # [tags] posts that get it and do not have it
-    fn: np.ndarray  # [tags] posts that have it and do not get it
+    tp: np.ndarray  # [..., tags] posts that have the tag and get it
+    fp: np.ndarray  # [..., tags] posts that get it and do not have it
+    fn: np.ndarray  # [..., tags] posts that have it and do not get it
     posts: int
-    exact: int  # posts whose tags are all right, none missing and none too many
+    exact: np.ndarray  # [...] posts whose tags are all right, none missing and none too many
 
 
 def count(labels: np.ndarray, guesses: np.ndarray) -> Counts:
@@ -25,17 +28,17 @@ def count(labels: np.ndarray, guesses: np.ndarray) -> Counts:
         fp=(~labels & guesses).sum(axis=0),
         fn=(labels & ~guesses).sum(axis=0),
         posts=len(labels),
-        exact=int((labels == guesses).all(axis=1).sum()),
+        exact=(labels == guesses).all(axis=1).sum(),
     )
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """part / whole, and 0 where the whole is 0."""
-    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)
+    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)[()]  # a number, not 0-d
 
 
 def by_tag(counts: Counts) -> dict[str, np.ndarray]:
-    """Precision, recall and F1, each [tags]."""
+    """Precision, recall and F1, each [..., tags]."""
     return {
         "precision": ratio(counts.tp, counts.tp + counts.fp),
         "recall": ratio(counts.tp, counts.tp + counts.fn),
@@ -43,13 +46,13 @@ def by_tag(counts: Counts) -> dict[str, np.ndarray]:
     }
 
 
-def scores(counts: Counts) -> dict[str, float]:
-    """The scores of one run: micro (over all decisions), macro (mean over tags), Hamming loss, subset accuracy."""
-    total = Counts(counts.tp.sum(), counts.fp.sum(), counts.fn.sum(), counts.posts, counts.exact)
+def scores(counts: Counts) -> dict[str, np.ndarray]:
+    """The scores of a run, each [...]: micro (over all decisions), macro (mean over tags), Hamming, subset accuracy."""
+    tp, fp, fn = (part.sum(axis=-1) for part in (counts.tp, counts.fp, counts.fn))
     return {
-        **{f"micro_{name}": float(value) for name, value in by_tag(total).items()},
-        **{f"macro_{name}": float(value.mean()) for name, value in by_tag(counts).items()},
-        "hamming_loss": float((total.fp + total.fn) / (counts.posts * len(counts.tp))),
+        **{f"micro_{name}": value for name, value in by_tag(counts._replace(tp=tp, fp=fp, fn=fn)).items()},
+        **{f"macro_{name}": value.mean(axis=-1) for name, value in by_tag(counts).items()},
+        "hamming_loss": (fp + fn) / (counts.posts * counts.tp.shape[-1]),
         "subset_accuracy": counts.exact / counts.posts,
     }
 
@@ -59,9 +62,50 @@ def tune_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
     A post gets the tags whose probability is at least the threshold. Every distinct probability is tried, in one sort.
     """
-    order = np.argsort(-probabilities, axis=None, kind="stable")
-    ranked, hits = probabilities.ravel()[order], labels.ravel()[order]
-    last = np.flatnonzero(np.append(np.diff(ranked) != 0, True))  # equal probabilities fall together
-    true_positives, predicted = np.cumsum(hits)[last], last + 1
-    best = np.argmax(2 * true_positives / (predicted + hits.sum()))
-    return float(ranked[last[best]])
+    curve = precision_recall(labels, probabilities)
+    best = (curve["tp"] / (curve["given"] + labels.sum())).idxmax()  # half of F1
+    return float(curve["threshold"][best])
+
+
+def precision_recall(labels: np.ndarray, found: np.ndarray) -> pd.DataFrame:
+    """At every threshold, from the highest: how many tags are given, and how many of them are right (tp).
+
+    ``found`` [posts, tags] are probabilities or logits: only their order counts.
+    """
+    order = np.argsort(-found, axis=None, kind="stable")
+    ranked, hits = found.ravel()[order], labels.ravel()[order]
+    last = np.flatnonzero(np.append(np.diff(ranked) != 0, True))  # equal ones fall together
+    return pd.DataFrame({"threshold": ranked[last], "given": last + 1, "tp": np.cumsum(hits)[last]})
+
+
+def ranking(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    """For those who suggest tags: precision of the first 1, 3 and 5, and label-ranking average precision (LRAP).
+
+    Both arguments are [posts, tags]. Posts without a tag count in none of them; equal logits stay in the order of the
+    tags. Where there are fewer than k tags, the first k are all of them.
+    """
+    tagged = labels.any(axis=1)
+    order = np.argsort(-logits[tagged], axis=1, kind="stable")
+    hits = np.take_along_axis(labels[tagged], order, axis=1)
+    precision = hits.cumsum(axis=1) / np.arange(1, labels.shape[1] + 1)  # of the first 1, 2, …
+    average = ratio((precision * hits).sum(axis=1), hits.sum(axis=1))
+    at = {f"precision_at_{k}": precision[:, min(k, labels.shape[1]) - 1] for k in (1, 3, 5)}
+    return {name: float(value.mean()) if len(value) else 0.0 for name, value in (at | {"lrap": average}).items()}
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    """For each bin of probabilities: how many decisions (posts × tags), their mean probability, the share that is true.
+
+    A bin without any has a mean and a share of 0.
+    """
+    bins = np.minimum((probabilities * BINS).astype(np.int64), BINS - 1).ravel()
+    decisions = np.bincount(bins, minlength=BINS)
+    sums = (np.bincount(bins, weights=of.ravel(), minlength=BINS) for of in (probabilities, labels))
+    mean, share = (ratio(of, decisions) for of in sums)
+    return pd.DataFrame({"bin": np.arange(BINS) / BINS, "decisions": decisions, "probability": mean, "share": share})
+
+
+def calibration_error(bins: pd.DataFrame) -> float:
+    """Expected calibration error (Naeini et al., AAAI 2015): mean gap of a decision's bin between its two columns."""
+    gaps = (bins["probability"] - bins["share"]).abs()
+    return float((gaps * bins["decisions"]).sum() / bins["decisions"].sum())

@@ -13,6 +13,7 @@ SPLITS = ("train", "valid", "test")
 POSTS = Path("data/posts")
 FEATURES = Path("data/features")
 MODELS = Path("data/models")
+TIMINGS = Path("data/timings")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 

@@ -1,7 +1,8 @@
 """Stage train_dense: an embedding learned together with the shared MLP.
 
 in:  data/features/dense, data/posts
-out: data/models/dense: model.json (what rebuilds the network); a folder for each run (seed): weights and dvclive log
+out: data/models/dense: model.json (what rebuilds the network); a folder for each run (seed): weights and dvclive log;
+     data/timings/dense.json: seconds of each run
 """
 
 from params import read_params

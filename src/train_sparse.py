@@ -1,7 +1,8 @@
 """Stage train_sparse: TF-IDF into the shared MLP; the table of its first hidden layer holds a row a term.
 
 in:  data/features/tfidf, data/posts
-out: data/models/sparse: model.json (what rebuilds the network); a folder for each run (seed): weights and dvclive log
+out: data/models/sparse: model.json (what rebuilds the network); a folder for each run (seed): weights and dvclive log;
+     data/timings/sparse.json: seconds of each run
 """
 
 from params import read_params

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from losses import LOSSES, Loss
 from mlp import MLP, Bag
 from optimizers import AdamW, RowAdagrad
 from params import Train
-from stage import FEATURES, MODELS, POSTS, BadInput, read_json, whole_folder, write_json
+from stage import FEATURES, MODELS, POSTS, TIMINGS, BadInput, read_json, whole_folder, write_json
 
 PREDICT_BATCH = 4096  # posts per batch where nothing is learned
 THRESHOLDS = 1000  # in how many steps the loop looks for the best one
@@ -29,7 +30,10 @@ class Data(NamedTuple):
 
 
 def train_arm(arm: str, settings: Train, features: str, embedding_dim: int | None) -> str:
-    """Train the network once per seed on data/features/FEATURES; write data/models/ARM. Returns a line that says so."""
+    """Train the network once per seed on data/features/FEATURES; write data/models/ARM. Returns a line that says so.
+
+    The seconds go to data/timings/ARM.json, apart from what is the same each time.
+    """
     torch.set_num_threads(settings.threads)
     tags = read_json(POSTS / "tags.json")
     train, valid = (
@@ -39,6 +43,7 @@ def train_arm(arm: str, settings: Train, features: str, embedding_dim: int | Non
     columns = len(read_json(FEATURES / features / "vocabulary.json"))
     network = describe_network(settings, columns, len(tags), embedding_dim)
     seeds = list(range(settings.seed, settings.seed + settings.runs))
+    seconds = []
     with whole_folder(MODELS / arm) as folder:
         write_json(folder / "model.json", {"network": network, "loss": settings.loss, "seeds": seeds})
         for seed in seeds:
@@ -48,9 +53,13 @@ def train_arm(arm: str, settings: Train, features: str, embedding_dim: int | Non
                 print(f"{len(train.labels):,} posts to train on, {len(tags)} tags\n{model.describe()}")
             # With its defaults Live would rewrite dvc.yaml in the middle of a repro.
             with Live(str(folder / f"run-{seed}"), dvcyaml=None, save_dvc_exp=False, report=None) as live:
+                start = time.perf_counter()
                 epoch, micro_f1 = fit(model, train, valid, settings, seed, live)
+                seconds.append(time.perf_counter() - start)
             save_file(model.state_dict(), folder / f"run-{seed}" / "weights.safetensors")
             print(f"run {seed}: best validation micro-F1 {micro_f1:.4f} in epoch {epoch}")
+    TIMINGS.mkdir(exist_ok=True)
+    write_json(TIMINGS / f"{arm}.json", {"seconds": seconds})
     return f"trained {len(seeds)} times on {len(train.labels):,} posts"
 
 

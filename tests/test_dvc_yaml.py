@@ -64,5 +64,5 @@ def test_plots_name_columns_that_the_committed_files_have(plot: dict) -> None:
 
 def test_committed_metrics_are_headline_numbers() -> None:
     metrics = json.loads((ROOT / "metrics/metrics.json").read_text(encoding="utf-8"))
-    assert set(metrics) == {"dense", "sparse"}
-    assert metrics["dense"].keys() == metrics["sparse"].keys()
+    assert set(metrics) == {"dense", "sparse", "fusion", "difference"}
+    assert metrics["dense"].keys() == metrics["sparse"].keys() == metrics["fusion"].keys()

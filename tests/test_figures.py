@@ -8,7 +8,7 @@ import pytest
 
 import figures
 import scoring
-from evaluate import co_occurrence, mean_confusion
+import tables
 
 ODD = ["c#", r"$\frac{$", "a tag with spaces", "x" * 200, "<b>&amp;</b>", "naïve_été", "%s{}"]
 
@@ -28,11 +28,23 @@ def test_every_picture_is_drawn_the_same_each_time(tags: list[str], tmp_path: Pa
         splits = {"train_loss": "train", "valid_loss": "valid"}
         figures.curves(folder / "loss.png", dict.fromkeys(arms, history), splits, "loss")
         figures.f1_by_tag(folder / "f1_by_tag.png", dict.fromkeys(arms, of_tags))
-        figures.confusion(folder / "confusion.png", dict.fromkeys(arms, mean_confusion([counts], tags)))
+        figures.confusion(folder / "confusion.png", dict.fromkeys(arms, tables.confusion([counts], tags)))
         shares = pd.DataFrame({"tag": tags, **dict.fromkeys(("train", "valid", "test"), labels.sum(axis=0))})
         figures.tag_frequency(folder / "tag_frequency.png", shares)
-        figures.co_occurrence(folder / "co_occurrence.png", co_occurrence(labels[:, :30], tags[:30]))
+        figures.co_occurrence(folder / "co_occurrence.png", tables.co_occurrence(labels[:, :30], tags[:30]))
+        figures.f1_by_frequency(folder / "f1_by_frequency.png", dict.fromkeys(arms, of_tags), shares)
+        values = {"difference": of_tags["f1"] - 0.3, "low": of_tags["f1"] - 0.4, "high": of_tags["f1"] - 0.2}
+        figures.difference_by_tag(folder / "difference_by_tag.png", shares.assign(**values))
+        figures.differences(folder / "verdict.png", pd.DataFrame({"score": tags, **values}))
+        bins = scoring.reliability(labels, guesses)
+        figures.reliability(folder / "reliability.png", dict.fromkeys([*arms, "fusion"], bins))
+        recall = tables.precision_recall(labels, [guesses * 1.0])
+        figures.precision_recall(folder / "precision_recall.png", dict.fromkeys([*arms, "fusion"], recall))
+        parts = tables.breakdown(labels, {arm: [guesses] for arm in arms}, {"all": np.ones(30, dtype=bool)})
+        figures.groups(folder / "groups.png", parts)
+        kinds = ["parameters", "multiply_adds", "training_seconds", "posts_per_second", "micro_f1"]
+        figures.cost(folder / "cost.png", pd.DataFrame(1.0, index=[*arms, "fusion"], columns=kinds))
         pictures.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert len(pictures[0]) == 5
+    assert len(pictures[0]) == 12
     assert all(picture.startswith(b"\x89PNG") for picture in pictures[0].values())
     assert pictures[0] == pictures[1]

@@ -60,7 +60,7 @@ def write_rows(path: Path, rows: list[Row]) -> None:
 
 def check(summary: dict, posts: dict[str, list], tags: list[str]) -> None:
     """What holds whatever was read: the counts add up, and no text is in two splits or twice in one."""
-    left_out = ("merged", "taken_out_of_train_or_valid", "too_few_tags")
+    left_out = ("merged", "taken_out_of_train_or_valid", "too_few_tags", "beyond_max_train")
     assert summary["read"] == (
         sum(summary["skipped"].values()) + sum(summary[reason] for reason in left_out) + summary["kept"]
     )
@@ -69,7 +69,7 @@ def check(summary: dict, posts: dict[str, list], tags: list[str]) -> None:
     counts = {split: Counter(tag for post in posts[split] for tag in post["tags"]) for split in SPLITS}
     assert summary["tags"] == {tag: {split: counts[split][tag] for split in SPLITS} for tag in tags}
     totals = [sum(summary["tags"][tag].values()) for tag in tags]
-    assert totals == sorted(totals, reverse=True)
+    assert totals == sorted(totals, reverse=True) or summary["beyond_max_train"]  # their order is that of all posts
     texts = [fold(post["text"]) for split in SPLITS for post in posts[split]]
     assert len(texts) == len(set(texts))
 
@@ -112,6 +112,19 @@ def test_posts_with_too_few_of_the_named_tags_are_left_out(tmp_path: Path, min_t
     assert every(posts) == {text: tags for text, tags in expected.items() if len(tags) >= min_tags}
     assert set(summary["tags"]) == set(named)
     assert summary["too_few_tags"] == 500 - len(every(posts))
+
+
+def test_less_of_train_leaves_valid_and_test_as_they_are(tmp_path: Path) -> None:
+    whole, posts = ingest(tmp_path, make(2000), tags=3)
+    some, fewer = ingest(tmp_path, make(2000), tags=3, max_train=400)
+    assert fewer["valid"] == posts["valid"] and fewer["test"] == posts["test"]
+    assert len(fewer["train"]) == 400
+    assert {post["text"] for post in fewer["train"]} < {post["text"] for post in posts["train"]}
+    assert some["beyond_max_train"] == len(posts["train"]) - 400
+    for tag in whole["tags"]:  # drawn in their shares
+        share = whole["tags"][tag]["train"] / len(posts["train"])
+        assert some["tags"][tag]["train"] == pytest.approx(400 * share, abs=4)
+    assert ingest(tmp_path, make(2000), tags=3, max_train=9999) == (whole, posts)
 
 
 def test_repeated_texts_are_merged_and_their_tags_united(tmp_path: Path) -> None:

@@ -116,3 +116,11 @@ def test_describe_counts_every_parameter() -> None:
     text = model.describe()
     assert f"{sum(p.numel() for p in model.parameters()):,}" in text.splitlines()[-1]
     assert "30 × 11" in text
+
+
+def test_multiply_adds_are_those_of_the_entries_and_the_layers() -> None:
+    bag = MLP(30, 3, bag=True, **SHAPE)
+    assert bag.multiply_adds(5) == 5 * (8 + 3) + 8 * 4 + 4 * 3
+    embedding = MLP(30, 3, bag=True, **SHAPE | {"embedding_dim": 6})
+    assert embedding.multiply_adds(5) == 5 * 6 + 6 * (8 + 3) + 8 * 4 + 4 * 3
+    assert MLP(30, 3, bag=False, **SHAPE).multiply_adds(5) == 30 * (8 + 3) + 8 * 4 + 4 * 3

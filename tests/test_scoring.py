@@ -53,3 +53,37 @@ def test_counts_of_batches_add_up() -> None:
     whole = scoring.count(labels, guesses)
     for added, expected in zip(map(sum, zip(*parts, strict=True)), whole, strict=True):
         np.testing.assert_array_equal(added, expected)
+
+
+@given(st.data())
+def test_rankings_are_scikit_learn_s_where_no_two_logits_are_equal(data: st.DataObject) -> None:
+    shape = data.draw(SHAPES)
+    labels = data.draw(arrays(bool, shape))
+    logits = np.random.default_rng(data.draw(st.integers(0, 100))).permutation(labels.size).reshape(shape) / 10
+    found = scoring.ranking(labels, logits)
+    tagged = labels.any(axis=1)
+    if not tagged.any():
+        assert set(found.values()) == {0}
+        return
+    assert found["lrap"] == pytest.approx(metrics.label_ranking_average_precision_score(labels[tagged], logits[tagged]))
+    for k in (1, 3, 5):
+        best = np.argsort(-logits[tagged])[:, :k]
+        assert found[f"precision_at_{k}"] == pytest.approx(np.take_along_axis(labels[tagged], best, axis=1).mean())
+
+
+def test_a_bin_tells_how_often_its_probability_is_true() -> None:
+    probabilities = np.array([[0.0, 0.05, 0.31], [1.0, 0.39, 0.97]])
+    labels = np.array([[False, False, True], [True, False, True]])
+    table = scoring.reliability(labels, probabilities).set_index("bin")
+    assert table["decisions"].to_dict() == {bin: {0: 2, 0.3: 2, 0.9: 2}.get(bin, 0) for bin in table.index}
+    assert table.loc[0.3].tolist() == [2, pytest.approx(0.35), 0.5]
+    error = scoring.calibration_error(table)
+    assert error == pytest.approx((2 * 0.025 + 2 * 0.15 + 2 * 0.015) / 6)
+
+
+def test_probabilities_that_are_true_are_calibrated() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.random((5000, 4))
+    labels = rng.random(probabilities.shape) < probabilities
+    assert scoring.calibration_error(scoring.reliability(labels, probabilities)) < 0.01
+    assert scoring.calibration_error(scoring.reliability(labels, np.sqrt(probabilities))) > 0.1

@@ -1,0 +1,59 @@
+"""From how many posts on does a learned embedding pay? Both arms on more and more of train, valid and test the same.
+
+`python benchmarks/learning_curve.py` runs the stages on so_titles with 100 tags and on biology with 50, and writes
+benchmarks/learning_curve.csv and .png.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from compare import prepare, run_stages
+from dumps import DATA, ROOT  # isort: split
+
+from figures import COLOURS, MARKERS
+from stage import read_json
+
+SIZES = (1000, 2000, 4000, 8000, 16000, None)
+CORPORA = ("so_titles, 100 tags", "biology, 50 tags")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the corpora")
+    chosen = parser.parse_args()
+    if not chosen.data.is_dir():
+        sys.exit(f"{chosen.data}: no such folder; name the one that holds the corpora with --data")
+    rows = []
+    for corpus in CORPORA:
+        for size in SIZES:
+            folder = prepare(corpus, chosen.data.resolve(), ingest={"max_train": size})
+            run_stages(folder, "train_dense", "train_sparse", "evaluate")
+            posts = read_json(folder / "data/posts/summary.json")["splits"]["train"]
+            metrics = read_json(folder / "metrics/metrics.json")
+            found = {f"{arm}_{score}": metrics[arm][score] for score in ("micro_f1", "macro_f1") for arm in COLOURS}
+            rows.append({"corpus": corpus, "posts": posts, **found, **metrics["difference"]})
+    table = pd.DataFrame(rows).drop_duplicates(["corpus", "posts"])
+    table.to_csv(ROOT / "benchmarks/learning_curve.csv", index=False, lineterminator="\n")
+    draw(table)
+    print(table.to_string(index=False))
+
+
+def draw(table: pd.DataFrame) -> None:
+    figure = Figure(figsize=(9, 3.6))
+    for axes, (corpus, own) in zip(figure.subplots(1, len(CORPORA)), table.groupby("corpus", sort=False), strict=True):
+        for arm in COLOURS:
+            axes.plot(own["posts"], own[f"{arm}_micro_f1"], MARKERS[arm] + "-", color=COLOURS[arm], label=arm)
+        axes.set(title=corpus, xscale="log", xlabel="posts to train on", ylabel="micro-F1 on test")
+        axes.set_xticks(own["posts"], [f"{posts:,}" for posts in own["posts"]], rotation=45)
+        axes.minorticks_off()
+        axes.legend()
+    figure.tight_layout()
+    figure.savefig(ROOT / "benchmarks/learning_curve.png", bbox_inches="tight")
+
+
+if __name__ == "__main__":
+    main()

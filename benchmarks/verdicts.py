@@ -1,0 +1,53 @@
+"""The verdict on real posts: dense against sparse, and sparse against itself with other seeds, which should be level.
+
+`python benchmarks/verdicts.py --runs 5` runs the stages on every corpus, prints the sentence that evaluate ends with
+and its seconds, and writes the differences of all scores to benchmarks/verdicts.csv.
+"""
+
+import argparse
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from compare import CORPORA, prepare, run_stages
+from dumps import DATA, ROOT, write_params
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the corpora")
+    parser.add_argument("--corpora", nargs="*", choices=CORPORA, default=list(CORPORA))
+    parser.add_argument("--runs", type=int, default=5)
+    chosen = parser.parse_args()
+    if not chosen.data.is_dir():
+        sys.exit(f"{chosen.data}: no such folder; name the one that holds the corpora with --data")
+    found = []
+    for corpus in chosen.corpora:
+        folder = prepare(corpus, chosen.data.resolve(), train={"runs": chosen.runs})
+        run_stages(folder, "train_dense", "train_sparse")
+        found.append(judge(folder).assign(corpus=corpus, arms="dense, sparse"))
+        # The sparse arm takes the dense one's place, and is trained again with other seeds.
+        for part, sparse in (("features", "tfidf"), ("models", "sparse")):
+            shutil.rmtree(folder / f"data/{part}/dense")
+            shutil.copytree(folder / f"data/{part}/{sparse}", folder / f"data/{part}/dense")
+        write_params(folder, train={"runs": chosen.runs, "seed": 9999})
+        run_stages(folder, "train_sparse")
+        found.append(judge(folder).assign(corpus=corpus, arms="sparse, sparse"))
+    table = pd.concat(found).set_index(["corpus", "arms"]).round(4)
+    table.to_csv(ROOT / "benchmarks/verdicts.csv", lineterminator="\n")
+    print(table.to_string())
+
+
+def judge(folder: Path) -> pd.DataFrame:
+    """Run evaluate; give its comparison, a row a score."""
+    start = time.perf_counter()
+    run_stages(folder, "evaluate")
+    print(f"evaluate took {time.perf_counter() - start:.1f} s", flush=True)
+    return pd.read_csv(folder / "metrics/comparison.csv")
+
+
+if __name__ == "__main__":
+    main()

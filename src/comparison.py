@@ -1,0 +1,123 @@
+"""Is one arm better than the other, or is it chance: of the posts that fell to test, and of the seeds of the runs?
+
+The difference of two arms is a mean over runs, and so is its error of two kinds, as in studies where several readers
+judge the same cases: Obuchowski and Rockette (Communications in Statistics, 1995), with runs as readers, each of one
+arm, and posts as cases.
+
+    variance = posts + runs
+    posts: covariance of two runs of the dense arm + that of two of the sparse one − 2 × that of one of each,
+           all over resampled test posts, the same ones for every run (the paired bootstrap)
+    runs:  variance over the dense arm's runs / their number + the same of the sparse one's
+
+Two different runs share nothing but the posts, so their covariance holds what is owed to the posts and nothing of what
+is owed to the seeds, which the second line counts once. The interval is Student's t, with Satterthwaite's degrees of
+freedom: few runs make it wide.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+import scoring
+
+METRICS = ("micro_f1", "macro_f1", "hamming_loss", "subset_accuracy")
+LEVEL = 0.05  # of the test; the interval's is 1 − this
+BLOCK = 50  # resamples at a time
+
+
+def resample(labels: np.ndarray, runs: Sequence[np.ndarray], resamples: int, seed: int) -> np.ndarray:
+    """The METRICS of every run, and its F1 of every tag, on posts drawn anew: [resamples, runs, metrics + tags].
+
+    labels and each run's guesses are boolean [posts, tags]. A resample weighs every post by how often it was drawn, so
+    that its counts are one matrix product.
+    """
+    rng = np.random.default_rng(seed)
+    posts = len(labels)
+    drawn = np.empty((resamples, len(runs), len(METRICS) + labels.shape[1]))
+    for start in range(0, resamples, BLOCK):
+        block = range(start, min(start + BLOCK, resamples))
+        weights = np.stack([np.bincount(rng.integers(posts, size=posts), minlength=posts) for _ in block])
+        weights = weights.astype(np.float32)  # sums are exact up to 2**24 posts
+        have = weights @ labels.astype(np.float32)
+        for run, guesses in enumerate(runs):
+            tp, given = (weights @ part.astype(np.float32) for part in (labels & guesses, guesses))
+            exact = weights @ (labels == guesses).all(axis=1).astype(np.float32)
+            drawn[block, run] = measure(scoring.Counts(tp, given - tp, have - tp, posts, exact))
+    return drawn
+
+
+def measure(counts: scoring.Counts) -> np.ndarray:
+    """[..., metrics + tags] METRICS, and F1 of every tag."""
+    found = scoring.scores(counts)
+    return np.concatenate([np.stack([found[name] for name in METRICS], -1), scoring.by_tag(counts)["f1"]], axis=-1)
+
+
+def compare(
+    labels: np.ndarray, dense: Sequence[np.ndarray], sparse: Sequence[np.ndarray], resamples: int
+) -> pd.DataFrame:
+    """Dense − sparse, a row for each of METRICS and then for each tag's F1: dense, sparse, difference, low, high, p.
+
+    Both arms are given as the guesses of their runs, boolean [posts, tags]. The rows of tags are corrected for looking
+    at all of them (Bonferroni): their intervals hold all together with 95%. With a single run of an arm nothing is
+    known of its seeds, and the interval is one over posts.
+    """
+    posts, tags = labels.shape
+    found = [np.stack([measure(scoring.count(labels, run)) for run in arm]) for arm in (dense, sparse)]
+    drawn = resample(labels, [*dense, *sparse], resamples, seed=0)
+    drawn -= drawn.mean(axis=0)
+    of_dense, of_sparse = np.split(drawn, [len(dense)], axis=1)
+    between = covariance(of_dense.mean(axis=1), of_sparse.mean(axis=1))
+    parts = [np.maximum(shared(of_dense) + shared(of_sparse) - 2 * between, 0), *map(spread, found)]
+    variance = sum(parts)
+    sizes = (posts, len(dense), len(sparse))
+    doubt = sum(part**2 / max(size - 1, 1) for part, size in zip(parts, sizes, strict=True))
+    freedom = np.maximum(scoring.ratio(variance**2, doubt), 1)
+    error = np.sqrt(variance)
+
+    means = [own.mean(axis=0) for own in found]
+    difference = means[0] - means[1]
+    looks = np.repeat([1, tags], [len(METRICS), tags])
+    margin = student.ppf(1 - LEVEL / 2 / looks, freedom) * error
+    with np.errstate(divide="ignore", invalid="ignore"):  # without variance: certain, or no difference at all
+        p = np.nan_to_num(2 * student.sf(np.abs(difference) / error, freedom), nan=1.0)
+    columns = [*means, difference, difference - margin, difference + margin, np.minimum(p * looks, 1)]
+    return pd.DataFrame(dict(zip(("dense", "sparse", "difference", "low", "high", "p"), columns, strict=True)))
+
+
+def shared(drawn: np.ndarray) -> np.ndarray:
+    """[metrics] Mean covariance of two different runs of an arm, centred [resamples, runs, metrics].
+
+    Of a single run its variance.
+    """
+    runs = drawn.shape[1]
+    own = covariance(drawn, drawn)  # [runs, metrics]
+    together = covariance(drawn.sum(axis=1), drawn.sum(axis=1))
+    return (together - own.sum(axis=0)) / (runs * (runs - 1)) if runs > 1 else own[0]
+
+
+def spread(found: np.ndarray) -> np.ndarray:
+    """[metrics] Variance of the mean over runs, [runs, metrics]; 0 where there is but one."""
+    runs = len(found)
+    return found.var(axis=0, ddof=1) / runs if runs > 1 else np.zeros(found.shape[1])
+
+
+def covariance(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """[...] Over resamples, of two centred [resamples, ...]."""
+    return (left * right).sum(axis=0) / (len(left) - 1)
+
+
+def verdict(micro_f1: pd.Series, dense_runs: int, sparse_runs: int) -> str:
+    """The row of micro-F1 in a sentence."""
+    dense, sparse, difference, low, high, p = micro_f1[["dense", "sparse", "difference", "low", "high", "p"]]
+    if p < LEVEL:
+        winner = "The dense arm is better" if difference > 0 else "The sparse arm is better"
+    else:
+        winner = "These data do not tell the arms apart"
+    covered = "posts and seeds" if min(dense_runs, sparse_runs) > 1 else "posts, but not over seeds: a single run,"
+    chance = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+    return (
+        f"{winner}: test micro-F1 {dense:.4f} dense, {sparse:.4f} sparse, difference {difference:+.4f} "
+        f"({1 - LEVEL:.0%} interval over {covered} {low:+.4f} to {high:+.4f}, {chance})"
+    )
