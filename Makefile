@@ -19,7 +19,7 @@ test: $(VENV)/dev ## set up the tests and run them: lint, types, pytest
 	mypy
 	pytest
 
-test-slow: $(VENV)/dev ## the slow cases: plots in a real browser (needs Chromium and npm)
+test-slow: $(VENV)/dev ## the slow cases: a thousand simulated studies; plots in a real browser (needs Chromium and npm)
 	pytest -m slow
 
 bench: $(VENV)/bench ## set up the peers and run them beside both arms on real posts (see benchmarks/)

@@ -5,7 +5,6 @@ the one with the highest micro-F1 on valid stands. Every threshold is tuned on v
 the guesses are scored on test, all by the study's own scoring.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -17,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from contestant import CONTESTANTS
-from dumps import DATA, ROOT, write_params
+from dumps import ROOT, arguments, write_params
 from features import read_labels
 from peers import GRIDS
 from scoring import count, scores, tune_threshold
@@ -32,22 +31,19 @@ CORPORA = {  # a name, its source, how many tags (None: those of params.yaml) an
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the corpora")
-    parser.add_argument(
-        "--only",
-        nargs="*",
-        choices=CONTESTANTS,
-        default=list(CONTESTANTS),
-        help="of the others the last results stay",
+    chosen = arguments(
+        __doc__,
+        only={
+            "nargs": "*",
+            "choices": CONTESTANTS,
+            "default": list(CONTESTANTS),
+            "help": "of the others the last results stay",
+        },
+        corpora={"nargs": "*", "choices": CORPORA, "default": list(CORPORA)},
     )
-    parser.add_argument("--corpora", nargs="*", choices=CORPORA, default=list(CORPORA))
-    chosen = parser.parse_args()
-    if not chosen.data.is_dir():
-        sys.exit(f"{chosen.data}: no such folder; name the one that holds the corpora with --data")
     tables = []
     for corpus in chosen.corpora:
-        folder = prepare(corpus, chosen.data.resolve())
+        folder = prepare(corpus, chosen.data)
         for name in chosen.only:
             compete(folder, name)
         there = [name for name in CONTESTANTS if (folder / f"results/{name}.json").exists()]

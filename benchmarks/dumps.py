@@ -1,5 +1,6 @@
-"""What the measurements of whole stages share: made-up dumps of any size, and a command's seconds and peak memory."""
+"""What the benchmarks share: their arguments, made-up dumps of any size, a command's seconds and peak memory."""
 
+import argparse
 import csv
 import io
 import itertools
@@ -13,12 +14,26 @@ import zipfile
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "../shared/data"
 SENTENCE = re.compile(r"(?<=[.?!>])\s+")
+
+
+def arguments(description: str | None, **options: dict[str, Any]) -> argparse.Namespace:
+    """What the command line says: --data, the folder of the corpora, which has to be there, and the ``options``."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the corpora")
+    for name, option in options.items():
+        parser.add_argument(f"--{name}", **option)
+    chosen = parser.parse_args()
+    chosen.data = chosen.data.resolve()
+    if not chosen.data.is_dir():
+        sys.exit(f"{chosen.data}: no such folder; name the one that holds the corpora with --data")
+    return chosen
 
 
 def make_dump(path: Path, data: Path, *, posts: int | None = None, megabytes: int | None = None) -> None:

@@ -4,13 +4,12 @@
 epoch of each arm.
 """
 
-import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from dumps import DATA, ROOT, make_dump, measure, write_params
+from dumps import ROOT, arguments, make_dump, measure, write_params
 
 STAGES = ["ingest", "featurize_dense", "featurize_tfidf", "train_dense", "train_sparse", "evaluate"]
 SETTINGS = {
@@ -22,11 +21,11 @@ SETTINGS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the corpora")
-    parser.add_argument("--posts", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="the first ones, in their order")
-    chosen = parser.parse_args()
+    chosen = arguments(
+        __doc__,
+        posts={"type": int, "nargs": "+", "default": [10_000, 100_000, 1_000_000]},
+        stages={"nargs": "+", "choices": STAGES, "default": STAGES, "help": "the first ones, in their order"},
+    )
     rows = []
     for posts in chosen.posts:
         with TemporaryDirectory(dir=ROOT / "benchmarks") as scratch:

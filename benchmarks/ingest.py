@@ -3,12 +3,11 @@
 `python benchmarks/ingest.py --megabytes 100 2000`. The files are made from real posts and removed again.
 """
 
-import argparse
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from dumps import DATA, ROOT, make_dump, measure, write_params
+from dumps import ROOT, arguments, make_dump, measure, write_params
 
 BARE = """
 import sys
@@ -21,11 +20,11 @@ for _, row in etree.iterparse(sys.argv[1], tag="row"):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the corpora")
-    parser.add_argument("--megabytes", type=int, nargs="+", default=[100, 2000], help="sizes of the files")
-    parser.add_argument("--rounds", type=int, default=3, help="how often both run, in turn; the median ratio is told")
-    chosen = parser.parse_args()
+    chosen = arguments(
+        __doc__,
+        megabytes={"type": int, "nargs": "+", "default": [100, 2000], "help": "sizes of the files"},
+        rounds={"type": int, "default": 3, "help": "how often both run, in turn; the median ratio is told"},
+    )
     print("    MB   bare s  ingest s  ratio  bare MB  ingest MB (its largest process)")
     for megabytes in chosen.megabytes:
         with TemporaryDirectory() as scratch:

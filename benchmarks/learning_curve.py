@@ -4,15 +4,11 @@
 benchmarks/learning_curve.csv and .png.
 """
 
-import argparse
-import sys
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.figure import Figure
 
 from compare import prepare, run_stages
-from dumps import DATA, ROOT  # isort: split
+from dumps import ROOT, arguments  # isort: split
 
 from figures import COLOURS, MARKERS
 from stage import read_json
@@ -22,15 +18,11 @@ CORPORA = ("so_titles, 100 tags", "biology, 50 tags")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the corpora")
-    chosen = parser.parse_args()
-    if not chosen.data.is_dir():
-        sys.exit(f"{chosen.data}: no such folder; name the one that holds the corpora with --data")
+    chosen = arguments(__doc__)
     rows = []
     for corpus in CORPORA:
         for size in SIZES:
-            folder = prepare(corpus, chosen.data.resolve(), ingest={"max_train": size})
+            folder = prepare(corpus, chosen.data, ingest={"max_train": size})
             run_stages(folder, "train_dense", "train_sparse", "evaluate")
             posts = read_json(folder / "data/posts/summary.json")["splits"]["train"]
             metrics = read_json(folder / "metrics/metrics.json")

@@ -1,11 +1,10 @@
 """The loop beside its floors: what a step must move through memory, what it must compute, and where its time goes.
 
-`python benchmarks/limit.py`, after `make bench`, whose work folders it reads. The rows of the table that a batch holds
-are read and written once at the least, at the speed of a large copy; multiply-adds are done at best at the speed of a
-large matrix product. Both speeds are measured here, on as many threads as the loop has.
+`python benchmarks/limit.py`. The rows of the table that a batch holds are read and written once at the least, at the
+speed of a large copy; multiply-adds are done at best at the speed of a large matrix product. Both speeds are measured
+here, on as many threads as the loop has.
 """
 
-import argparse
 import contextlib
 import cProfile
 import inspect
@@ -18,7 +17,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from compare import CORPORA, work_folder
+from compare import CORPORA, prepare
+from dumps import arguments
 from ours import FEATURES_OF, Stopwatch, load  # isort: split
 
 import optimizers
@@ -28,10 +28,10 @@ from mlp import MLP
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    chosen = arguments(__doc__)
     rows = []
     for corpus in CORPORA:
-        with contextlib.chdir(work_folder(corpus)):
+        with contextlib.chdir(prepare(corpus, chosen.data)):
             rows += [{"corpus": corpus, "arm": arm, **measure(arm)} for arm in FEATURES_OF]
     print("a step, on average; times in milliseconds\n" + pd.DataFrame(rows).to_string(index=False))
 

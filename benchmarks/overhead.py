@@ -4,25 +4,19 @@
 what it tells in its last line, taken without its imports.
 """
 
-import argparse
 import re
 import subprocess
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dumps import DATA, ROOT, write_params
+from dumps import ROOT, arguments, write_params
 
 LAST_LINE = re.compile(r"^(\w+): .* \(([\d.]+) s\)$", re.MULTILINE)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the corpora")
-    source = parser.parse_args().data.resolve() / "so_titles"
-    if not source.is_dir():
-        sys.exit(f"{source}: no such folder; name the one that holds the corpora with --data")
+    source = arguments(__doc__).data / "so_titles"
     with TemporaryDirectory() as scratch:
         subprocess.run(["git", "clone", "--quiet", ROOT, scratch], check=True)
         write_params(Path(scratch), ingest={"source": str(source), "tags": 100, "min_tags": 1})

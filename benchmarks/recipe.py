@@ -5,7 +5,6 @@ the same tag; some words get a number, as names in code have, so that about 97,0
 training and validation alone, the recipe five epochs with all cores, the arm with its own settings.
 """
 
-import argparse
 import json
 import random
 import re
@@ -15,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from compare import call, run_stages
-from dumps import DATA, write_params  # isort: split
+from dumps import arguments, write_params  # isort: split
 
 from posts import Post, read_posts
 from stage import read_json
@@ -27,11 +26,7 @@ NUMBERED = 0.2  # the share of words that get a number
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the corpora")
-    data = parser.parse_args().data
-    if not data.is_dir():
-        sys.exit(f"{data}: no such folder; name the one that holds the corpora with --data")
+    data = arguments(__doc__).data
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         make_posts(folder / "posts.jsonl", data)

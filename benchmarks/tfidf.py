@@ -4,7 +4,6 @@ Theirs has the texts in memory and keeps the result there; ours reads them from 
 its imports. Both run in turn, and the median of the ratios is told.
 """
 
-import argparse
 import contextlib
 import sys
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from dumps import DATA, ROOT, measure, write_params
+from dumps import ROOT, arguments, measure, write_params
 
 sys.path.insert(0, str(ROOT / "src"))
 
@@ -27,16 +26,11 @@ CORPORA = ["stack_exchange/crypto.csv.zip", "stack_exchange/biology.csv.zip", "s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the corpora")
-    parser.add_argument("--rounds", type=int, default=7)
-    chosen = parser.parse_args()
-    if not chosen.data.is_dir():
-        sys.exit(f"{chosen.data}: no such folder; name the one that holds the corpora with --data")
+    chosen = arguments(__doc__, rounds={"type": int, "default": 7})
     print("corpus                           posts   ours/s  theirs/s  ratio")
     for corpus in CORPORA:
         with TemporaryDirectory() as scratch, contextlib.chdir(scratch):
-            write_params(Path(), ingest={"source": str(chosen.data.resolve() / corpus), "tags": 50, "min_tags": 1})
+            write_params(Path(), ingest={"source": str(chosen.data / corpus), "tags": 50, "min_tags": 1})
             measure(Path(), ROOT / "src/ingest.py")
             texts = {split: [text for batch in read_texts(split) for text in batch] for split in SPLITS}
             rounds = [(seconds(featurize_tfidf.main), seconds(lambda: theirs(texts))) for _ in range(chosen.rounds)]  # noqa: B023

@@ -4,29 +4,23 @@
 and its seconds, and writes the differences of all scores to benchmarks/verdicts.csv.
 """
 
-import argparse
 import shutil
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 
 from compare import CORPORA, prepare, run_stages
-from dumps import DATA, ROOT, write_params
+from dumps import ROOT, arguments, write_params
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the corpora")
-    parser.add_argument("--corpora", nargs="*", choices=CORPORA, default=list(CORPORA))
-    parser.add_argument("--runs", type=int, default=5)
-    chosen = parser.parse_args()
-    if not chosen.data.is_dir():
-        sys.exit(f"{chosen.data}: no such folder; name the one that holds the corpora with --data")
+    chosen = arguments(
+        __doc__, corpora={"nargs": "*", "choices": CORPORA, "default": list(CORPORA)}, runs={"type": int, "default": 5}
+    )
     found = []
     for corpus in chosen.corpora:
-        folder = prepare(corpus, chosen.data.resolve(), train={"runs": chosen.runs})
+        folder = prepare(corpus, chosen.data, train={"runs": chosen.runs})
         run_stages(folder, "train_dense", "train_sparse")
         found.append(judge(folder).assign(corpus=corpus, arms="dense, sparse"))
         # The sparse arm takes the dense one's place, and is trained again with other seeds.
