@@ -63,33 +63,40 @@ def f1_by_tag(path: Path, tables: dict[str, pd.DataFrame]) -> None:
 
 
 def confusion(path: Path, tables: dict[str, pd.DataFrame]) -> None:
-    """A two-by-two matrix for each tag (column) and arm (row); shades are shares of the actual class."""
+    """A two-by-two matrix for each tag and, one below the other, each arm; shades are shares of the actual class.
+
+    All of them are cells of one image with empty ones between: axes for each would take many times as long.
+    """
     tags = list(dict.fromkeys(tables["dense"]["tag"]))
     shown = tags[:SHOWN]
     across = min(len(shown), 5)
-    blocks = -(-len(shown) // across)
-    figure = Figure(figsize=(1.25 * across, 1.45 * blocks * len(tables)))
-    grid = figure.subplots(blocks * len(tables), across, squeeze=False, sharex=True, sharey=True)
-    for axes in grid.flat:
-        axes.axis("off")
-    for place, tag in enumerate(shown):
-        for row, (arm, table) in enumerate(tables.items()):
-            axes = grid[place // across * len(tables) + row, place % across]
-            axes.axis("on")
-            cells = table[table["tag"] == tag].pivot(index="actual", columns="predicted", values="posts")
-            share = cells.div(cells.sum(axis=1).where(lambda posts: posts > 0, 1), axis=0)
-            axes.imshow(share, cmap="Greys", vmin=0, vmax=1)
-            for (y, x), value in np.ndenumerate(cells.to_numpy()):
-                colour = "white" if share.iloc[y, x] > 0.5 else "black"
-                axes.text(x, y, f"{value:,.0f}", ha="center", va="center", fontsize=8, color=colour)
-            axes.set_xticks([0, 1], cells.columns)
-            axes.set_yticks([0, 1], cells.index)
-            axes.grid(visible=False)
-            axes.set_title(tag if row == 0 else "", fontsize=9)
-            if place % across == 0:
-                axes.set_ylabel(f"{arm}\nactual", color=COLOURS[arm])
-    figure.supxlabel("predicted; test posts, mean over runs" + of_tags(len(shown), len(tags)), fontsize=10)
-    figure.tight_layout()
+    rows, columns = -(-len(shown) // across) * len(tables), across
+    figure = Figure(figsize=(1.2 + 1.3 * columns, 0.7 + 0.95 * rows))
+    axes = figure.subplots()
+    shades = np.full((3 * rows - 1, 3 * columns - 1), np.nan)
+    for row, (arm, table) in enumerate(tables.items()):
+        cells = table.pivot(index="tag", columns=["actual", "predicted"], values="posts").sort_index(axis="columns")
+        for place, tag in enumerate(shown):
+            top, left = 3 * (place // across * len(tables) + row), 3 * (place % across)
+            posts = cells.loc[tag].to_numpy().reshape(2, 2)  # actual no and yes, predicted no and yes
+            share = posts / np.maximum(posts.sum(axis=1, keepdims=True), 1)
+            shades[top : top + 2, left : left + 2] = share
+            for (y, x), value in np.ndenumerate(posts):
+                colour = "white" if share[y, x] > 0.5 else "black"
+                axes.text(left + x, top + y, f"{value:,.0f}", ha="center", va="center", fontsize=8, color=colour)
+            if row == 0:
+                axes.text(left + 0.5, top - 0.6, tag, ha="center", va="bottom", fontsize=9, clip_on=False)
+            if left == 0:
+                axes.text(-1.5, top + 0.5, arm, ha="center", va="center", rotation=90, color=COLOURS[arm])
+    axes.imshow(shades, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    classes = ["no", "yes", ""]
+    axes.set_xticks(range(shades.shape[1]), (classes * columns)[:-1])
+    axes.set_yticks(range(shades.shape[0]), (classes * rows)[:-1])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.grid(visible=False)
+    axes.set_xlabel("predicted; test posts, mean over runs" + of_tags(len(shown), len(tags)))
+    axes.set_ylabel("actual", labelpad=18)
     save(figure, path)
 
 
