@@ -132,11 +132,12 @@ def co_occurrence(path: Path, table: pd.DataFrame) -> None:
 
 
 def differences(path: Path, table: pd.DataFrame) -> None:
-    """Each score's difference between the arms, with its interval; an interval that leaves out 0 is dark."""
+    """Each score's difference between the arms, with its interval, in the colour of the arm that is better."""
     figure = Figure(figsize=(6.4, 0.8 + 0.3 * len(table)))
     axes = figure.subplots()
-    intervals(axes, table)
-    axes.set_yticks(range(len(table)), table["score"].str.replace("_", " "))
+    intervals(axes, table, less_is_better=table["score"] == "hamming_loss")
+    names = table["score"].str.replace("_", " ").replace("hamming loss", "hamming loss\n(less is better)")
+    axes.set_yticks(range(len(table)), names)
     axes.set(xlabel="dense − sparse on test, 95% intervals", ylabel="score")
     save(figure, path)
 
@@ -156,16 +157,14 @@ def difference_by_tag(path: Path, table: pd.DataFrame) -> None:
     save(figure, path)
 
 
-def intervals(axes: Axes, table: pd.DataFrame) -> None:
-    """Points with their intervals, a row each, and a line at 0."""
-    sure = (table["low"] > 0) | (table["high"] < 0)
+def intervals(axes: Axes, table: pd.DataFrame, less_is_better: pd.Series | bool = False) -> None:
+    """Points with their intervals, a row each, and a line at 0; grey where the interval holds 0."""
     axes.axvline(0, color="#8c8c8c", linewidth=1)
-    for (difference, low, high), known, place in zip(
-        table[["difference", "low", "high"]].to_numpy(), sure, range(len(table)), strict=True
-    ):
-        colour = COLOURS["dense" if difference > 0 else "sparse"] if known else "#b0b0b0"
-        axes.plot([low, high], [place, place], color=colour, linewidth=2)
-        axes.plot(difference, place, "o", color=colour)
+    winner = np.where((table["difference"] > 0) ^ less_is_better, COLOURS["dense"], COLOURS["sparse"])
+    colours = np.where((table["low"] > 0) | (table["high"] < 0), winner, "#b0b0b0")
+    places = range(len(table))
+    axes.hlines(places, table["low"], table["high"], colors=colours.tolist(), linewidth=2)
+    axes.scatter(table["difference"], places, c=colours, zorder=2)
     axes.grid(axis="y", visible=False)
     axes.set_ylim(len(table) - 0.5, -0.5)
 
