@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: study test test-slow bench help
+.PHONY: study sweep test test-slow bench help
 .DEFAULT_GOAL := study
 
 study: $(VENV)/study ## set up the study and run it; what has not changed is skipped
@@ -11,6 +11,11 @@ study: $(VENV)/study ## set up the study and run it; what has not changed is ski
 	dvc repro
 	dvc metrics show
 	@echo "== the pictures are in plots/images/; dvc plots show draws them for the browser"
+
+sweep: $(VENV)/pretrained ## every dense embedding as an experiment, in a queue, and all of them in a table
+	dvc exp run --queue -S featurize_dense.embedding=learned,word2vec,static,encoder,finetuned
+	dvc exp run --run-all
+	dvc exp show --only-changed --drop '.*/.*'
 
 test: $(VENV)/dev ## set up the tests and run them: lint, types, pytest
 	@echo "== ruff, mypy, pytest"
@@ -37,7 +42,12 @@ $(VENV)/study: requirements.txt | $(VENV)/bin/pip
 	pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-$(VENV)/dev: requirements-dev.txt requirements.txt | $(VENV)/bin/pip
+$(VENV)/pretrained: requirements-pretrained.txt requirements.txt | $(VENV)/bin/pip
+	@echo "== installing what pretrained embeddings need: $<"
+	pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(VENV)/dev: requirements-dev.txt requirements-pretrained.txt requirements.txt | $(VENV)/bin/pip
 	@echo "== installing what the tests need: $<"
 	pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

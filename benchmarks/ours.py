@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from contestant import Result, timed, tuned_micro_f1
-from features import Bags, read_labels
+from features import open_features, read_labels
 from losses import LOSSES
 from mlp import MLP
 from params import Train, read_params
@@ -42,9 +42,8 @@ def load(arm: str) -> tuple[Train, dict[str, Data], dict[str, Any]]:
     settings = getattr(read_params(), f"train_{arm}")
     torch.set_num_threads(settings.threads)
     tags, folder = read_json(POSTS / "tags.json"), FEATURES / FEATURES_OF[arm]
-    data = {split: Data(Bags(folder / split), torch.from_numpy(read_labels(split, tags))) for split in SPLITS}
-    columns = len(read_json(folder / "vocabulary.json"))
-    return settings, data, describe_network(settings, columns, len(tags), getattr(settings, "embedding_dim", None))
+    data = {split: Data(open_features(folder / split), torch.from_numpy(read_labels(split, tags))) for split in SPLITS}
+    return settings, data, describe_network(settings, read_json(folder / "features.json"), len(tags))
 
 
 def train(arm: str) -> list[Result]:

@@ -21,14 +21,14 @@ import scoring
 import tables
 from comparison import METRICS as COMPARED
 from comparison import compare, verdict
-from features import Bags, read_labels, read_texts
+from features import open_features, read_labels, read_texts
 from losses import LOSSES
-from mlp import MLP
 from params import read_params
 from stage import FEATURES, METRICS, MODELS, PLOTS, POSTS, SPLITS, TIMINGS, read_json, run, whole_folder, write_json
-from training import choose_device, predict
+from training import build, choose_device, predict
 
 ARMS = {"dense": "dense", "sparse": "tfidf"}  # an arm and its features
+WEIGHTS = (0.5, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9)  # of the dense arm in a fusion; of equals the first
 HEADLINE = ["micro_f1", "macro_f1", "hamming_loss"]
 
 
@@ -57,7 +57,7 @@ def main() -> str:
     answers, costs = {}, {}
     for arm in ARMS:
         answers[arm], costs[arm] = ask(arm, device)
-    answers["fusion"] = [fuse(*runs) for runs in zip(*answers.values(), strict=False)]
+    answers["fusion"] = [fuse(labels["valid"], *runs) for runs in zip(*answers.values(), strict=False)]
     runs = {arm: [assess(labels, own, params.evaluate.threshold) for own in answers.pop(arm)] for arm in list(answers)}
     dense, sparse = ([run.guesses for run in runs[arm]] for arm in ARMS)
     differences = compare(labels["test"], dense, sparse, params.evaluate.resamples)
@@ -72,35 +72,44 @@ def main() -> str:
 
 
 def ask(arm: str, device: torch.device) -> tuple[list[dict[str, Answer]], dict[str, float]]:
-    """What every run of an arm says of valid and test, and what it costs."""
+    """What every run of an arm says of valid and test; what it costs, with an encoder and without tokenizing."""
     about = read_json(MODELS / arm / "model.json")
-    network, loss = MLP(**about["network"]).to(device), LOSSES[about["loss"]]
-    bags = {split: Bags(FEATURES / ARMS[arm] / split) for split in ("valid", "test")}
+    network, loss = build(about["network"]).to(device), LOSSES[about["loss"]]
+    features = {split: open_features(FEATURES / ARMS[arm] / split) for split in ("valid", "test")}
     answers, seconds = [], 0.0
     for seed in about["seeds"]:
         network.load_state_dict(load_file(MODELS / arm / f"run-{seed}" / "weights.safetensors"))
         start = time.perf_counter()
-        logits = {"test": torch.cat(list(predict(network, bags["test"])))}
+        logits = {"test": torch.cat(list(predict(network, features["test"])))}
         seconds += time.perf_counter() - start
-        logits["valid"] = torch.cat(list(predict(network, bags["valid"])))
+        logits["valid"] = torch.cat(list(predict(network, features["valid"])))
         answers.append({split: Answer(own.numpy(), loss.probability(own).numpy()) for split, own in logits.items()})
-    posts = len(bags["test"])
-    parameters = sum(parameter.numel() for parameter in network.parameters())
+    posts = len(features["test"])
+    encode = TIMINGS / f"encode_{arm}.json"
+    before = read_json(encode) if encode.exists() else {"parameters": 0, "multiply_adds": 0, "seconds": 0}
+    parameters = before["parameters"] + sum(parameter.numel() for parameter in network.parameters())
     return answers, {
         "parameters": parameters,
         "megabytes": parameters * 4 / 1e6,
-        "multiply_adds": network.multiply_adds(len(bags["test"].indices) / posts),
+        "multiply_adds": before["multiply_adds"] + network.multiply_adds(features["test"].columns_per_post()),
         "training_seconds": float(np.mean(read_json(TIMINGS / f"{arm}.json")["seconds"])),
-        "posts_per_second": posts * len(answers) / seconds,
+        "posts_per_second": 1 / (before["seconds"] + seconds / len(answers) / posts),
     }
 
 
-def fuse(*arms: dict[str, Answer]) -> dict[str, Answer]:
-    """The mean of what a run of each arm says."""
-    return {
-        split: Answer(*(np.mean(parts, axis=0) for parts in zip(*(arm[split] for arm in arms), strict=True)))
-        for split in arms[0]
-    }
+def fuse(labels: np.ndarray, dense: dict[str, Answer], sparse: dict[str, Answer]) -> dict[str, Answer]:
+    """A mean of what a run of each arm says, at the one of WEIGHTS that has the highest micro-F1 on valid.
+
+    ``labels`` [posts, tags] are those of valid.
+    """
+
+    def mean(split: str, weight: float) -> Answer:
+        return Answer(
+            *(weight * own + (1 - weight) * other for own, other in zip(dense[split], sparse[split], strict=True))
+        )
+
+    best = max(WEIGHTS, key=lambda weight: scoring.best_micro_f1(labels, mean("valid", weight).probabilities))
+    return {split: mean(split, best) for split in dense}
 
 
 def assess(labels: dict[str, np.ndarray], answer: dict[str, Answer], threshold: str | float) -> Run:

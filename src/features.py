@@ -1,8 +1,9 @@
-"""What stages read of posts: their texts and labels, and their features as bags, memory-mapped, a folder per split.
+"""What stages read of posts: their texts and labels, and their features, memory-mapped, a folder per split.
 
 A bag is three arrays, `indptr.npy` [posts + 1], `indices.npy` and `data.npy` [entries]: row i holds the weights
-`data[indptr[i]:indptr[i + 1]]` of the columns `indices[...]`. Nothing ever makes it a [posts, columns] matrix, and
-neither writing nor reading holds a split in memory.
+`data[indptr[i]:indptr[i + 1]]` of the columns `indices[...]`. Nothing ever makes it a [posts, columns] matrix. What is
+one from the start, an encoder's vectors, is `matrix.npy` [posts, columns]. Neither writing nor reading holds a split in
+memory.
 """
 
 from collections.abc import Iterator
@@ -44,6 +45,32 @@ class Bags:
             entries = slice(indptr[0], indptr[-1])
             yield self.data[entries], self.indices[entries], indptr - indptr[0]
 
+    def columns_per_post(self) -> float:
+        """How many columns a post holds on average."""
+        return len(self.indices) / len(self)
+
+
+class Matrix:
+    """A row for each post, memory-mapped."""
+
+    def __init__(self, folder: Path) -> None:
+        self.rows = np.load(folder / "matrix.npy", mmap_mode="r")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, rows: np.ndarray) -> tuple[np.ndarray]:
+        """[rows, columns] of some posts, as Linear takes them."""
+        return (self.rows[rows],)
+
+    def columns_per_post(self) -> float:
+        return self.rows.shape[1]
+
+
+def open_features(folder: Path) -> Bags | Matrix:
+    """The features of one arm's posts in one split."""
+    return Matrix(folder) if (folder / "matrix.npy").exists() else Bags(folder)
+
 
 class BagWriter:
     """Writes bags, some posts at a time."""
@@ -70,15 +97,33 @@ class BagWriter:
             part.close()
 
 
-class GrowingArray:
-    """A one-dimensional .npy file that grows: numpy leaves room in the header for a longer length."""
+class MatrixWriter:
+    """Writes a matrix, some rows at a time."""
 
-    def __init__(self, path: Path, dtype: type) -> None:
-        self.file, self.dtype, self.length = path.open("wb"), np.dtype(dtype), 0
+    def __init__(self, folder: Path, columns: int) -> None:
+        folder.mkdir()
+        self.rows = GrowingArray(folder / "matrix.npy", np.float32, columns)
+
+    def append(self, rows: np.ndarray) -> None:
+        self.rows.append(rows)
+
+    def __enter__(self) -> "MatrixWriter":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.rows.close()
+
+
+class GrowingArray:
+    """An .npy file that grows in its first dimension: numpy leaves room in the header for a longer one."""
+
+    def __init__(self, path: Path, dtype: type, *width: int) -> None:
+        self.file, self.dtype, self.width, self.length = path.open("wb"), np.dtype(dtype), width, 0
         self.write_header()
 
     def write_header(self) -> None:
-        header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (self.length,)}
+        shape = (self.length, *self.width)
+        header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self.file, header)
 
     def append(self, values: np.ndarray) -> None:
@@ -89,6 +134,11 @@ class GrowingArray:
         self.file.seek(0)
         self.write_header()
         self.file.close()
+
+
+def count_posts(split: str) -> int:
+    """How many posts a split holds."""
+    return pq.ParquetFile(POSTS / f"{split}.parquet").metadata.num_rows
 
 
 def read_texts(split: str) -> Iterator[list[str]]:

@@ -1,31 +1,131 @@
-"""Stage featurize_dense: each post as a bag of words, for an embedding that is learned with the network.
+"""Stage featurize_dense: each post as what the chosen dense embedding takes.
 
-in:  data/posts
-out: data/features/dense/{train,valid,test}: bags with weights count / length, so that the table's rows are averaged;
-     vocabulary.json: the words that train holds at least min_count times, in the order of the columns
+in:  data/posts; data/encoded.sqlite, where encoded posts are kept from one run to the next
+out: data/features/dense: features.json (what the network has to take) and, by featurize_dense.embedding,
+     learned, word2vec, glove, static: {train,valid,test}: bags with weights count / length, so that the table's rows
+       are averaged; vocabulary.json: the words that train holds at least min_count times, in the order of the columns;
+       but for learned, table.npy [words, dims]: where the table starts
+     encoder: {train,valid,test}: matrices [posts, dims] of the encoder's vectors
+     finetuned: {train,valid,test}: bags of word pieces in their order, all of weight one
+     data/timings/encode_dense.json: what encoding a post costs, where the network does not do it itself
 """
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from scipy.sparse import csr_array
+from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
+from tqdm import tqdm
 
 from counting import TrainCounts
-from params import read_params
-from stage import FEATURES, BadInput, run, whole_folder, write_json
+from features import BagWriter, MatrixWriter, count_posts, read_texts
+from params import FeaturizeDense, read_params
+from stage import FEATURES, SPLITS, TIMINGS, BadInput, needs_pretrained, run, whole_folder, write_json
+from text import tokenize
+from vectors import read_vectors
+
+STARTED = 0.2  # standard deviation of a table that starts from elsewhere: enough to tell words apart, and to move
+TIMED = 64  # posts that are encoded to see how long one takes
+NO_COST = {"parameters": 0, "multiply_adds": 0, "seconds": 0.0}
 
 
 def main() -> str:
     params = read_params().featurize_dense
-    with TemporaryDirectory() as scratch, whole_folder(FEATURES / "dense") as folder:
+    write = {"encoder": write_vectors, "finetuned": write_pieces}.get(params.embedding, write_words)
+    with whole_folder(FEATURES / "dense") as folder:
+        made, cost = write(folder, params)
+    TIMINGS.mkdir(exist_ok=True)
+    write_json(TIMINGS / "encode_dense.json", cost)
+    return made
+
+
+def write_words(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:
+    with TemporaryDirectory() as scratch:
         counts = TrainCounts(Path(scratch) / "counts")
-        words = counts.alphabetical(np.flatnonzero(counts.total >= params.min_count))
-        if not len(words):
+        chosen = counts.alphabetical(np.flatnonzero(counts.total >= params.min_count))
+        if not len(chosen):
             raise BadInput(f"no word occurs {params.min_count} times in train; lower featurize_dense.min_count")
-        write_json(folder / "vocabulary.json", counts.terms[words].tolist())
-        counts.write(folder, words, weigh=lambda rows: normalize(rows, norm="l1"))
-    return f"{len(words):,} words"
+        words, dims, said = counts.terms[chosen].tolist(), params.embedding_dim, ""
+        start = {"word2vec": word2vec, "glove": glove, "static": static}.get(params.embedding)
+        if start:
+            table = start(words, params)
+            dims, known = table.shape[1], table.any(axis=1)
+            np.save(folder / "table.npy", (table * (STARTED / table[known].std())).astype(np.float32))
+            tokens = counts.total[chosen]
+            covered = tokens[known].sum() / tokens.sum()
+            said = f"; vectors for {known.mean():.1%} of them, {covered:.1%} of their occurrences"
+        write_json(folder / "vocabulary.json", words)
+        write_json(folder / "features.json", {"inputs": len(words), "bag": True, "embedding_dim": dims})
+        counts.write(folder, chosen, weigh=lambda rows: normalize(rows, norm="l1"))
+    return f"{len(words):,} words{said}", NO_COST
+
+
+def word2vec(words: list[str], params: FeaturizeDense) -> np.ndarray:
+    """[words, embedding_dim] Skip-gram (Mikolov et al., 2013) on train; one worker, as two never do the same twice."""
+    with needs_pretrained():
+        from gensim.models import Word2Vec
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch) / "train.txt"
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(" ".join(tokenize(text)) + "\n" for texts in read_texts("train") for text in texts)
+        model = Word2Vec(
+            corpus_file=str(path),
+            vector_size=params.embedding_dim,
+            min_count=params.min_count,
+            epochs=params.word2vec_epochs,
+            sg=1,
+            workers=1,
+            seed=params.seed,
+        )
+    return model.wv[words]
+
+
+def glove(words: list[str], params: FeaturizeDense) -> np.ndarray:
+    """[words, dims of the file] Vectors that the user has, zeros where there is none."""
+    if not params.vectors:
+        raise BadInput("featurize_dense.vectors: name the file of word vectors that embedding=glove starts from")
+    return read_vectors(Path(params.vectors), words, params.embedding_dim)
+
+
+def static(words: list[str], params: FeaturizeDense) -> np.ndarray:
+    """[words, at most embedding_dim] The encoder's vectors of the words by themselves, their principal components."""
+    from encoders import Encoded, Encoder
+
+    with tqdm(total=len(words), desc="encoding", unit=" words", disable=None) as bar:
+        vectors = Encoded(Encoder(params.encoder)).vectors(words, bar)
+    kept = min(params.embedding_dim, *vectors.shape)
+    return PCA(kept, svd_solver="covariance_eigh").fit_transform(vectors)
+
+
+def write_vectors(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:
+    from encoders import Encoded, Encoder
+
+    encoder = Encoder(params.encoder)
+    encoded = Encoded(encoder)
+    posts = sum(map(count_posts, SPLITS))
+    with tqdm(total=posts, desc="encoding", unit=" posts", disable=None) as bar:
+        for split in SPLITS:
+            with MatrixWriter(folder / split, encoder.dims) as writer:
+                for texts in read_texts(split):
+                    writer.append(encoded.vectors(texts, bar))
+    write_json(folder / "features.json", {"inputs": encoder.dims, "bag": False, "embedding_dim": None})
+    return f"{posts:,} vectors of {encoder.dims} dimensions", encoded.cost(next(read_texts("test"))[:TIMED])
+
+
+def write_pieces(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:
+    from encoders import Encoder
+
+    encoder = Encoder(params.encoder)
+    for split in SPLITS:
+        with BagWriter(folder / split) as writer:
+            for texts in read_texts(split):
+                pieces, offsets = encoder.pieces(texts)
+                writer.append(csr_array((np.ones(len(pieces)), pieces, offsets), shape=(len(texts), 2**31 - 1)))
+    about = {"inputs": encoder.dims, "bag": False, "embedding_dim": None, "encoder": params.encoder}
+    write_json(folder / "features.json", about)
+    return f"{sum(map(count_posts, SPLITS)):,} posts in word pieces", NO_COST
 
 
 if __name__ == "__main__":

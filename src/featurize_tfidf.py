@@ -2,7 +2,8 @@
 
 in:  data/posts
 out: data/features/tfidf/{train,valid,test}: bags of TF-IDF weights, rows of length one (L2);
-     vocabulary.json: the terms in the order of the columns; idf.npy: [columns] their weights, from train alone
+     features.json: what the network has to take; vocabulary.json: the terms in the order of the columns;
+     idf.npy: [columns] their weights, from train alone
 """
 
 from pathlib import Path
@@ -29,6 +30,7 @@ def main() -> str:
         # As scikit-learn's smooth_idf: as if one more post held every term.
         weights.idf_ = np.log((1 + len(counts.bags)) / (1 + counts.posts_with[terms])) + 1
         write_json(folder / "vocabulary.json", counts.terms[terms].tolist())
+        write_json(folder / "features.json", {"inputs": len(terms), "bag": True, "embedding_dim": None})
         np.save(folder / "idf.npy", weights.idf_)
         counts.write(folder, terms, weigh=weights.transform)
     return f"{len(terms):,} terms"

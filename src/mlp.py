@@ -1,7 +1,8 @@
 """The one network of the study: an input layer for bags or for matrices, then the same MLP.
 
-    bag    [posts, columns] → Bag (a table) ┐
-    matrix [posts, columns] → Linear        ┴→ (batch norm → activation → dropout → Linear) … → logits [posts, tags]
+    bag    [posts, columns]                     → Bag (a table) ┐
+    matrix [posts, columns], or from an encoder → Linear        ┴→ (batch norm → activation → dropout → Linear) …
+                                                                        → logits [posts, tags]
 
 A learned embedding (`embedding_dim`) is a first layer with no activation behind it. A TF-IDF row times the weights
 of the first hidden layer is a weighted sum of their rows, so the sparse arm's table *is* its first hidden layer.
@@ -74,7 +75,8 @@ class MLP(nn.Module):
     """Logits of every tag.
 
     inputs: columns of the features; outputs: tags; bag: whether the features are bags or a [posts, inputs] matrix;
-    hidden: widths of the hidden layers; embedding_dim: width of a linear layer before them, or None.
+    hidden: widths of the hidden layers; embedding_dim: width of a linear layer before them, or None; encoder: a module
+    that makes that matrix out of whatever the features are, and learns with the network.
     """
 
     def __init__(
@@ -89,8 +91,10 @@ class MLP(nn.Module):
         batch_norm: bool,
         activation: str,
         dropout: float,
+        encoder: Any = None,
     ) -> None:
         super().__init__()
+        self.encoder = encoder
         widths = [*hidden, outputs]
         self.width = widths[0]  # of what goes on to the hidden layers; columns beyond it are the shortcut
         below = self.width + (outputs if shortcut and hidden else 0)
@@ -118,6 +122,8 @@ class MLP(nn.Module):
         return output.bias
 
     def forward(self, *features: Tensor) -> Tensor:
+        if self.encoder is not None:
+            features = (self.encoder(*features),)
         below = self.embedding(self.first(*features))
         logits = self.rest(below[:, : self.width])
         return logits + below[:, self.width :] if below.shape[1] > self.width else logits
@@ -132,14 +138,16 @@ class MLP(nn.Module):
         table = self.first.weight
         linear = [layer for layer in (*self.embedding, *self.rest) if isinstance(layer, nn.Linear)]
         first = entries * table.shape[1] if isinstance(self.first, Bag) else table.numel()
-        return first + sum(layer.weight.numel() for layer in linear)
+        encoder = 0 if self.encoder is None else self.encoder.multiply_adds(entries)
+        return encoder + first + sum(layer.weight.numel() for layer in linear)
 
     def describe(self) -> str:
         """A line per layer: kind, shape of its weights, number of parameters."""
         lines = []
-        for module in (self.first, *self.embedding, *self.rest):
+        encoder = [] if self.encoder is None else [self.encoder]
+        for module in (*encoder, self.first, *self.embedding, *self.rest):
             count = sum(parameter.numel() for parameter in module.parameters())
-            shape = " × ".join(f"{size:,}" for size in getattr(module, "weight", torch.empty(0)).shape) if count else ""
+            shape = " × ".join(f"{size:,}" for size in module.weight.shape) if hasattr(module, "weight") else ""
             lines.append(f"  {type(module).__name__:12}{shape:>18}{count:>14,}")
         total = sum(parameter.numel() for parameter in self.parameters())
         return "\n".join([*lines, f"  {'parameters':12}{total:>32,}"])

@@ -5,7 +5,7 @@ params.yaml says what each parameter does; here stands what values it may take.
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -17,6 +17,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Embedding = Literal["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 
 
 class Section(BaseModel):
@@ -46,7 +47,13 @@ class Ingest(Section):
 
 
 class FeaturizeDense(Section):
+    embedding: Embedding
     min_count: Count
+    embedding_dim: Count
+    word2vec_epochs: Count
+    vectors: str | None
+    encoder: Name
+    seed: Seed
 
 
 class FeaturizeTfidf(Section):
@@ -76,12 +83,12 @@ class Train(Section):
     activation: Literal["relu", "gelu", "tanh"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     word_dropout: Annotated[float, Field(ge=0, lt=1)]
+    freeze: bool
+    encoder_lr: Positive
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     threads: Annotated[int, Field(ge=1, le=256)]
-
-
-class TrainDense(Train):
-    embedding_dim: Count
 
 
 class Evaluate(Section):
@@ -94,9 +101,17 @@ class Params(Section):
     featurize_dense: FeaturizeDense
     featurize_tfidf: FeaturizeTfidf
     train: Train
-    train_dense: TrainDense  # train, with what the arm's own section overrides
+    train_dense: Train  # train, with what the arm's own section overrides, and that of its embedding in turn
     train_sparse: Train
     evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def freeze_what_was_started(self) -> "Params":
+        if self.train_sparse.freeze or (
+            self.train_dense.freeze and self.featurize_dense.embedding not in ("word2vec", "glove", "static")
+        ):
+            raise ValueError("train_dense.freeze: keeps a table that embedding=word2vec, glove or static has started")
+        return self
 
 
 def read_params(path: Path = Path("params.yaml")) -> Params:
@@ -109,11 +124,20 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         raise BadInput(f"{path}: holds no sections; take the one that the repository has")
     for arm in ("train_dense", "train_sparse"):
         if isinstance(raw.get("train"), dict) and isinstance(raw.get(arm), dict):
-            raw[arm] = raw["train"] | {key: value for key, value in raw[arm].items() if value is not None}
+            raw[arm] = raw["train"] | chosen(raw[arm], raw)
     try:
         return Params.model_validate(raw)
     except ValidationError as problem:
         raise BadInput(f"{path}: {describe(problem)}") from None
+
+
+def chosen(section: dict, raw: dict) -> dict:
+    """What an arm's section overrides: the names that it gives a value, and those in the part of its embedding."""
+    parts = {name: value for name, value in section.items() if name in get_args(Embedding)}
+    featurize = raw.get("featurize_dense")
+    part = parts.get(featurize.get("embedding")) if isinstance(featurize, dict) else None
+    own = {key: value for key, value in section.items() if key not in parts} | (part or {})
+    return {key: value for key, value in own.items() if value is not None}
 
 
 def describe(problem: ValidationError) -> str:
@@ -122,7 +146,7 @@ def describe(problem: ValidationError) -> str:
     places = {error["loc"] for error in errors}
     lines: dict[str, list[str]] = {}
     for error in errors:
-        section, *inner = error["loc"]
+        section, *inner = error["loc"] or [""]
         if section in ("train_dense", "train_sparse") and {("train",), ("train", *inner)} & places:
             continue  # told once, where it stands
         message = error["msg"].removeprefix("Value error, ")
@@ -133,4 +157,4 @@ def describe(problem: ValidationError) -> str:
         elif not isinstance(error["input"], dict):
             message += f", not {error['input']!r}"
         lines.setdefault(".".join(map(str, error["loc"][:2])), []).append(message)
-    return "; ".join(f"{name}: {' or '.join(messages)}" for name, messages in lines.items())
+    return "; ".join((name and f"{name}: ") + " or ".join(messages) for name, messages in lines.items())

@@ -63,8 +63,17 @@ def tune_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     A post gets the tags whose probability is at least the threshold. Every distinct probability is tried, in one sort.
     """
     curve = precision_recall(labels, probabilities)
-    best = (curve["tp"] / (curve["given"] + labels.sum())).idxmax()  # half of F1
-    return float(curve["threshold"][best])
+    return float(curve["threshold"][micro_f1(labels, curve).idxmax()])
+
+
+def best_micro_f1(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The micro-F1 at that threshold."""
+    return float(micro_f1(labels, precision_recall(labels, probabilities)).max())
+
+
+def micro_f1(labels: np.ndarray, curve: pd.DataFrame) -> pd.Series:
+    """At each threshold of :func:`precision_recall`."""
+    return 2 * curve["tp"] / (curve["given"] + labels.sum())
 
 
 def precision_recall(labels: np.ndarray, found: np.ndarray) -> pd.DataFrame:

@@ -44,6 +44,18 @@ def run(stage: Callable[[], str]) -> None:
 
 
 @contextmanager
+def needs_pretrained() -> Iterator[None]:
+    """Around imports of what requirements-pretrained.txt installs."""
+    try:
+        yield
+    except ImportError as problem:
+        raise BadInput(
+            f"featurize_dense.embedding needs {problem.name}, which is not installed; "
+            "run pip install -r requirements-pretrained.txt"
+        ) from None
+
+
+@contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
     """Give an empty folder that takes the place of ``final`` when the block ends without an error.
 

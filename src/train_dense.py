@@ -1,4 +1,4 @@
-"""Stage train_dense: an embedding learned together with the shared MLP.
+"""Stage train_dense: the dense embedding into the shared MLP; a table, or an encoder, learns with it.
 
 in:  data/features/dense, data/posts
 out: data/models/dense: model.json (what rebuilds the network); a folder for each run (seed): weights and dvclive log;
@@ -11,8 +11,7 @@ from training import train_arm
 
 
 def main() -> str:
-    settings = read_params().train_dense
-    return train_arm("dense", settings, features="dense", embedding_dim=settings.embedding_dim)
+    return train_arm("dense", read_params().train_dense, features="dense")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from training import train_arm
 
 
 def main() -> str:
-    return train_arm("sparse", read_params().train_sparse, features="tfidf", embedding_dim=None)
+    return train_arm("sparse", read_params().train_sparse, features="tfidf")
 
 
 if __name__ == "__main__":

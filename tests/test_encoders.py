@@ -1,0 +1,177 @@
+"""encoders.py with the real encoder: its vectors, windows of long posts, what is kept of an interrupted run."""
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from tqdm import tqdm
+
+import encoders
+from encoders import PACKAGED, Encoded, Encoder
+from stage import BadInput
+
+TEXTS = [
+    "How do I bind a click handler to rows added later?",
+    "c# and c++ and .net",
+    "",
+    "Pointer to a pointer in C",
+    "Why does my query return nothing when the table has rows? " * 8,
+]
+LONG = "A linked list of nodes, each with a pointer to the next one, is walked from its head. " * 40
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder(PACKAGED).eval()
+
+
+@pytest.fixture(scope="module")
+def reference() -> SentenceTransformer:
+    return encoders.load(PACKAGED)
+
+
+def encoded(encoder: Encoder, folder: Path) -> Encoded:
+    return Encoded(encoder, folder / "encoded.sqlite")
+
+
+def cosine(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return (left * right).sum(axis=1) / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)
+
+
+def test_vectors_are_those_of_sentence_transformers(
+    encoder: Encoder, reference: SentenceTransformer, tmp_path: Path
+) -> None:
+    found = encoded(encoder, tmp_path).encode(TEXTS)
+    assert found.shape == (len(TEXTS), encoder.dims) and found.dtype == np.float32
+    assert cosine(found, reference.encode(TEXTS)).min() > 0.999
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+
+
+def test_a_long_post_is_the_mean_of_its_windows(
+    encoder: Encoder, reference: SentenceTransformer, tmp_path: Path
+) -> None:
+    """Its second half counts, which sentence-transformers cuts off."""
+    pieces, _ = encoder.pieces([LONG])
+    count = -(-len(pieces) // encoder.window)
+    assert count > 2
+    windows = [reference.tokenizer.decode(part) for part in np.array_split(pieces, count)]
+    parts = reference.encode(windows)
+    found = encoded(encoder, tmp_path).encode([LONG])
+    assert cosine(found, parts.mean(axis=0, keepdims=True)).min() > 0.999
+    changed = LONG + "Bees dance. " * 300
+    assert cosine(encoded(encoder, tmp_path).encode([changed]), found)[0] < 0.95
+    assert cosine(reference.encode([changed]), reference.encode([LONG]))[0] > 0.9999
+
+
+def test_a_vector_does_not_depend_on_the_posts_beside_it(encoder: Encoder, tmp_path: Path) -> None:
+    texts = [*TEXTS, LONG, LONG[:700], *(text[::-1] for text in TEXTS)]
+    together = encoded(encoder, tmp_path).encode(texts)
+    alone = np.concatenate([encoded(encoder, tmp_path).encode([text]) for text in texts])
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_a_hidden_piece_is_not_seen(encoder: Encoder) -> None:
+    def read(pieces: list[int], weights: list[float]) -> torch.Tensor:
+        with torch.no_grad():
+            return encoder(torch.tensor(pieces), torch.tensor([0, len(pieces)]), torch.tensor(weights))
+
+    first, other, last = encoder.pieces(["cat dog bird"])[0]
+    fish = encoder.pieces(["fish"])[0][0]
+    torch.testing.assert_close(read([first, other, last], [1, 0, 1]), read([first, fish, last], [2, 0, 2]))
+    assert not torch.allclose(read([first, other, last], [1, 1, 1]), read([first, fish, last], [1, 1, 1]), atol=0.01)
+
+
+def test_learning_reads_as_encoding_does_and_reaches_every_layer(encoder: Encoder) -> None:
+    pieces, offsets = encoder.pieces([*TEXTS, LONG])
+    batch = torch.from_numpy(pieces), torch.from_numpy(offsets), torch.ones(len(pieces))
+    still = encoder(*batch)
+    dropouts = [module for module in encoder.modules() if isinstance(module, torch.nn.Dropout)]
+    shares = [dropout.p for dropout in dropouts]
+    try:
+        encoder.train()
+        for module in dropouts:
+            module.p = 0
+        learning = encoder(*batch)
+        assert cosine(learning.detach().numpy(), still.numpy()).min() > 0.999
+        learning[:, :3].sum().backward()
+        layers = encoder.layers()
+        assert len(layers) == 6 + 1
+        assert sum(map(len, layers)) == len(list(encoder.parameters()))
+        assert all(parameter.grad.abs().sum() > 0 for layer in layers for parameter in layer if parameter.ndim == 2)
+    finally:
+        encoder.zero_grad(set_to_none=True)
+        for module, share in zip(dropouts, shares, strict=True):
+            module.p = share
+        encoder.eval()
+
+
+def test_what_was_encoded_is_read_and_only_the_rest_encoded(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a run was interrupted, or other tags or another split bring other posts."""
+    monkeypatch.setattr(encoders, "POSTS", 2)
+    seen: list[str] = []
+    encode = Encoded.encode
+
+    def watched(self: Encoded, texts: list[str]) -> np.ndarray:
+        seen.extend(texts)
+        if LONG in texts:
+            raise KeyboardInterrupt
+        return encode(self, texts)
+
+    monkeypatch.setattr(Encoded, "encode", watched)
+    short = [*TEXTS, LONG[:80]]
+    with tqdm(disable=True) as bar:
+        with pytest.raises(KeyboardInterrupt):  # the longest come first
+            encoded(encoder, tmp_path).vectors([LONG], bar)
+        first = encoded(encoder, tmp_path).vectors(short[:4], bar)
+        again = encoded(encoder, tmp_path).vectors([*short[::-1], short[0]], bar)
+    assert sorted(seen[1:]) == sorted(short)
+    np.testing.assert_array_equal(again[-5:-1][::-1], first)
+    np.testing.assert_array_equal(again[-1], first[0])
+
+
+def test_another_encoder_or_other_code_encodes_anew(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = encoded(encoder, tmp_path).about
+    assert encoded(Encoder(PACKAGED), tmp_path).about == first
+    other = Encoder(PACKAGED)
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    assert encoded(other, tmp_path).about != first
+    (tmp_path / "code.py").write_text("# other")
+    monkeypatch.setattr(encoders, "__file__", str(tmp_path / "code.py"))
+    assert encoded(encoder, tmp_path).about != first
+
+
+def test_a_file_of_vectors_that_is_none_is_one_line(encoder: Encoder, tmp_path: Path) -> None:
+    (tmp_path / "encoded.sqlite").write_bytes(b"not a database" * 100)
+    with pytest.raises(BadInput, match=r"encoded\.sqlite: cannot be read .*; delete it"):
+        encoded(encoder, tmp_path)
+
+
+def test_the_file_is_a_plain_database(encoder: Encoder, tmp_path: Path) -> None:
+    with tqdm(disable=True) as bar:
+        vectors = encoded(encoder, tmp_path).vectors(TEXTS, bar)
+    rows = sqlite3.connect(tmp_path / "encoded.sqlite").execute("SELECT vector FROM vectors").fetchall()
+    assert {row for (row,) in rows} == {vector.tobytes() for vector in vectors}
+
+
+def test_an_encoder_that_is_none_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"featurize_dense\.encoder: .*cannot be loaded"):
+        Encoder(str(tmp_path))
+
+
+def test_weights_that_are_pickled_are_not_read(reference: SentenceTransformer, tmp_path: Path) -> None:
+    reference.save(str(tmp_path / "encoder"))
+    assert Encoder(str(tmp_path / "encoder")).dims == 384
+    weights = tmp_path / "encoder/model.safetensors"
+    torch.save(reference[0].auto_model.state_dict(), weights.with_name("pytorch_model.bin"))
+    weights.unlink()
+    with pytest.raises(BadInput, match="cannot be loaded"):
+        Encoder(str(tmp_path / "encoder"))
