@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 PACKAGED = "all-MiniLM-L6-v2"  # comes with requirements-pretrained.txt and needs no network
-BUDGET = {"cpu": 1024, "cuda": 65536}  # word pieces read at once: on a CPU few, so that they stay in its cache
+BUDGET = {"cpu": 512, "cuda": 65536}  # word pieces read at once: on a CPU few, so that they stay in its cache
 ENCODED = Path("data/encoded.sqlite")
 POSTS = 256  # encoded between two writes to it
 

@@ -3,8 +3,8 @@
 in:  data/posts; data/encoded.sqlite, where encoded posts are kept from one run to the next
 out: data/features/dense: features.json (what the network has to take) and, by featurize_dense.embedding,
      learned, word2vec, glove, static: {train,valid,test}: bags with weights count / length, so that the table's rows
-       are averaged; vocabulary.json: the words that train holds at least min_count times, in the order of the columns;
-       but for learned, table.npy [words, dims]: where the table starts
+       are averaged; vocabulary.json: the words of train, in the order of the columns; but for learned, table.npy
+       [words, dims]: where the table starts
      encoder: {train,valid,test}: matrices [posts, dims] of the encoder's vectors
      finetuned: {train,valid,test}: bags of word pieces in their order, all of weight one
      data/timings/encode_dense.json: what encoding a post costs, where the network does not do it itself
@@ -44,9 +44,11 @@ def main() -> str:
 def write_words(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:
     with TemporaryDirectory() as scratch:
         counts = TrainCounts(Path(scratch) / "counts")
-        chosen = counts.alphabetical(np.flatnonzero(counts.total >= params.min_count))
+        # A vector from elsewhere makes use of a word that train holds once.
+        needed = 1 if params.embedding in ("glove", "static") else params.min_count
+        chosen = counts.alphabetical(np.flatnonzero(counts.total >= needed))
         if not len(chosen):
-            raise BadInput(f"no word occurs {params.min_count} times in train; lower featurize_dense.min_count")
+            raise BadInput(f"no word occurs {needed} times in train; lower featurize_dense.min_count")
         words, dims, said = counts.terms[chosen].tolist(), params.embedding_dim, ""
         start = {"word2vec": word2vec, "glove": glove, "static": static}.get(params.embedding)
         if start:
