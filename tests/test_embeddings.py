@@ -15,7 +15,7 @@ from encoders import PACKAGED, Encoder
 TITLES = ROOT / "../shared/data/so_titles/validation.tsv"
 EMBEDDINGS = ["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 STARTED = ["word2vec", "glove", "static"]
-TRAIN = {"runs": 1, "epochs": 2, "patience": 10}
+TRAIN = {"runs": 1, "epochs": 2, "patience": 10, "threads": 1}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ingest = {"source": str(ROOT / PARAMS["ingest"]["source"])}
     if TITLES.exists():
         with TITLES.open(encoding="utf-8", newline="") as file:
-            lines = file.readlines()[:3000]
+            lines = file.readlines()[:2000]
         (folder / "titles.tsv").write_text("".join(lines), encoding="utf-8", newline="")
         ingest = {"source": "titles.tsv"}
     write_params(folder, ingest=ingest)
