@@ -4,6 +4,7 @@
 them, then whole: it reads the first window of a post, the study all of it. The two take turns; medians.
 """
 
+import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -15,7 +16,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dumps import arguments
+from dumps import ROOT, arguments
+
+sys.path.insert(0, str(ROOT / "src"))
+
 from encoders import PACKAGED, Encoded, Encoder, has_bfloat16, load
 from text import clean
 

@@ -27,6 +27,33 @@ def test_arms_inherit_what_they_do_not_override(tmp_path: Path) -> None:
     assert (params.train_sparse.lr, params.train_dense.lr) == (0.5, 0.25)
 
 
+def test_the_part_of_the_chosen_embedding_goes_before_its_arm(tmp_path: Path) -> None:
+    parts = {"encoder": {"lr": 0.125}, "finetuned": {"lr": 0.0625, "hiden": 1}}
+    write_params(tmp_path, train_dense={"lr": 0.25} | parts)
+    assert read_params(tmp_path / "params.yaml").train_dense.lr == 0.25
+    write_params(tmp_path, featurize_dense={"embedding": "encoder"}, train_dense={"lr": 0.25} | parts)
+    assert read_params(tmp_path / "params.yaml").train_dense.lr == 0.125
+    write_params(tmp_path, featurize_dense={"embedding": "finetuned"}, train_dense={"lr": 0.25} | parts)
+    assert message(tmp_path).endswith("train_dense.hiden: no such parameter; did you mean hidden?")
+
+
+@pytest.mark.parametrize(
+    ("embedding", "arm", "fine"),
+    [
+        ("static", "train_dense", True),
+        ("learned", "train_dense", False),
+        ("encoder", "train_dense", False),
+        ("static", "train_sparse", False),
+    ],
+)
+def test_only_a_started_table_can_be_frozen(tmp_path: Path, embedding: str, arm: str, fine: bool) -> None:
+    write_params(tmp_path, featurize_dense={"embedding": embedding}, **{arm: {"freeze": True}})
+    if fine:
+        assert read_params(tmp_path / "params.yaml").train_dense.freeze
+    else:
+        assert "train_dense.freeze: keeps a table" in message(tmp_path)
+
+
 def test_a_number_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
     """`dvc exp run -S train.lr=1e-5` writes 1e-05, which YAML 1.1 does not take for a number."""
     write_params(tmp_path)
@@ -52,6 +79,8 @@ def test_a_number_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
         ("ingest", {"tags": ["a"], "min_tags": 2}, "min_tags"),
         ("ingest", {"valid": 0.6, "test": 0.4}, "no posts to train on"),
         ("ingest", {"split": "half"}, "ingest.split"),
+        ("featurize_dense", {"embedding": "bert"}, "featurize_dense.embedding"),
+        ("train_dense", {"layer_decay": 0}, "train_dense.layer_decay"),
         ("evaluate", {"threshold": 1.5}, "evaluate.threshold"),
         ("featurize_tfidf", {"max_ngram": 0}, "featurize_tfidf.max_ngram"),
     ],

@@ -23,7 +23,7 @@ from torch import nn
 
 import training
 from counting import write_bags
-from features import Bags
+from features import Bags, Matrix, MatrixWriter, open_features
 from losses import LOSSES
 from mlp import MLP, Bag
 from params import Train, read_params
@@ -150,6 +150,32 @@ def test_words_are_left_out_and_the_rest_made_up_for() -> None:
     assert set(np.unique(weights)) == {0, np.float32(2 / 0.75)}
     assert (weights == 0).mean() == pytest.approx(0.25, abs=0.02)
     assert training.leave_out_words(bags, 0, rng) is bags
+
+
+def test_of_a_matrix_entries_are_left_out() -> None:
+    (rows,) = training.leave_out_words((np.ones((100, 100), np.float32),), 0.5, np.random.default_rng(0))
+    assert set(np.unique(rows)) == {0, 2} and rows.mean() == pytest.approx(1, abs=0.05)
+
+
+def test_learning_rates_rise_and_fall_in_straight_lines() -> None:
+    shares = [training.share_of_rate(done, 0.2) for done in (0, 0.1, 0.2, 0.6, 1)]
+    assert shares == pytest.approx([0, 0.5, 1, 0.5, 0])
+    assert [training.share_of_rate(done, 0) for done in (0, 0.25, 1)] == [1, 0.75, 0]
+
+
+def test_a_network_on_a_matrix_learns(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with MatrixWriter(tmp_path / "rows", 12) as writer:
+        writer.append(rng.normal(size=(30, 12)))
+        writer.append(rng.normal(size=(10, 12)))
+    data = Data(open_features(tmp_path / "rows"), torch.from_numpy(rng.random((40, TAGS)) < 0.4))
+    assert isinstance(data.features, Matrix) and len(data.features) == 40
+    chosen = settings(lr=0.01)
+    torch.manual_seed(0)
+    features = {"inputs": 12, "bag": False, "embedding_dim": None}
+    model = training.build(training.describe_network(chosen, features, TAGS))
+    training.fit(model, data, data, chosen, 0, Log())
+    assert training.assess(model, data, LOSSES[chosen.loss])["micro_f1"] == 1
 
 
 def test_assess_agrees_with_all_logits_at_once(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
