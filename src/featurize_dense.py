@@ -54,7 +54,8 @@ def write_words(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, fl
         if start:
             table = start(words, params)
             dims, known = table.shape[1], table.any(axis=1)
-            np.save(folder / "table.npy", (table * (STARTED / table[known].std())).astype(np.float32))
+            spread = table[known].std() if known.any() else 0  # 0: a single word
+            np.save(folder / "table.npy", (table * (STARTED / spread if spread else 1)).astype(np.float32))
             tokens = counts.total[chosen]
             covered = tokens[known].sum() / tokens.sum()
             said = f"; vectors for {known.mean():.1%} of them, {covered:.1%} of their occurrences"
