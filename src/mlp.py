@@ -121,10 +121,18 @@ class MLP(nn.Module):
         assert isinstance(output, Bag | nn.Linear)
         return output.bias
 
-    def forward(self, *features: Tensor) -> Tensor:
+    def forward(self, *features: Tensor, mix: tuple[float, Tensor] | None = None) -> Tensor:
+        """Logits [posts, tags]; with ``mix`` those of mixtures: a share of each post, the rest of another [posts].
+
+        The first layer is linear, so what it makes of a mixture is the mixture of what it makes of the posts.
+        """
         if self.encoder is not None:
             features = (self.encoder(*features),)
-        below = self.embedding(self.first(*features))
+        first = self.first(*features)
+        if mix is not None:
+            share, others = mix
+            first = share * first + (1 - share) * first[others]
+        below = self.embedding(first)
         logits = self.rest(below[:, : self.width])
         return logits + below[:, self.width :] if below.shape[1] > self.width else logits
 

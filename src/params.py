@@ -83,6 +83,7 @@ class Train(Section):
     activation: Literal["relu", "gelu", "tanh"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     word_dropout: Annotated[float, Field(ge=0, lt=1)]
+    mixup: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     freeze: bool
     encoder_lr: Positive
     layer_decay: Annotated[float, Field(gt=0, le=1)]

@@ -136,7 +136,13 @@ def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: 
             # Batches of one size, give or take a post, so that none is left with a single one.
             for number, rows in enumerate(np.array_split(rng.permutation(posts), batches)):
                 batch = leave_out_words(train.features.batch(rows), settings.word_dropout, rng)
-                loss = loss_of(model(*to(device, batch)), train.labels[rows].to(device).float(), pos_weight)
+                labels = train.labels[rows].to(device).float()
+                mix = draw_mixture(len(rows), settings.mixup, rng)
+                logits = model(*to(device, batch), mix=mix)
+                loss = loss_of(logits, labels, pos_weight)
+                if mix is not None:
+                    share, others = mix
+                    loss = share * loss + (1 - share) * loss_of(logits, labels[others], pos_weight)
                 value = loss.item()
                 check_loss(value, f"in epoch {epoch}, batch {number + 1}")
                 model.zero_grad()
@@ -201,6 +207,13 @@ def leave_out_words(batch: tuple[np.ndarray, ...], share: float, rng: np.random.
         return batch
     kept = rng.random(weights.shape, dtype=np.float32) >= share
     return *where, weights * kept / np.float32(1 - share)
+
+
+def draw_mixture(posts: int, mixup: float, rng: np.random.Generator) -> tuple[float, Tensor] | None:
+    """The share that each post keeps, and the posts [posts] that the rest comes from (Zhang et al., mixup, 2018)."""
+    if not mixup:
+        return None
+    return rng.beta(mixup, mixup), torch.from_numpy(rng.permutation(posts))
 
 
 def make_optimizers(model: MLP, settings: Train) -> list[AdamW | RowAdagrad]:

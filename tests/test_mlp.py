@@ -58,6 +58,18 @@ def test_bag_and_matrix_networks_agree(matrix: np.ndarray, batch: list[torch.Ten
     torch.testing.assert_close(of_matrix(torch.from_numpy(matrix)), of_bags(*batch))
 
 
+@pytest.mark.parametrize("embedding_dim", [None, 6])
+def test_a_mixture_of_posts_is_read_as_one_post(
+    matrix: np.ndarray, batch: list[torch.Tensor], embedding_dim: int | None
+) -> None:
+    torch.manual_seed(0)
+    network = MLP(30, 3, bag=True, **SHAPE | {"embedding_dim": embedding_dim}).eval()
+    others = torch.randperm(len(matrix))
+    mixed = csr_array(0.25 * matrix + 0.75 * matrix[others.numpy()])
+    parts = (torch.from_numpy(part) for part in (mixed.indices, mixed.indptr, mixed.data))
+    torch.testing.assert_close(network(*batch, mix=(0.25, others)), network(*parts))
+
+
 def test_an_empty_bag_gives_the_bias() -> None:
     nothing = torch.tensor([], dtype=torch.int64), torch.tensor([0, 0]), torch.tensor([])
     bag = Bag(30, 5)

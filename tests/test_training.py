@@ -66,6 +66,7 @@ def settings(**changes: object) -> Train:
         "hidden": [32, 16],
         "dropout": 0.0,
         "word_dropout": 0.0,
+        "mixup": 0.0,
     }
     return read.model_copy(update=defaults | changes)
 
@@ -155,6 +156,26 @@ def test_words_are_left_out_and_the_rest_made_up_for() -> None:
 def test_of_a_matrix_entries_are_left_out() -> None:
     (rows,) = training.leave_out_words((np.ones((100, 100), np.float32),), 0.5, np.random.default_rng(0))
     assert set(np.unique(rows)) == {0, 2} and rows.mean() == pytest.approx(1, abs=0.05)
+
+
+def test_mixtures_have_every_share_alike_and_cost_no_draw_where_they_are_off() -> None:
+    rng = np.random.default_rng(0)
+    shares, others = zip(*(training.draw_mixture(5, 1, rng) for _ in range(2000)), strict=True)  # type: ignore[misc]
+    assert np.quantile(shares, [0.25, 0.5, 0.75]) == pytest.approx([0.25, 0.5, 0.75], abs=0.04)
+    assert all(sorted(own.tolist()) == [0, 1, 2, 3, 4] for own in others)
+    before = rng.bit_generator.state
+    assert training.draw_mixture(5, 0, rng) is None and rng.bit_generator.state == before
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_mixtures_have_the_tags_of_both_posts(data: Data, loss: str) -> None:
+    """Trained on mixtures alone, the network knows the posts; the loss stays above 0, as no mixture is certain."""
+    log = Log()
+    chosen = settings(mixup=1.0, lr=0.01, loss=loss)
+    assert training.fit(network(chosen), data, data, chosen, 0, log)[1] > 0.95
+    plain = Log()
+    training.fit(network(settings(lr=0.01, loss=loss)), data, data, settings(lr=0.01, loss=loss), 0, plain)
+    assert log.rows[-2]["train_loss"] > 2 * plain.rows[-2]["train_loss"]
 
 
 def test_learning_rates_rise_and_fall_in_straight_lines() -> None:
