@@ -34,7 +34,12 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         ours = Encoded(encoder, Path(folder) / "encoded.sqlite")
     first = [theirs.tokenizer.decode(encoder.pieces([text])[0][: encoder.window]) for text in texts]
+    lengths = np.diff(encoder.pieces(texts)[1])
     print(f"{len(texts)} posts, {threads} threads, bfloat16 {has_bfloat16(torch.device('cpu'))}")
+    print(
+        f"{(lengths > encoder.window).mean():.0%} of them are longer than the first window, "
+        f"which holds {np.minimum(lengths, encoder.window).sum() / lengths.sum():.0%} of their word pieces"
+    )
     for name, posts in (("first window", first), ("whole posts", texts)):
         speeds: dict[str, list[float]] = {"sentence-transformers": [], "ours": []}
         for _ in range(chosen.repeats):
