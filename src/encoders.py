@@ -104,8 +104,8 @@ class Encoder(nn.Module):
     def batches(self, lengths: np.ndarray, device: torch.device) -> Iterator[np.ndarray]:
         """Windows that are read together, the longest first.
 
-        Where nothing is learned they are of one length: none is padded, and what a post's vector is does not depend, to
-        the last bit, on the posts beside it.
+        Where nothing is learned they are of one length: none is padded. With the posts beside it a post's vector then
+        differs in the last digit at most, as the order of sums in a product of matrices may depend on their height.
         """
         order = np.argsort(-lengths, kind="stable")
         start = 0
