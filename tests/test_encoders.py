@@ -10,10 +10,9 @@ from sentence_transformers import SentenceTransformer
 from tqdm import tqdm
 
 import encoders
-from encoders import PACKAGED, Encoded, Encoder, has_bfloat16
+from encoders import PACKAGED, Encoded, Encoder
 from stage import BadInput
 
-CPU = torch.device("cpu")
 TEXTS = [
     "How do I bind a click handler to rows added later?",
     "c# and c++ and .net",
@@ -67,11 +66,11 @@ def test_a_long_post_is_the_mean_of_its_windows(
     assert cosine(reference.encode([changed]), reference.encode([LONG]))[0] > 0.9999
 
 
-def test_a_vector_depends_on_the_posts_beside_it_by_its_last_digit_at_most(encoder: Encoder, tmp_path: Path) -> None:
+def test_a_vector_does_not_depend_on_the_posts_beside_it(encoder: Encoder, tmp_path: Path) -> None:
     texts = [*TEXTS, LONG, LONG[:700], *(text[::-1] for text in TEXTS)]
     together = encoded(encoder, tmp_path).encode(texts)
     alone = np.concatenate([encoded(encoder, tmp_path).encode([text]) for text in texts])
-    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6 if not has_bfloat16(CPU) else 1e-2)
+    np.testing.assert_array_equal(together, alone)
 
 
 def test_a_hidden_piece_is_not_seen(encoder: Encoder) -> None:
