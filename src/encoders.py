@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PACKAGED = "all-MiniLM-L6-v2"  # comes with requirements-pretrained.txt and needs no network
 BUDGET = {"cpu": 512, "cuda": 65536}  # word pieces read at once: on a CPU few, so that they stay in its cache
+FEW = 8  # word pieces, those around a window included, of one that is read alone
 ENCODED = Path("data/encoded.sqlite")
 POSTS = 256  # encoded between two writes to it
 
@@ -104,8 +105,9 @@ class Encoder(nn.Module):
     def batches(self, lengths: np.ndarray, device: torch.device) -> Iterator[np.ndarray]:
         """Windows that are read together, the longest first.
 
-        Where nothing is learned they are of one length: none is padded. On a CPU each is then read by itself, so that a
-        vector does not depend, to the last bit, on the posts beside it: a product's height can change its last digits.
+        Where nothing is learned they are of one length: none is padded, and what a post's vector is does not depend, to
+        the last bit, on the posts beside it. So the shortest are read alone: some processors multiply a matrix of a few
+        rows in another order.
         """
         order = np.argsort(-lengths, kind="stable")
         start = 0
@@ -114,7 +116,7 @@ class Encoder(nn.Module):
             end = start + max(1, BUDGET[device.type] // longest)
             if not self.training:
                 alike = np.count_nonzero(lengths[order[start:end]] == lengths[order[start]])
-                end = start + (1 if device.type == "cpu" else alike)
+                end = start + (alike if longest > FEW else 1)
             yield order[start:end]
             start = end
 

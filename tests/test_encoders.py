@@ -73,6 +73,14 @@ def test_a_vector_does_not_depend_on_the_posts_beside_it(encoder: Encoder, tmp_p
     np.testing.assert_array_equal(together, alone)
 
 
+def test_nor_does_that_of_a_post_of_a_few_words(encoder: Encoder, tmp_path: Path) -> None:
+    words = ["cat", "dog", "bird", "fish", "cow", "hen", "pig", "fox", "ant", "bee"]
+    texts = ["", "", *(" ".join(words[start : start + length]) for length in range(1, 10) for start in range(3))]
+    together = encoded(encoder, tmp_path).encode(texts)
+    alone = np.concatenate([encoded(encoder, tmp_path).encode([text]) for text in texts])
+    np.testing.assert_array_equal(together, alone)
+
+
 def test_a_hidden_piece_is_not_seen(encoder: Encoder) -> None:
     def read(pieces: list[int], weights: list[float]) -> torch.Tensor:
         with torch.no_grad():
