@@ -8,6 +8,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -33,8 +34,9 @@ def main() -> None:
     encoder = Encoder(PACKAGED)
     with TemporaryDirectory() as folder:
         ours = Encoded(encoder, Path(folder) / "encoded.sqlite")
-    first = [theirs.tokenizer.decode(encoder.pieces([text])[0][: encoder.window]) for text in texts]
-    lengths = np.diff(encoder.pieces(texts)[1])
+    pieces, bounds = encoder.pieces(texts)
+    first = [theirs.tokenizer.decode(pieces[start:end][: encoder.window]) for start, end in pairwise(bounds)]
+    lengths = np.diff(bounds)
     print(f"{len(texts)} posts, {threads} threads, bfloat16 {has_bfloat16(torch.device('cpu'))}")
     print(
         f"{(lengths > encoder.window).mean():.0%} of them are longer than the first window, "
