@@ -22,7 +22,7 @@ test: $(VENV)/dev ## set up the tests and run them: lint, types, pytest
 	ruff check
 	ruff format --check
 	mypy
-	pytest
+	pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/dev ## the slow cases: a thousand simulated studies; plots in a real browser (needs Chromium and npm)
 	pytest -m slow
