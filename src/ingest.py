@@ -106,7 +106,8 @@ def gather(params: Ingest, pool: Path) -> Gathered:
                 ids, texts = [], []
         writer.write_batch(pa.record_batch([ids, texts], schema=schema))
     if not keys:
-        raise BadInput(f"{params.source}: no posts in it ({dict(skipped)} skipped)")
+        counts = ", ".join(f"{count:,} × {reason}" for reason, count in sorted(skipped.items()))
+        raise BadInput(f"{broken or params.source}; not one post in it ({counts or 'no rows'})")
     if skipped["broken row"] > params.max_broken * (len(keys) + skipped.total()):
         raise BadInput(
             f"{broken}; {skipped['broken row']} rows are broken, more than ingest.max_broken allows; "

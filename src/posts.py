@@ -5,15 +5,18 @@ Files are data and nothing else: never executed, never unpickled; an XML file th
 
 import ast
 import csv
+import errno
 import gzip
 import io
 import json
 import lzma
 import re
+import shlex
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO, Any, NamedTuple
@@ -22,6 +25,9 @@ from stage import BadInput
 from text import clean, unescape
 
 ARCHIVES = (".gz", ".zip", ".7z")
+PICKLES = (".pkl", ".pickle", ".joblib")
+# An archive of a few bytes may unpack to terabytes; one of posts, to some ten times its size.
+UNPACKED, UNPACKED_FREELY = 100, 2**24  # times its size; bytes that need no such measure
 # What reading raises for a damaged file; RuntimeError for a zip with a password or an unknown method.
 UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 SPLIT_NAMES = {
@@ -69,6 +75,8 @@ def read_posts(source: str | Path) -> Generator[Post | Skipped, None, None]:
     if source.is_file():
         yield from read_file(source)
         return
+    if not source.is_dir():
+        raise BadInput(f"{source}: neither a file nor a folder; set ingest.source to one of posts")
     files = [path for path in sorted(source.iterdir()) if path.is_file() and holds_posts(path.name)]
     if not files:
         raise BadInput(f"{source}: no posts in this folder; a file of posts ends in {endings()}")
@@ -100,6 +108,10 @@ def read_file(path: Path) -> Iterator[Post | Skipped]:
     """Posts and skipped rows of one file."""
     if path.stat().st_size == 0:
         raise BadInput(f"{path}: the file is empty")
+    if path.suffix.lower() in PICKLES:
+        raise BadInput(
+            f"{path}: a pickle can run any program, so none is read; if you trust it, run {unpickling(path)}"
+        )
     number = 0
     try:
         with opened(path) as (name, stream):
@@ -123,7 +135,15 @@ def read_file(path: Path) -> Iterator[Post | Skipped]:
             f"{path}, after row {number}: not UTF-8 ({problem.reason}); convert it, e.g. with iconv -t utf-8"
         ) from None
     except UNREADABLE as problem:
+        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:  # where a 7z archive is unpacked
+            raise
         raise BadInput(f"{path}, after row {number}: cannot be read ({problem}); fetch it again") from None
+
+
+def unpickling(path: Path) -> str:
+    """The command that turns a pickled table into Parquet."""
+    before, after = (json.dumps(str(name), ensure_ascii=False) for name in (path, path.with_suffix(".parquet")))
+    return "python -c " + shlex.quote(f"import joblib; joblib.load({before}).to_parquet({after})")
 
 
 def split_in_name(name: str) -> str | None:
@@ -137,11 +157,11 @@ def opened(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     suffix = path.suffix.lower()
     with ExitStack() as stack:
         if suffix == ".gz":
-            yield path.stem, stack.enter_context(gzip.open(path))  # type: ignore[arg-type]
+            yield path.stem, bounded(path, stack.enter_context(gzip.open(path)))  # type: ignore[arg-type]
         elif suffix == ".zip":
             archive = stack.enter_context(zipfile.ZipFile(path))
             member = only_member(path, archive.namelist())
-            yield member, stack.enter_context(archive.open(member))
+            yield member, bounded(path, stack.enter_context(archive.open(member)))
         elif suffix == ".7z":
             import py7zr
 
@@ -149,6 +169,8 @@ def opened(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
             try:
                 with py7zr.SevenZipFile(path) as archive:
                     member = only_member(path, archive.getnames())
+                    sizes = {entry.filename: entry.uncompressed for entry in archive.list()}
+                    check_size(path, sizes[member])
                     archive.extract(path=folder, targets=[member])  # refuses a path that leaves the folder
             except py7zr.exceptions.PasswordRequired:
                 raise BadInput(f"{path}: this archive is encrypted; unpack it first") from None
@@ -157,6 +179,44 @@ def opened(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
             yield member, stack.enter_context((Path(folder) / member).open("rb"))
         else:
             yield path.name, stack.enter_context(path.open("rb"))
+
+
+class Bounded(io.RawIOBase):
+    """What an archive unpacks to, up to the size that :func:`check_size` allows."""
+
+    def __init__(self, path: Path, stream: IO[bytes]) -> None:
+        self.path, self.stream = path, stream
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:  # Parquet is read from its end
+        return self.stream.seekable()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self.stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.stream.tell()
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        found = self.stream.read(len(buffer))
+        check_size(self.path, self.stream.tell())
+        buffer[: len(found)] = found
+        return len(found)
+
+
+def bounded(path: Path, stream: IO[bytes]) -> IO[bytes]:
+    return io.BufferedReader(Bounded(path, stream), 2**17)
+
+
+def check_size(path: Path, unpacked: int) -> None:
+    """Raise :class:`BadInput` where what an archive unpacks to is far more than it weighs."""
+    if unpacked > max(UNPACKED_FREELY, UNPACKED * path.stat().st_size):
+        raise BadInput(
+            f"{path}: unpacks to more than {UNPACKED} times its size, as posts never do; if it is right, unpack it "
+            "and name the file"
+        )
 
 
 def only_member(path: Path, names: list[str]) -> str:
@@ -178,6 +238,11 @@ COLUMNS = {
     "tags": ["tags"],
     "split": ["split"],
 }
+# Other names that people give to what is missing.
+LIKELY = {
+    "tags": ["label", "labels", "category", "categories", "topic", "topics", "keyword", "keywords", "class", "classes"],
+    "title": ["question", "post", "document", "description", "message", "subject", "headline", "sentence", "summary"],
+}
 
 
 def columns(path: Path, names: list[str]) -> dict[str, str]:
@@ -188,9 +253,16 @@ def columns(path: Path, names: list[str]) -> dict[str, str]:
         for field, usuals in COLUMNS.items()
         if not lowered.keys().isdisjoint(usuals)
     }
-    if "tags" not in found or not {"title", "body", "text"} & found.keys():
-        wanted = "'tags'" if "tags" not in found else "'title', 'body', 'content', 'text' or 'cleaned_text'"
-        raise BadInput(f"{path}: needs a column {wanted}; its columns are {', '.join(map(repr, names[:20])) or 'none'}")
+    for wanted in ("tags",), ("title", "body", "text"):
+        if found.keys().isdisjoint(wanted):
+            usual = [name for field in wanted for name in COLUMNS[field]]
+            free = [name for name in lowered if lowered[name] not in found.values()]
+            likely = [name for name in free if name in LIKELY[wanted[0]] or get_close_matches(name, usual, cutoff=0.7)]
+            remedy = f"rename {lowered[likely[0]]!r} to {wanted[0]!r}, if it is that" if likely else "add one"
+            raise BadInput(
+                f"{path}: needs a column {' or '.join(map(repr, usual))}; its columns are "
+                f"{', '.join(map(repr, names[:20])) or 'none'}; {remedy}"
+            )
     return found
 
 
@@ -261,6 +333,8 @@ def read_dump(path: Path, stream: IO[bytes]) -> Iterator[Row]:
     """Questions of a Stack Exchange Data Dump's Posts.xml, streamed."""
     from lxml import etree
 
+    if b"<!DOCTYPE" in stream.peek(2**12):  # type: ignore[attr-defined]
+        raise BadInput(f"{path}: declares a DOCTYPE, which no data dump does; remove it")
     number = 0
     try:
         elements = etree.iterparse(stream, resolve_entities=False, no_network=True, load_dtd=False)

@@ -1,6 +1,8 @@
 """What every stage shares: one-line errors, folders that are whole or absent, the line it ends with."""
 
 import json
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +18,9 @@ MODELS = Path("data/models")
 TIMINGS = Path("data/timings")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
+# How libraries, each in its way, say that the disk, or a quota of it, is full; and the memory.
+DISK_FULL = ("No space left", "disk is full", "quota exceeded", "File too large", "requested and")
+NO_MEMORY = ("allocate memory", "out of memory", "Unable to allocate")
 
 
 class BadInput(Exception):
@@ -28,7 +33,8 @@ class BadInput(Exception):
 def run(stage: Callable[[], str]) -> None:
     """Run a stage, print what it made and how long that took.
 
-    A :class:`BadInput` becomes one line on standard error and exit status 1.
+    What the user can mend becomes one line on standard error and exit status 1: a :class:`BadInput`, and whatever the
+    machine refuses. Anything else is a mistake of ours, and keeps its traceback.
     """
     name = Path(sys.argv[0]).stem
     start = time.perf_counter()
@@ -40,6 +46,15 @@ def run(stage: Callable[[], str]) -> None:
         sys.exit(f"{name}: {problem.filename} is missing; `dvc repro` runs the stages that write it")
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted; `dvc repro` takes it up again")
+    except Exception as problem:
+        told = str(problem)
+        if any(sign in told for sign in DISK_FULL):
+            sys.exit(f"{name}: the disk is full, or its quota; make room and run `dvc repro` again")
+        if isinstance(problem, MemoryError) or any(sign in told for sign in NO_MEMORY):
+            sys.exit(f"{name}: not enough memory; free some, or give fewer posts or tags")
+        if isinstance(problem, OSError):
+            sys.exit(f"{name}: {' '.join(told.split())}")
+        raise
     print(f"{name}: {made} ({time.perf_counter() - start:.1f} s)")
 
 
@@ -59,16 +74,30 @@ def needs_pretrained() -> Iterator[None]:
 def whole_folder(final: Path) -> Iterator[Path]:
     """Give an empty folder that takes the place of ``final`` when the block ends without an error.
 
-    An error in the block leaves ``final`` as an earlier run left it.
+    An error in the block leaves ``final`` as an earlier run left it, and so does a kill, behind which the next call
+    tidies up.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=final.parent, prefix=f".{final.name}-") as scratch:
+    for left in final.parent.glob(f".{final.name}-*-*"):
+        if not is_running(int(left.name.split("-")[1])):
+            shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(dir=final.parent, prefix=f".{final.name}-{os.getpid()}-") as scratch:
         fresh = Path(scratch) / "fresh"
         fresh.mkdir()
         yield fresh
         if final.exists():
             final.rename(Path(scratch) / "stale")
         fresh.rename(final)
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 def write_json(path: Path, value: object) -> None:

@@ -7,7 +7,6 @@ import csv
 import itertools
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -209,52 +208,6 @@ def test_a_text_of_test_is_taken_out_of_train_and_valid(tmp_path: Path) -> None:
     assert summary["splits"] == {"train": 200, "valid": 50, "test": 50}
     assert set(posts["test"][-1]["tags"]) == {*rows[299]["tags"], "r"}
     assert "held" not in {post["id"] for post in posts["train"]}
-
-
-# --------------------------------------------------------------------------- errors
-
-
-@pytest.fixture(scope="module")
-def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("earlier")
-    ingest(folder, make(100))
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("changes", "more", "message"),
-    [
-        ({"tags": ["java", "nodejs"]}, {}, "did you mean one of ['node.js'"),
-        ({"source": "missing.csv"}, {}, "missing.csv: No such file"),
-        ({"split": "given"}, {}, "ingest.split: given needs"),
-        ({"tags": ["java", "r"], "min_tags": 2, "source": "few.jsonl"}, {}, "no post has 2 of the tags"),
-        ({"max_broken": 0.01}, {"tags": "[java"}, "posts.jsonl, row 101: broken row"),
-        ({"tag": 5}, {}, "did you mean tags?"),
-        ({}, {"title": "\ud800"}, "posts.jsonl"),
-        ({}, {"id": "\ud800"}, "posts.jsonl"),
-        ({}, {"tags": 5}, "posts.jsonl"),
-    ],
-)
-def test_an_error_is_one_line_and_leaves_the_run_before_untouched(
-    tmp_path: Path, earlier: Path, changes: dict, more: Row, message: str
-) -> None:
-    shutil.copytree(earlier / "data", tmp_path / "data")
-    before = written(tmp_path)
-    write_rows(tmp_path / "few.jsonl", [{"title": "x", "tags": ["java"]}, {"title": "y", "tags": ["r"]}])
-    broken = {"title": "broken", "tags": ["java"]} | more
-    write_rows(tmp_path / "posts.jsonl", [*make(100), *([broken] * 3 if more else [])])
-    done = run(tmp_path, **changes)
-    assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert message in done.stderr
-    assert written(tmp_path) == before
-
-
-def test_the_source_may_have_no_tags_at_all(tmp_path: Path) -> None:
-    write_rows(tmp_path / "posts.jsonl", [{"title": f"Post {number}", "tags": []} for number in range(20)])
-    done = run(tmp_path)
-    assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 # --------------------------------------------------------------------------- the process that reads

@@ -1,0 +1,241 @@
+"""Whatever cannot be used ends the stage with status 1 and one line that names the file, the place and the remedy.
+
+What an earlier run wrote stays to the last byte.
+"""
+
+import gzip
+import itertools
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import py7zr
+import pytest
+from conftest import ROOT, call, write_params
+from test_posts import dump, parquet, seven_zipped, zipped
+
+MANY = b"title,tags\n" + b"".join(b"title %d,a\n" % number for number in range(20_000))
+ROW = '<posts><row PostTypeId="1" Title="x" Tags="a" Body="{}"/></posts>'
+LAUGHS = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+ZEROS = b"title,tags\n" + bytes(50_000_000)
+
+
+def damaged(data: bytes, start: int = 2000) -> bytes:
+    return data[:start] + bytes(byte ^ 0x5A for byte in data[start : start + 200]) + data[start + 200 :]
+
+
+def marked(data: bytes, offset: int, value: int) -> bytes:
+    """A zip archive whose only member is marked as encrypted, or as packed by another method, in both headers."""
+    changed = bytearray(data)
+    changed[6 + offset] = changed[data.index(b"PK\x01\x02") + 8 + offset] = value
+    return bytes(changed)
+
+
+def rows(*tags: list[str], split: list[str] | None = None) -> bytes:
+    """JSON lines of 30 posts, whose tags are these in turn."""
+    given = itertools.cycle(split or [""])
+    return b"\n".join(
+        json.dumps({"title": f"Post {number}", "tags": own, "split": part}).encode()
+        for number, own, part in zip(range(30), itertools.cycle(tags), given, strict=False)
+    )
+
+
+def broken(*lines: bytes) -> bytes:
+    return rows(["a", "b"], ["a"]) + b"\n" + b"\n".join(lines)
+
+
+# name of the file, its bytes, what the line has to say; more changes of the section `ingest`
+FILES: dict[str, tuple[str, bytes, str]] = {
+    "empty": ("a.csv", b"", "empty"),
+    "unknown ending": ("a.docx", b"x", r"'\.docx'.* ends in \.xml"),
+    "no tags column": ("a.csv", b"id,title,labels\n", "'tags'.*'id', 'title', 'labels'; rename 'labels' to 'tags'"),
+    "no tags column in Parquet": ("a.parquet", parquet({"title": ["x"]}), "'tags'.*'title'; add one"),
+    "no text column": ("a.tsv", b"id\ttags\n", "'title'.*'id', 'tags'"),
+    "a misspelt column": ("a.csv", b"Titel,tags\n", "'Titel', 'tags'; rename 'Titel' to 'title'"),
+    "no header": ("a.csv", b"How do I sort a list?,python\n", "'tags'.*'python'"),
+    "header with a quote never closed": ("a.csv", b'"title,tags\nx,a\n', ""),
+    "a quote never closed": ("a.csv", b'title,tags\n"x,a\n' + MANY, "row 2: a quote in line 2 is never closed"),
+    "not UTF-8": ("a.csv", b"title,tags\nna\xefve,a\n", "row 0: not UTF-8.*iconv"),
+    "UTF-16": ("a.csv", "title,tags\nx,a\n".encode("utf-16"), "not UTF-8"),
+    "a picture": ("a.csv", b"\x89PNG\r\n\x1a\n" + bytes(100), "not UTF-8"),
+    "not UTF-8 in JSON": ("a.jsonl", b'{"title": "\xff", "tags": "a"}', "UTF-8"),
+    "not UTF-8 in XML": ("Posts.xml", b'<posts><row PostTypeId="1" Title="\xff"/></posts>', "encoding"),
+    "not JSON": ("a.jsonl", b"title,tags\nx,a\n", "row 1.*broken"),
+    "a JSON list": ("a.jsonl", b'[{"title": "x", "tags": "a"}]', "row 1.*broken"),
+    "not fastText": ("a.txt", b"How do I sort a list?\n", "__label__"),
+    "truncated .gz": ("a.csv.gz", gzip.compress(MANY)[:-3000], "ended before.*fetch it again"),
+    "truncated .gz of XML": ("Posts.xml.gz", gzip.compress(dump())[:-20], "ended before"),
+    "damaged .gz": ("a.csv.gz", damaged(gzip.compress(MANY)), ""),
+    "not gzip": ("a.csv.gz", b"title,tags\n", "gzip"),
+    "not a zip": ("a.zip", b"title,tags\n", "not a zip"),
+    "several in a zip": ("a.zip", zipped(a__csv=b"x", b__csv=b"x"), r"several.*a\.csv, b\.csv"),
+    "none in a zip": ("a.zip", zipped(readme__md=b"x"), "no file of posts"),
+    "damaged zip": ("a.zip", damaged(zipped(a__csv=MANY)), ""),
+    "damaged zip by LZMA": ("a.zip", damaged(zipped(zipfile.ZIP_LZMA, a__csv=MANY)), ""),
+    "encrypted zip": ("a.zip", marked(zipped(a__csv=MANY), 0, 1), "encrypted|password"),
+    "Deflate64 zip": ("a.zip", marked(zipped(a__csv=MANY), 2, 9), "method|compression"),
+    "not 7z": ("a.7z", b"title,tags\n", "7z"),
+    "none in 7z": ("a.7z", seven_zipped(readme__md=b"x"), "no file of posts"),
+    "several in 7z": ("a.7z", seven_zipped(a__csv=b"x", b__csv=b"x"), "several"),
+    "cut 7z": ("a.7z", seven_zipped(a__csv=MANY)[:-50], "7z"),
+    "damaged 7z": ("a.7z", damaged(seven_zipped(a__csv=MANY)), ""),
+    "encrypted 7z": ("a.7z", seven_zipped(password="secret", a__csv=MANY), "encrypted|[Pp]assword"),
+    "a bomb by gzip": ("a.csv.gz", gzip.compress(ZEROS), "more than 100 times its size"),
+    "a bomb in a zip": ("a.zip", zipped(a__csv=ZEROS), "more than 100 times its size"),
+    "a bomb in 7z": ("a.7z", seven_zipped(a__csv=ZEROS), "more than 100 times its size"),
+    "not Parquet": ("a.parquet", b"title,tags\n", "Parquet"),
+    "cut Parquet": ("a.parquet", parquet()[:-10], "Parquet"),
+    "damaged Parquet": ("a.parquet", damaged(parquet(), 20), ""),
+    "XML cut off": ("Posts.xml", dump()[:-30], "row 8: broken XML.*cut it there"),
+    "XML cut in a row": ("Posts.xml", dump()[: dump().rindex(b"Id=")], "row 8: broken XML"),
+    "not XML": ("Posts.xml", b"title,tags\n", "broken XML"),
+    "no row": ("Posts.xml", b"<posts></posts>", "<row>"),
+    "another table of a dump": ("Users.xml", b'<users><row Id="1" Name="x"/></users>', "row 1: no PostTypeId"),
+    "a row for a root": ("Posts.xml", b'<!-- x --><row Id="1" Name="x"/>', "PostTypeId"),
+    "an attribute too long": ("Posts.xml", ROW.format("x" * 11_000_000).encode(), "broken XML"),
+    "DOCTYPE with entities": (
+        "Posts.xml",
+        f'<!DOCTYPE posts [<!ENTITY a0 "ha">{LAUGHS}]>{ROW.format("&a9;")}'.encode(),
+        "DOCTYPE.*remove it",
+    ),
+    "DOCTYPE with a file": (
+        "Posts.xml",
+        f'<!DOCTYPE posts [<!ENTITY e SYSTEM "{Path(__file__).as_uri()}">]>{ROW.format("&e;")}'.encode(),
+        "DOCTYPE.*remove it",
+    ),
+    "a pickle": ("a.pkl", pickle.dumps([1]), "if you trust it, run python -c"),
+    "joblib": ("a.joblib", b"x", "if you trust it, run python -c"),
+    "rows too many broken": ("a.jsonl", broken(b"{", b"[]"), "row 31: broken row.* 2 rows are broken"),
+    "half a character in a title": ("a.jsonl", broken(b'{"title": "\\ud800", "tags": "a"}'), "row 31: broken row"),
+    "half a character in an id": (
+        "a.jsonl",
+        broken(b'{"id": "\\ud800", "title": "x", "tags": "a"}'),
+        "row 31: broken row",
+    ),
+    "a number for tags": ("a.jsonl", broken(b'{"title": "x", "tags": 5}'), "row 31: broken row.* not a list"),
+    "a list that does not end": ("a.jsonl", broken(b'{"title": "x", "tags": "[a"}'), "row 31: broken row.* not a list"),
+    "no posts": ("a.csv", b"title,tags\n,\n", "not one post in it .1 × no text"),
+    "a header alone": ("a.csv", b"title,tags\n", "not one post in it .no rows"),
+    "no tags": ("a.jsonl", rows([]), "no post has a tag"),
+    "none with enough tags": ("a.jsonl", rows(["a"], ["b"]), "no post has 2 of the tags.*lower ingest.min_tags"),
+    "too few to split": ("a.jsonl", rows(["a", "b"]).split(b"\n")[0], "not enough posts for"),
+}
+A, B = ["a", "b"], ["a", "b", "rare"]
+SETTINGS: dict[str, tuple[dict, bytes, str]] = {
+    "no such tag": ({"tags": ["a", "bb"]}, rows(A), r"no post has the tag 'bb'; did you mean one of \['b'"),
+    "no split named": ({"split": "given"}, rows(A), "needs a column 'split'"),
+    "a tag in test alone": (
+        {"tags": 3, "split": "given"},
+        rows(A, A, B, split=["train", "valid", "test"]),
+        "no train post has the tag 'rare'; lower ingest.tags",
+    ),
+    "nothing to test on": ({"split": "given"}, rows(A, split=["train", "valid"]), "not enough posts for test"),
+    "two mistakes": (
+        {"tag": 1, "seed": -1},
+        rows(A),
+        "ingest.seed: .*ingest.tag: no such parameter; did you mean tags",
+    ),
+    "shares of more than all": ({"valid": 0.5, "test": 0.5}, rows(A), "leave no posts to train on"),
+}
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("earlier")
+    (folder / "posts.jsonl").write_bytes(rows(A))
+    assert ingest(folder).returncode == 0
+    return folder
+
+
+def ingest(folder: Path, **changes: object) -> subprocess.CompletedProcess:
+    write_params(folder, ingest={"source": "posts.jsonl", "tags": 2} | changes)
+    return call(sys.executable, ROOT / "src/ingest.py", cwd=folder)
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in (folder / "data").rglob("*") if path.is_file()}
+
+
+def refused(folder: Path, earlier: Path, **changes: object) -> str:
+    """The line that the stage ends with; nothing that it had written before has changed."""
+    shutil.copytree(earlier / "data", folder / "data")
+    done = ingest(folder, **changes)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stdout == ""
+    assert written(folder) == written(earlier)
+    return done.stderr
+
+
+@pytest.mark.parametrize("what", FILES)
+def test_a_file_that_cannot_be_used(tmp_path: Path, earlier: Path, what: str) -> None:
+    name, data, says = FILES[what]
+    (tmp_path / name).write_bytes(data)
+    line = refused(tmp_path, earlier, source=name)
+    assert line.startswith(("ingest: no post has a tag", f"ingest: {name}"))
+    assert pd.Series(line).str.contains(says).all(), line
+
+
+@pytest.mark.parametrize("what", SETTINGS)
+def test_settings_that_cannot_be_used(tmp_path: Path, earlier: Path, what: str) -> None:
+    changes, data, says = SETTINGS[what]
+    (tmp_path / "posts.jsonl").write_bytes(data)
+    line = refused(tmp_path, earlier, **changes)
+    assert pd.Series(line).str.contains(says).all(), line
+
+
+@pytest.mark.parametrize("name", ["missing.csv", "x" * 300, os.devnull])
+def test_a_source_that_is_no_file(tmp_path: Path, earlier: Path, name: str) -> None:
+    assert f"{name}: " in refused(tmp_path, earlier, source=name)
+
+
+def test_a_folder_without_posts(tmp_path: Path, earlier: Path) -> None:
+    (tmp_path / "dump").mkdir()
+    (tmp_path / "dump/Users.xml").write_text("<users/>")
+    assert "dump: no posts in this folder" in refused(tmp_path, earlier, source="dump")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(tmp_path: Path, earlier: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(MANY)
+    (tmp_path / "a.csv").chmod(0)
+    assert "Permission denied" in refused(tmp_path, earlier, source="a.csv")
+
+
+@pytest.mark.parametrize("name", ["../outside.csv", "/tmp/outside.csv"])
+@pytest.mark.parametrize("suffix", [".zip", ".7z"])
+def test_a_path_that_leaves_its_archive_writes_nothing_outside(
+    tmp_path: Path, earlier: Path, name: str, suffix: str
+) -> None:
+    """In a zip nothing is ever unpacked to a file, and the posts are read; of 7z the archive is refused."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    name = name.replace("/tmp", str(tmp_path))
+    if suffix == ".zip":
+        with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+            archive.writestr(name, "title,tags\n" + "".join(f"Post {number},a b\n" for number in range(30)))
+        assert ingest(folder, source="a.zip").returncode == 0
+    else:
+        with py7zr.SevenZipFile(folder / "a.7z", "w") as archive:
+            archive._writestr(MANY, name)  # without the check that py7zr makes
+        refused(folder, earlier, source="a.7z")
+    assert not list(tmp_path.glob("outside*"))
+
+
+def test_a_pickle_becomes_parquet_by_the_command_that_the_line_gives(tmp_path: Path, earlier: Path) -> None:
+    import joblib
+
+    name = "the $HOME of 'posts'.joblib"
+    posts = pd.DataFrame({"title": [f"Post {number}" for number in range(30)], "tags": [["a", "b"]] * 30})
+    joblib.dump(posts, tmp_path / name)
+    line = refused(tmp_path, earlier, source=name)
+    command = line.strip().partition("run python ")[2]
+    done = call("sh", "-c", f"'{sys.executable}' {command}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert ingest(tmp_path, source=name.replace("joblib", "parquet")).returncode == 0
