@@ -209,7 +209,7 @@ def write_plots(
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    table.round(6).to_csv(path, index=False, lineterminator="\n")
+    tables.harmless(table).round(6).to_csv(path, index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Every picture: one colour an arm, tags by frequency, readable in grey."""
 
+import warnings
 from pathlib import Path
 
 import matplotlib as mpl
@@ -22,7 +23,11 @@ mpl.rcParams.update({
 
 
 def save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, bbox_inches="tight")
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing from font"
+        )  # boxes in the picture; the tables spell the tag
+        figure.savefig(path, bbox_inches="tight")
 
 
 def of_tags(shown: int, total: int) -> str:

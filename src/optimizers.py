@@ -19,6 +19,10 @@ class AdamW:
         self.means, self.squares = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
         self.steps = [torch.zeros((), device=p.device) for p in parameters]
 
+    def state(self) -> list[Tensor]:
+        """What it remembers from step to step."""
+        return [*self.means, *self.squares, *self.steps]
+
     @torch.no_grad()
     def step(self, share: float) -> None:
         """One step at a ``share`` of the learning rate."""
@@ -50,6 +54,10 @@ class RowAdagrad:
     def __init__(self, table: Tensor, lr: float, initial: float) -> None:
         self.table, self.lr = table, lr
         self.accumulator = torch.full((len(table), 1), initial, device=table.device)  # [rows, 1]
+
+    def state(self) -> list[Tensor]:
+        """What it remembers from step to step."""
+        return [self.accumulator]
 
     @torch.no_grad()
     def step(self, share: float) -> None:

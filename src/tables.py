@@ -132,6 +132,12 @@ def disagreements(
         named = {name: " ".join(tags[tag] for tag in np.flatnonzero(of[row])) for name, of in given.items()}
         return {"right": right, "id": read["id"][row], **named, "text": " ".join(read["text"][row].split())[:SHOWN]}
 
-    table = pd.DataFrame([describe(*at) for at in chosen], columns=["right", "id", *given, "text"])
-    # A cell that begins like this is a formula to a spreadsheet.
-    return table.replace(r"^([=+\-@\t\r])", r"'\1", regex=True)
+    return pd.DataFrame([describe(*at) for at in chosen], columns=["right", "id", *given, "text"])
+
+
+def harmless(table: pd.DataFrame) -> pd.DataFrame:
+    """With text that is none but text wherever the table is opened.
+
+    A cell that begins like a formula would be one to a spreadsheet, and DVC puts cells into its HTML as they are.
+    """
+    return table.replace({r"^([=+\-@\t\r])": r"'\1", "<": "‹"}, regex=True)

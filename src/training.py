@@ -2,7 +2,7 @@
 
 import copy
 import math
-import time
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from checkpoint import UNFINISHED, Checkpoint, fingerprint, restore, snapshot
 from features import Bags, Matrix, open_features, read_labels
 from losses import LOSSES, Loss
 from mlp import MLP, Bag
@@ -34,7 +35,8 @@ class Data(NamedTuple):
 def train_arm(arm: str, settings: Train, features: str) -> str:
     """Train the network once per seed on data/features/FEATURES; write data/models/ARM. Returns a line that says so.
 
-    The seconds go to data/timings/ARM.json, apart from what is the same each time.
+    The seconds go to data/timings/ARM.json, apart from what is the same each time. A training that was stopped is taken
+    up from data/unfinished/ARM.
     """
     torch.set_num_threads(settings.threads)
     tags = read_json(POSTS / "tags.json")
@@ -45,6 +47,7 @@ def train_arm(arm: str, settings: Train, features: str) -> str:
     network = describe_network(settings, read_json(FEATURES / features / "features.json"), len(tags))
     seeds = list(range(settings.seed, settings.seed + settings.runs))
     seconds = []
+    about = fingerprint(settings, network, folders=[FEATURES / features, POSTS])
     with whole_folder(MODELS / arm) as folder:
         write_json(folder / "model.json", {"network": network, "loss": settings.loss, "seeds": seeds})
         for seed in seeds:
@@ -56,11 +59,12 @@ def train_arm(arm: str, settings: Train, features: str) -> str:
                 print(f"{len(train.labels):,} posts to train on, {len(tags)} tags\n{model.describe()}")
             # With its defaults Live would rewrite dvc.yaml in the middle of a repro.
             with Live(str(folder / f"run-{seed}"), dvcyaml=None, save_dvc_exp=False, report=None) as live:
-                start = time.perf_counter()
-                epoch, micro_f1 = fit(model, train, valid, settings, seed, live)
-                seconds.append(time.perf_counter() - start)
+                checkpoint = Checkpoint(UNFINISHED / arm / f"run-{seed}.pt", about)
+                epoch, micro_f1 = fit(model, train, valid, settings, seed, live, checkpoint)
+                seconds.append(checkpoint.seconds())
             save_file(model.state_dict(), folder / f"run-{seed}" / "weights.safetensors")
             print(f"run {seed}: best validation micro-F1 {micro_f1:.4f} in epoch {epoch}")
+    shutil.rmtree(UNFINISHED / arm, ignore_errors=True)
     TIMINGS.mkdir(exist_ok=True)
     write_json(TIMINGS / f"{arm}.json", {"seconds": seconds})
     return f"trained {len(seeds)} times on {len(train.labels):,} posts"
@@ -106,10 +110,13 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: Live) -> tuple[int, float]:
+def fit(
+    model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: Live, checkpoint: Checkpoint | None = None
+) -> tuple[int, float]:
     """Train until micro-F1 on valid has not risen for `patience` epochs; leave the best weights in the model.
 
-    Epoch 0 of the log is the untrained network. Returns the best epoch and its micro-F1.
+    Epoch 0 of the log is the untrained network. Returns the best epoch and its micro-F1. A run that the
+    checkpoint holds goes on where it was, to the same weights as if it had not been stopped.
     Raises :class:`BadInput` when the loss is no longer a number.
     """
     device = next(model.parameters()).device
@@ -125,9 +132,24 @@ def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: 
     rng = np.random.default_rng(seed)
     batches = math.ceil(posts / settings.batch_size)
 
-    best_epoch, best_f1, best_weights = 0, -1.0, model.state_dict()
-    bar = tqdm(total=settings.epochs * posts, desc=f"run {seed}", unit=" posts", unit_scale=True, disable=None)
-    for epoch in range(settings.epochs + 1):
+    history: list[dict[str, float]] = []  # of each epoch, the untrained network's with them
+    best_epoch, best_weights = 0, model.state_dict()
+    held = checkpoint.load() if checkpoint else None
+    if held:
+        history, best_epoch, best_weights = held["history"], held["best_epoch"], held["best_weights"]
+        restore(held["state"], model, optimizers, rng)
+    for scores in history:
+        log(live, scores)
+    bar = tqdm(
+        total=settings.epochs * posts,
+        initial=max(0, len(history) - 1) * posts,
+        desc=f"run {seed}",
+        unit=" posts",
+        unit_scale=True,
+        disable=None,
+    )
+    while len(history) <= settings.epochs and len(history) - 1 - best_epoch < settings.patience:
+        epoch = len(history)
         if epoch == 0:
             train_loss = assess(model, train, loss_of, pos_weight)["loss"]
         else:
@@ -157,18 +179,25 @@ def fit(model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: 
                 bar.update(len(rows))
         scores = assess(model, valid, loss_of, pos_weight)
         check_loss(scores["loss"], f"on valid after epoch {epoch}")
-        live.log_metric("train_loss", train_loss)
-        for name, value in scores.items():
-            live.log_metric(f"valid_{name}", value)
-        live.next_step()
+        history.append({"train_loss": train_loss} | {f"valid_{name}": value for name, value in scores.items()})
+        log(live, history[-1])
         bar.set_postfix(epoch=epoch, valid_micro_f1=f"{scores['micro_f1']:.4f}")
-        if scores["micro_f1"] > best_f1:
-            best_epoch, best_f1, best_weights = epoch, scores["micro_f1"], copy.deepcopy(model.state_dict())
-        elif epoch - best_epoch >= settings.patience:
-            break
+        if epoch == 0 or scores["micro_f1"] > history[best_epoch]["valid_micro_f1"]:
+            best_epoch, best_weights = epoch, copy.deepcopy(model.state_dict())
+        if checkpoint:
+            state = snapshot(model, optimizers, rng)
+            checkpoint.save(
+                {"history": history, "best_epoch": best_epoch, "best_weights": best_weights, "state": state}
+            )
     bar.close()
     model.load_state_dict(best_weights)
-    return best_epoch, best_f1
+    return best_epoch, history[best_epoch]["valid_micro_f1"]
+
+
+def log(live: Live, scores: dict[str, float]) -> None:
+    for name, value in scores.items():
+        live.log_metric(name, value)
+    live.next_step()
 
 
 def share_of_rate(done: float, warmup: float) -> float:
@@ -182,16 +211,18 @@ def check_loss(loss: float, where: str) -> None:
 
 
 def check_first_loss(model: MLP, data: Data, loss_of: Loss) -> None:
-    """An untrained network knows nothing: its loss is that of a logit of 0 for every tag.
+    """An untrained network knows nothing: its loss is near that of a logit of 0 for every tag.
 
-    Raises :class:`BadInput` where it is not, which says that features or weights are far from their usual scale.
+    It is taken towards the labels and away from them: where every post has a tag, a chance lean to it would look like
+    knowledge. Raises :class:`BadInput` where it is far, which says that features or weights are not of the usual scale.
     """
     posts = min(FIRST, len(data.labels))
     with torch.no_grad():
         model.eval()
         features = data.features.batch(np.arange(posts))
-        loss = loss_of(model(*to(next(model.parameters()).device, features)).cpu(), data.labels[:posts].float()).item()
-    if not abs(loss / loss_of.untrained - 1) < 0.15:
+        logits, labels = model(*to(next(model.parameters()).device, features)).cpu(), data.labels[:posts].float()
+        loss = (loss_of(logits, labels).item() + loss_of(logits, 1 - labels).item()) / 2
+    if not abs(loss / loss_of.untrained - 1) < 0.5:
         raise BadInput(
             f"the untrained network's loss is {loss:.4f}, not {loss_of.untrained:.4f}; are the features of one scale?"
         )
