@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -179,27 +180,36 @@ class Encoded:
         self.about = about.digest()
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        try:
+        with self.readable():
             self.file = sqlite3.connect(path, timeout=600)  # another run may be writing to it
             self.file.execute("CREATE TABLE IF NOT EXISTS vectors (text BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+
+    @contextmanager
+    def readable(self) -> Iterator[None]:
+        """Around what reads and writes the file. Raises :class:`BadInput` where it is damaged."""
+        try:
+            yield
         except sqlite3.DatabaseError as problem:
-            raise BadInput(f"{path}: cannot be read ({problem}); delete it, and posts are encoded anew") from None
+            if "full" in str(problem):  # the disk, which stage.py tells
+                raise
+            raise BadInput(f"{self.path}: cannot be read ({problem}); delete it, and posts are encoded anew") from None
 
     def vectors(self, texts: list[str], bar: tqdm) -> np.ndarray:
         """[texts, dims]"""
         keys = [hashlib.blake2b(text.encode(), key=self.about, digest_size=16).digest() for text in texts]
         found = {}
-        for key in keys:
-            row = self.file.execute("SELECT vector FROM vectors WHERE text = ?", [key]).fetchone()
-            if row:
-                found[key] = np.frombuffer(row[0], np.float32)
+        with self.readable():
+            for key in keys:
+                row = self.file.execute("SELECT vector FROM vectors WHERE text = ?", [key]).fetchone()
+                if row:
+                    found[key] = np.frombuffer(row[0], np.float32)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         bar.update(len(texts) - len(missing))
         order = sorted(missing, key=lambda key: -len(missing[key]))
         for group in (order[start : start + POSTS] for start in range(0, len(order), POSTS)):
             rows = self.encode([missing[key] for key in group])
             found.update(zip(group, rows, strict=True))
-            with self.file:  # commits
+            with self.readable(), self.file:  # which commits
                 values = [(key, row.tobytes()) for key, row in zip(group, rows, strict=True)]
                 self.file.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", values)
             bar.update(len(group))

@@ -136,7 +136,10 @@ def chosen(section: dict, raw: dict) -> dict:
     """What an arm's section overrides: the names that it gives a value, and those in the part of its embedding."""
     parts = {name: value for name, value in section.items() if name in get_args(Embedding)}
     featurize = raw.get("featurize_dense")
-    part = parts.get(featurize.get("embedding")) if isinstance(featurize, dict) else None
+    embedding = featurize.get("embedding") if isinstance(featurize, dict) else None
+    part = parts.get(embedding) if isinstance(embedding, str) else None
+    if part is not None and not isinstance(part, dict):
+        part = {embedding: part}  # which is then refused, as no parameter
     own = {key: value for key, value in section.items() if key not in parts} | (part or {})
     return {key: value for key, value in own.items() if value is not None}
 

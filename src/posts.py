@@ -6,7 +6,6 @@ Files are data and nothing else: never executed, never unpickled; an XML file th
 import ast
 import csv
 import errno
-import gzip
 import io
 import json
 import lzma
@@ -15,19 +14,15 @@ import shlex
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import IO, Any, NamedTuple
 
+from archives import ARCHIVES, opened
 from stage import BadInput
 from text import clean, unescape
 
-ARCHIVES = (".gz", ".zip", ".7z")
 PICKLES = (".pkl", ".pickle", ".joblib")
-# An archive of a few bytes may unpack to terabytes; one of posts, to some ten times its size.
-UNPACKED, UNPACKED_FREELY = 100, 2**24  # times its size; bytes that need no such measure
 # What reading raises for a damaged file; RuntimeError for a zip with a password or an unknown method.
 UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 SPLIT_NAMES = {
@@ -114,7 +109,7 @@ def read_file(path: Path) -> Iterator[Post | Skipped]:
         )
     number = 0
     try:
-        with opened(path) as (name, stream):
+        with opened(path, holds_posts) as (name, stream):
             suffix = PurePosixPath(name).suffix.lower()
             if suffix not in READERS:
                 raise BadInput(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")
@@ -151,82 +146,6 @@ def split_in_name(name: str) -> str | None:
     return SPLIT_NAMES.get(re.split(r"[-._]", name)[0].lower())
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """The name and bytes of a file, or of the one file of posts in an archive."""
-    suffix = path.suffix.lower()
-    with ExitStack() as stack:
-        if suffix == ".gz":
-            yield path.stem, bounded(path, stack.enter_context(gzip.open(path)))  # type: ignore[arg-type]
-        elif suffix == ".zip":
-            archive = stack.enter_context(zipfile.ZipFile(path))
-            member = only_member(path, archive.namelist())
-            yield member, bounded(path, stack.enter_context(archive.open(member)))
-        elif suffix == ".7z":
-            import py7zr
-
-            folder = stack.enter_context(TemporaryDirectory())
-            try:
-                with py7zr.SevenZipFile(path) as archive:
-                    member = only_member(path, archive.getnames())
-                    sizes = {entry.filename: entry.uncompressed for entry in archive.list()}
-                    check_size(path, sizes[member])
-                    archive.extract(path=folder, targets=[member])  # refuses a path that leaves the folder
-            except py7zr.exceptions.PasswordRequired:
-                raise BadInput(f"{path}: this archive is encrypted; unpack it first") from None
-            except py7zr.exceptions.ArchiveError as problem:
-                raise BadInput(f"{path}: not a 7z archive that can be read ({problem}); fetch it again") from None
-            yield member, stack.enter_context((Path(folder) / member).open("rb"))
-        else:
-            yield path.name, stack.enter_context(path.open("rb"))
-
-
-class Bounded(io.RawIOBase):
-    """What an archive unpacks to, up to the size that :func:`check_size` allows."""
-
-    def __init__(self, path: Path, stream: IO[bytes]) -> None:
-        self.path, self.stream = path, stream
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:  # Parquet is read from its end
-        return self.stream.seekable()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self.stream.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self.stream.tell()
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        found = self.stream.read(len(buffer))
-        check_size(self.path, self.stream.tell())
-        buffer[: len(found)] = found
-        return len(found)
-
-
-def bounded(path: Path, stream: IO[bytes]) -> IO[bytes]:
-    return io.BufferedReader(Bounded(path, stream), 2**17)
-
-
-def check_size(path: Path, unpacked: int) -> None:
-    """Raise :class:`BadInput` where what an archive unpacks to is far more than it weighs."""
-    if unpacked > max(UNPACKED_FREELY, UNPACKED * path.stat().st_size):
-        raise BadInput(
-            f"{path}: unpacks to more than {UNPACKED} times its size, as posts never do; if it is right, unpack it "
-            "and name the file"
-        )
-
-
-def only_member(path: Path, names: list[str]) -> str:
-    members = [name for name in names if holds_posts(name)]
-    if len(members) != 1:
-        found = f"several files of posts ({', '.join(members[:3])}, …)" if members else "no file of posts"
-        raise BadInput(f"{path}: {found} in this archive; unpack it and name the file or the folder")
-    return members[0]
-
-
 # --------------------------------------------------------------------------- fields
 
 
@@ -258,10 +177,10 @@ def columns(path: Path, names: list[str]) -> dict[str, str]:
             usual = [name for field in wanted for name in COLUMNS[field]]
             free = [name for name in lowered if lowered[name] not in found.values()]
             likely = [name for name in free if name in LIKELY[wanted[0]] or get_close_matches(name, usual, cutoff=0.7)]
-            remedy = f"rename {lowered[likely[0]]!r} to {wanted[0]!r}, if it is that" if likely else "add one"
+            remedy = f"rename {lowered[likely[0]]!r:.40} to {wanted[0]!r}, if it is that" if likely else "add one"
             raise BadInput(
                 f"{path}: needs a column {' or '.join(map(repr, usual))}; its columns are "
-                f"{', '.join(map(repr, names[:20])) or 'none'}; {remedy}"
+                f"{', '.join(f'{name!r:.40}' for name in names[:20]) or 'none'}; {remedy}"
             )
     return found
 

@@ -207,7 +207,7 @@ def share_of_rate(done: float, warmup: float) -> float:
 
 def check_loss(loss: float, where: str) -> None:
     if not math.isfinite(loss):
-        raise BadInput(f"the loss is {loss} {where}; lower train.lr and train.table_lr")
+        raise BadInput(f"the loss is {loss} {where}; lower the learning rates, train.lr, table_lr and encoder_lr")
 
 
 def check_first_loss(model: MLP, data: Data, loss_of: Loss) -> None:

@@ -162,6 +162,16 @@ def test_a_file_of_vectors_that_is_none_is_one_line(encoder: Encoder, tmp_path: 
         encoded(encoder, tmp_path)
 
 
+def test_a_file_of_vectors_that_is_damaged_is_one_line(encoder: Encoder, tmp_path: Path) -> None:
+    with tqdm(disable=True) as bar:
+        encoded(encoder, tmp_path).vectors(TEXTS, bar)
+        path = tmp_path / "encoded.sqlite"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:4096] + bytes(byte ^ 0x5A for byte in whole[4096:]))
+        with pytest.raises(BadInput, match=r"encoded\.sqlite: cannot be read .*; delete it"):
+            encoded(encoder, tmp_path).vectors(TEXTS, bar)
+
+
 def test_the_file_is_a_plain_database(encoder: Encoder, tmp_path: Path) -> None:
     with tqdm(disable=True) as bar:
         vectors = encoded(encoder, tmp_path).vectors(TEXTS, bar)

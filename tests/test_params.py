@@ -1,9 +1,13 @@
 """params.py: numbers as DVC writes them, ranges, and every problem in one line."""
 
+import copy
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, write_params
+import yaml
+from conftest import PARAMS, ROOT, write_params
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from params import read_params
 from stage import BadInput
@@ -106,3 +110,33 @@ def test_a_file_that_is_no_params_yaml(tmp_path: Path, text: str) -> None:
 def test_a_missing_section_is_named(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("ingest: {}", encoding="utf-8")
     assert "evaluate: Field required" in message(tmp_path)
+
+
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("1e-05"),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=5), values, max_size=2),
+    max_leaves=5,
+)
+NAME = st.sampled_from([(section, name) for section in PARAMS for name in [*PARAMS[section], "nme"]])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.dictionaries(NAME, VALUE, min_size=1, max_size=3))
+def test_any_values_are_parameters_or_one_line(tmp_path: Path, changes: dict[tuple[str, str], object]) -> None:
+    params = copy.deepcopy(PARAMS)
+    for (section, name), value in changes.items():
+        params[section][name] = value
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
+    try:
+        read_params(tmp_path / "params.yaml")
+    except BadInput as problem:
+        assert len(str(problem).splitlines()) == 1
+        assert any(f"{section}" in str(problem) for section, _ in changes)
+
+
+@given(VALUE)
+def test_a_section_that_is_none_is_named(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
+    path = tmp_path_factory.getbasetemp() / "section.yaml"
+    path.write_text(yaml.safe_dump(PARAMS | {"train": value}), encoding="utf-8")
+    with pytest.raises(BadInput, match="train"):
+        read_params(path)

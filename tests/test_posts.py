@@ -10,12 +10,13 @@ from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
 import py7zr
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from posts import Post, Skipped, parse_tags, read_posts
@@ -205,6 +206,66 @@ def test_a_tag_named_twice_counts_once() -> None:
 @pytest.mark.parametrize("tags", ['[null, "a"]', "[None, 'a']", [None, "a"]])
 def test_a_missing_value_is_no_tag(tags: Any) -> None:
     assert "None" not in parse_tags(tags)
+
+
+# What every format can hold: XML knows no control characters, and files no lone surrogates.
+TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff"), max_size=40)
+
+
+def as_dump(rows: list[dict[str, Any]]) -> bytes:
+    made = "".join(
+        f"<row Id={quoteattr(row['id'])} PostTypeId='1' Title={quoteattr(escape(row['title']))} "
+        f"Body={quoteattr(escape(row['body']))} Tags={quoteattr(json.dumps(row['tags']))} />"
+        for row in rows
+    )
+    return f"<posts>{made}</posts>".encode()
+
+
+def as_csv(rows: list[dict[str, Any]], delimiter: str = ",") -> bytes:
+    file = io.StringIO()
+    writer = csv.writer(file, delimiter=delimiter)
+    writer.writerow(["id", "title", "body", "tags"])
+    writer.writerows([row["id"], escape(row["title"]), escape(row["body"]), json.dumps(row["tags"])] for row in rows)
+    return file.getvalue().encode()
+
+
+def as_parquet(rows: list[dict[str, Any]]) -> bytes:
+    text = {name: [escape(row[name]) for row in rows] for name in ("title", "body")}
+    return parquet({"id": [row["id"] for row in rows], **text, "tags": [row["tags"] for row in rows]})
+
+
+def as_json_lines(rows: list[dict[str, Any]]) -> bytes:
+    return b"\n".join(
+        json.dumps(row | {name: escape(row[name]) for name in ("title", "body")}).encode() for row in rows
+    )
+
+
+WRITERS = {
+    "Posts.xml": as_dump,
+    "a.csv": as_csv,
+    "a.tsv": lambda rows: as_csv(rows, "\t"),
+    "a.parquet": as_parquet,
+    "a.jsonl": as_json_lines,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.fixed_dictionaries({"id": TAG, "title": TEXT, "body": TEXT, "tags": st.lists(TAG, min_size=1, unique=True)}),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_any_post_comes_back_from_every_format(tmp_path: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    posts, skipped = read(tmp_path / name, WRITERS[name](rows))
+    written = [
+        Post(row["id"], "\n".join(part for part in (row["title"].strip(), row["body"].strip()) if part), row["tags"])
+        for row in rows
+    ]
+    assert posts == [post for post in written if post.text]
+    assert [row.reason for row in skipped] == ["no text"] * (len(rows) - len(posts))
 
 
 # --------------------------------------------------------------------------- folders and rows

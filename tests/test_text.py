@@ -1,5 +1,6 @@
 """text.py: HTML becomes text and text becomes tokens, and nothing that a stranger posts makes either slow."""
 
+import html
 import re
 import time
 from collections.abc import Callable
@@ -173,3 +174,24 @@ def test_tokens_are_those_of_the_plain_pattern(text: str) -> None:
 )
 def test_fold_ignores_case_and_white_space_alone(one: str, other: str, same: bool) -> None:
     assert (fold(one) == fold(other)) is same
+
+
+@given(st.text())
+def test_what_was_escaped_comes_back(text: str) -> None:
+    assert clean(html.escape(text)) == text.strip()
+
+
+@given(st.text(st.sampled_from("<>/&;!-='\" apbcodescript#x1é\n\0"), max_size=60))
+def test_any_markup_becomes_text(markup: str) -> None:
+    text = clean(markup)
+    assert text == text.strip()
+    assert len(text) <= len(markup)
+
+
+@given(st.text())
+def test_tokens_stand_in_the_text_in_their_order(text: str) -> None:
+    rest = text.lower()
+    for token in tokenize(text):
+        assert token and not any(character.isspace() for character in token)
+        _, found, rest = rest.partition(token)
+        assert found

@@ -1,0 +1,132 @@
+"""Every reader takes any bytes: posts, skipped rows, or one line that says what is wrong; nothing else, and soon.
+
+`make test-slow` feeds the readers mutated files for FUZZ_SECONDS (600); what was found so far is kept in KEPT. The
+files are those of test_posts.py and, where there are some, the beginnings of real ones.
+"""
+
+import gzip
+import os
+import random
+import time
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from test_posts import FORMATS, fasttext, seven_zipped, zipped
+
+from archives import opened
+from posts import Post, Skipped, holds_posts, read_posts
+from stage import BadInput
+
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "600"))
+SOON = 10  # seconds for a file of some kilobytes, on a busy machine
+REAL = ROOT.parent / "shared" / "data"
+TOKENS = [
+    *(bytes([byte]) for byte in b"<>&;\"'\\\0\n\r,\t|[]{}"),
+    *(b"<![CDATA[", b"<!DOCTYPE a [", b"<!ENTITY b SYSTEM 'file:///dev/zero'>", b"&b;", b"-->", b"<!--", b"&#x110000;"),
+    *(b"\xff\xfe", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\\ud800", b"NaN", b"-1", b"1e999", b"null", b"__label__"),
+    *(b"[" * 2000, b"(" * 500, b"9" * 5000, b"<p" * 500, b"PK\x01\x02", b"7z\xbc\xaf\x27\x1c", b"PAR1", b"\x1f\x8b"),
+]
+# name and bytes of what broke a reader once
+KEPT = [
+    ("a.tsv", b"title\t" + b"[" * 3000 + b"\n"),  # a line of all that
+]
+
+
+def corpus() -> dict[str, bytes]:
+    files = {**FORMATS, "a.txt": fasttext()}
+    for path in sorted(REAL.rglob("*.*")) if REAL.is_dir() else []:
+        if path.suffix != ".md":
+            with opened(path, holds_posts) as (member, file):
+                files[f"real{len(files)}{Path(member).suffix}"] = file.read(4000)
+    return files
+
+
+def mutate(data: bytes, chance: random.Random) -> bytes:
+    """The bytes with one to eight changes: flipped, cut, doubled, moved, or replaced by what formats trip over."""
+    changed = bytearray(data)
+    for _ in range(chance.choice((1, 1, 1, 2, 4, 8))):
+        at = chance.randrange(len(changed) + 1)
+        end = min(len(changed), at + chance.choice((1, 1, 2, 8, 64)))
+        kind = chance.randrange(6)
+        if kind == 0 and at < len(changed):
+            changed[at] ^= 1 << chance.randrange(8)
+        elif kind == 1:
+            del changed[at:end]
+        elif kind == 2:
+            changed[at:at] = changed[at:end] * chance.choice((1, 2, 50))
+        elif kind == 3:
+            changed[at:at] = chance.choice(TOKENS)
+        elif kind == 4:
+            changed[at:end] = chance.randbytes(end - at)
+        else:
+            del changed[at if chance.random() < 0.2 else end :]
+    return bytes(changed)
+
+
+def packed(name: str, data: bytes, chance: random.Random) -> tuple[str, bytes]:
+    """A file as it is, or in an archive that is whole."""
+    if Path(name).suffix.lower() in (".gz", ".zip", ".7z") or chance.random() < 0.7:
+        return name, data
+    kind = chance.choice((".gz", ".zip", ".7z"))
+    member = name.replace(".", "__")
+    make = {".gz": gzip.compress, ".zip": lambda d: zipped(zipfile.ZIP_STORED, **{member: d})}
+    return name + kind, make.get(kind, lambda d: seven_zipped(**{member: d}))(data)
+
+
+def read(path: Path) -> str:
+    """What came of the file; raises whatever is not one line that names it."""
+    begin = time.perf_counter()
+    try:
+        for row in read_posts(path):
+            if isinstance(row, Post):
+                "".join([row.id, row.text, *row.tags, row.split or ""]).encode()
+                assert row.text and all(isinstance(tag, str) and tag for tag in row.tags)
+            else:
+                assert isinstance(row, Skipped) and row.reason
+        came = "read"
+    except BadInput as problem:
+        assert str(path) in str(problem)
+        assert len(str(problem).splitlines()) == 1 and len(str(problem)) < 2000
+        came = "refused"
+    assert time.perf_counter() - begin < SOON
+    return came
+
+
+@pytest.mark.parametrize(("name", "data"), KEPT)
+def test_what_broke_a_reader_once(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    read(tmp_path / name)
+
+
+def fuzz(folder: Path, seconds: float, seed: int) -> Counter[str]:
+    chance = random.Random(seed)
+    files, came = corpus(), Counter[str]()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        name = chance.choice(list(files))
+        name, data = packed(name, mutate(files[name], chance), chance)
+        path = folder / name
+        path.write_bytes(data)
+        try:
+            came[read(path)] += 1
+        except Exception as problem:
+            came["broke"] += 1
+            kept = folder / f"broke-{came['broke']}-{name}"
+            path.rename(kept)
+            print(f"{kept}: {type(problem).__name__}: {problem!s:.300}")
+        path.unlink(missing_ok=True)
+    return came
+
+
+def test_some_mutated_files_break_no_reader(tmp_path: Path) -> None:
+    assert fuzz(tmp_path, seconds=5, seed=0)["broke"] == 0
+
+
+@pytest.mark.slow
+def test_mutated_files_break_no_reader(tmp_path: Path) -> None:
+    came = fuzz(tmp_path, SECONDS, seed=time.time_ns())
+    print(f"{came.total():,} files in {SECONDS:.0f} s: {dict(came)}")
+    assert came["broke"] == 0

@@ -1,0 +1,131 @@
+"""A stage killed at any moment leaves its outputs whole or absent, and the next `dvc repro` gives the same bytes.
+
+`make test-slow` runs these; they take some ten minutes and print how many kills were survived.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import call
+from test_pipeline import DVC, dvc, written
+
+pytestmark = pytest.mark.slow
+KILLS = 20  # of each stage
+OUTPUTS = {
+    "ingest": ["data/posts"],
+    "featurize_dense": ["data/features/dense"],
+    "featurize_tfidf": ["data/features/tfidf"],
+    "train_dense": ["data/models/dense"],
+    "train_sparse": ["data/models/sparse"],
+    "evaluate": ["metrics", "plots"],
+}
+# A stage that keeps a checkpoint after each epoch, however short.
+STAGE = (
+    "import runpy, sys; sys.path.insert(0, 'src'); import checkpoint; checkpoint.SECONDS = 0; "
+    "sys.argv = [sys.argv[1]]; runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+
+
+@pytest.fixture(scope="module")
+def study(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kills") / "study"
+    shutil.copytree(clone, folder)
+    dvc(folder, "repro")
+    return folder
+
+
+def outputs(study: Path, *folders: str) -> dict[str, bytes]:
+    return {name: data for name, data in written(study).items() if name.startswith(folders) and is_stable(name)}
+
+
+def is_stable(name: str) -> bool:
+    """Seconds and the picture that shows them differ from run to run; what training keeps is no output."""
+    return not name.startswith(("data/timings", "data/unfinished")) and not name.endswith(("timings.json", "cost.png"))
+
+
+def start(command: list[str], study: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        command, cwd=study, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def kill(process: subprocess.Popen, after: float) -> bool:
+    """Kill a process and its children; whether it was still running."""
+    time.sleep(after)
+    running = process.poll() is None
+    if running:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return running
+
+
+def duration(command: list[str], study: Path) -> float:
+    begin = time.monotonic()
+    assert start(command, study).wait() == 0
+    return time.monotonic() - begin
+
+
+@pytest.mark.parametrize("stage", OUTPUTS)
+def test_a_killed_stage_leaves_its_outputs_whole_or_absent(study: Path, stage: str) -> None:
+    before = outputs(study, "data", "metrics", "plots")
+    own = {folder: outputs(study, folder + "/") for folder in OUTPUTS[stage]}
+    command = [sys.executable, "-c", STAGE, f"src/{stage}.py"]
+    seconds = duration(command, study)
+    survived = absent = 0
+    # The first half of a stage is Python's imports; most of the moments lie behind them.
+    for after in seconds * np.random.default_rng(0).triangular(0.1, 1, 1.05, KILLS):
+        survived += kill(start(command, study), after)
+        for folder, whole in own.items():
+            found = outputs(study, folder + "/")
+            assert found in (whole, {}), f"{folder} is half written"
+            absent += not found
+    dvc(study, "repro", "--force", "--single-item", stage)
+    assert outputs(study, "data", "metrics", "plots") == before
+    assert not list(study.glob(".*-*")) and not list((study / "data").rglob(".*-*")), "scratch folders are left"
+    print(f"{stage}: {survived} kills in {seconds:.1f} s, outputs absent after {absent}, no byte lost")
+    assert survived >= KILLS // 2
+
+
+def test_a_killed_repro_is_taken_up(study: Path) -> None:
+    before = outputs(study, "data", "metrics", "plots")
+    command = [*DVC, "repro", "--force"]
+    seconds = duration(command, study)
+    survived = 0
+    for after in np.random.default_rng(0).uniform(0, seconds, KILLS):
+        survived += kill(start(command, study), after)
+        if survived % 5 == 0:
+            dvc(study, "repro")
+            assert outputs(study, "data", "metrics", "plots") == before
+    dvc(study, "repro")
+    assert outputs(study, "data", "metrics", "plots") == before
+    print(f"dvc repro: {survived} kills in {seconds:.1f} s, no byte lost")
+
+
+def test_an_interrupt_is_one_line_and_loses_nothing(study: Path) -> None:
+    before = outputs(study, "data", "metrics", "plots")
+    command = [sys.executable, "src/train_sparse.py"]
+    seconds = duration(command, study)
+    process = subprocess.Popen(command, cwd=study, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(seconds * 0.8)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 1
+    assert said.splitlines() == ["train_sparse: interrupted; `dvc repro` takes it up again"]
+    assert outputs(study, "data", "metrics", "plots") == before
+
+
+def test_two_repros_at_once_do_each_other_no_harm(study: Path) -> None:
+    before = outputs(study, "data", "metrics", "plots")
+    both = [start([*DVC, "repro", "--force"], study) for _ in range(2)]
+    ended = [process.wait() for process in both]
+    assert 0 in ended  # the other one may be told to wait
+    dvc(study, "repro")
+    assert outputs(study, "data", "metrics", "plots") == before
+    assert "up to date" in call(*DVC, "repro", cwd=study).stdout
