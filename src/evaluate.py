@@ -2,8 +2,9 @@
 
 in:  data/models, data/features, data/posts, data/timings
 out: metrics/metrics.json (headline scores, mean over runs, and the difference of the arms), runs.csv (every score of
-     each run, and means), comparison.csv (differences with their intervals), verdict.txt (the first one in a sentence),
-     timings.json (seconds, which alone change from run to run, with plots/images/cost.png);
+     each run, and means), thresholds.json (those of each run, for predict.py), comparison.csv (differences with their
+     intervals), verdict.txt (the first one in a sentence), timings.json (seconds, which alone change from run to run,
+     with plots/images/cost.png);
      plots/*.csv, which DVC draws or a reader opens, and plots/images/*.png, drawn with matplotlib
 """
 
@@ -24,10 +25,22 @@ from comparison import compare, verdict
 from features import open_features, read_labels, read_texts
 from losses import LOSSES
 from params import read_params
-from stage import FEATURES, METRICS, MODELS, PLOTS, POSTS, SPLITS, TIMINGS, read_json, run, whole_folder, write_json
+from stage import (
+    ARMS,
+    FEATURES,
+    METRICS,
+    MODELS,
+    PLOTS,
+    POSTS,
+    SPLITS,
+    TIMINGS,
+    read_json,
+    run,
+    whole_folder,
+    write_json,
+)
 from training import build, choose_device, predict
 
-ARMS = {"dense": "dense", "sparse": "tfidf"}  # an arm and its features
 WEIGHTS = (0.5, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9)  # of the dense arm in a fusion; of equals the first
 HEADLINE = ["micro_f1", "macro_f1", "hamming_loss"]
 
@@ -134,6 +147,8 @@ def write_metrics(folder: Path, runs: dict[str, list[Run]], differences: pd.Data
     every = pd.DataFrame(
         [{"arm": arm, "run": n, **run.scores} for arm, own in runs.items() for n, run in enumerate(own)]
     )
+    thresholds = {arm: [run.scores["threshold"] for run in own] for arm, own in runs.items()}
+    write_json(folder / "thresholds.json", thresholds)
     means = every.drop(columns="run").groupby("arm", sort=False).mean()
     write_csv(folder / "runs.csv", pd.concat([every, means.reset_index().assign(run="mean")]))
     write_csv(folder / "comparison.csv", differences)

@@ -1,7 +1,8 @@
 """Stage featurize_dense: each post as what the chosen dense embedding takes.
 
 in:  data/posts; data/encoded.sqlite, where encoded posts are kept from one run to the next
-out: data/features/dense: features.json (what the network has to take) and, by featurize_dense.embedding,
+out: data/features/dense: features.json (what the network has to take), texts.json (how vectorize.py makes it of texts);
+     by featurize_dense.embedding,
      learned, word2vec, glove, static: {train,valid,test}: bags with weights count / length, so that the table's rows
        are averaged; vocabulary.json: the words of train, in the order of the columns; but for learned, table.npy
        [words, dims]: where the table starts
@@ -16,7 +17,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from scipy.sparse import csr_array
 from sklearn.decomposition import PCA
-from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
 from counting import TrainCounts
@@ -24,6 +24,7 @@ from features import BagWriter, MatrixWriter, count_posts, read_texts
 from params import FeaturizeDense, read_params
 from stage import FEATURES, SPLITS, TIMINGS, BadInput, needs_pretrained, run, whole_folder, write_json
 from text import tokenize
+from vectorize import share_of_words
 from vectors import read_vectors
 
 STARTED = 0.2  # standard deviation of a table that starts from elsewhere: enough to tell words apart, and to move
@@ -61,7 +62,8 @@ def write_words(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, fl
             said = f"; vectors for {known.mean():.1%} of them, {covered:.1%} of their occurrences"
         write_json(folder / "vocabulary.json", words)
         write_json(folder / "features.json", {"inputs": len(words), "bag": True, "embedding_dim": dims})
-        counts.write(folder, chosen, weigh=lambda rows: normalize(rows, norm="l1"))
+        write_json(folder / "texts.json", {"as": "words"})
+        counts.write(folder, chosen, weigh=share_of_words)
     return f"{len(words):,} words{said}", NO_COST
 
 
@@ -114,6 +116,7 @@ def write_vectors(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, 
                 for texts in read_texts(split):
                     writer.append(encoded.vectors(texts, bar))
     write_json(folder / "features.json", {"inputs": encoder.dims, "bag": False, "embedding_dim": None})
+    write_json(folder / "texts.json", {"as": "encoder", "encoder": params.encoder})
     return f"{posts:,} vectors of {encoder.dims} dimensions", encoded.cost(next(read_texts("test"))[:TIMED])
 
 
@@ -128,6 +131,7 @@ def write_pieces(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, f
                 writer.append(csr_array((np.ones(len(pieces)), pieces, offsets), shape=(len(texts), 2**31 - 1)))
     about = {"inputs": encoder.dims, "bag": False, "embedding_dim": None, "encoder": params.encoder}
     write_json(folder / "features.json", about)
+    write_json(folder / "texts.json", {"as": "finetuned", "encoder": params.encoder})
     return f"{sum(map(count_posts, SPLITS)):,} posts in word pieces", NO_COST
 
 

@@ -2,19 +2,19 @@
 
 in:  data/posts
 out: data/features/tfidf/{train,valid,test}: bags of TF-IDF weights, rows of length one (L2);
-     features.json: what the network has to take; vocabulary.json: the terms in the order of the columns;
-     idf.npy: [columns] their weights, from train alone
+     features.json: what the network has to take; texts.json: how vectorize.py makes it of a text;
+     vocabulary.json: the terms in the order of the columns; idf.npy: [columns] their weights, from train alone
 """
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfTransformer
 
 from counting import TrainCounts
 from params import read_params
 from stage import FEATURES, BadInput, run, whole_folder, write_json
+from vectorize import tfidf_weights
 
 
 def main() -> str:
@@ -26,13 +26,14 @@ def main() -> str:
         terms = often[np.sort(most)]
         if not len(terms):
             raise BadInput(f"no term stands in {params.min_df} posts of train; lower featurize_tfidf.min_df")
-        weights = TfidfTransformer(sublinear_tf=params.sublinear_tf)
         # As scikit-learn's smooth_idf: as if one more post held every term.
-        weights.idf_ = np.log((1 + len(counts.bags)) / (1 + counts.posts_with[terms])) + 1
+        idf = np.log((1 + len(counts.bags)) / (1 + counts.posts_with[terms])) + 1
         write_json(folder / "vocabulary.json", counts.terms[terms].tolist())
         write_json(folder / "features.json", {"inputs": len(terms), "bag": True, "embedding_dim": None})
-        np.save(folder / "idf.npy", weights.idf_)
-        counts.write(folder, terms, weigh=weights.transform)
+        how = {"max_ngram": params.max_ngram, "sublinear_tf": params.sublinear_tf}
+        write_json(folder / "texts.json", {"as": "tfidf"} | how)
+        np.save(folder / "idf.npy", idf)
+        counts.write(folder, terms, weigh=tfidf_weights(idf, params.sublinear_tf))
     return f"{len(terms):,} terms"
 
 

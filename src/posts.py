@@ -57,8 +57,8 @@ class Row(NamedTuple):
 # --------------------------------------------------------------------------- files
 
 
-def read_posts(source: str | Path) -> Generator[Post | Skipped, None, None]:
-    """Posts and skipped rows of a file, or of every file of a folder in order of name.
+def read_posts(source: str | Path, tagged: bool = True) -> Generator[Post | Skipped, None, None]:
+    """Posts and skipped rows of a file, or of every file of a folder in order of name; their tags only if ``tagged``.
 
     Raises :class:`BadInput` where the source is missing, empty, unreadable or not what its name says.
     """
@@ -68,7 +68,7 @@ def read_posts(source: str | Path) -> Generator[Post | Skipped, None, None]:
     except OSError as problem:
         raise BadInput(f"{source}: {problem.strerror}; set ingest.source to a file or folder of posts") from None
     if source.is_file():
-        yield from read_file(source)
+        yield from read_file(source, tagged)
         return
     if not source.is_dir():
         raise BadInput(f"{source}: neither a file nor a folder; set ingest.source to one of posts")
@@ -76,7 +76,7 @@ def read_posts(source: str | Path) -> Generator[Post | Skipped, None, None]:
     if not files:
         raise BadInput(f"{source}: no posts in this folder; a file of posts ends in {endings()}")
     for path in files:
-        yield from read_file(path)
+        yield from read_file(path, tagged)
 
 
 def endings() -> str:
@@ -99,7 +99,7 @@ def holds_posts(name: str) -> bool:
     return suffix in READERS and stem not in ("readme", "license")
 
 
-def read_file(path: Path) -> Iterator[Post | Skipped]:
+def read_file(path: Path, tagged: bool) -> Iterator[Post | Skipped]:
     """Posts and skipped rows of one file."""
     if path.stat().st_size == 0:
         raise BadInput(f"{path}: the file is empty")
@@ -115,7 +115,7 @@ def read_file(path: Path) -> Iterator[Post | Skipped]:
                 raise BadInput(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")
             split = split_in_name(PurePosixPath(name).name) or split_in_name(path.name)
             full, short = str(path), path.name  # a Path takes its time to tell
-            for number, fields, problem in READERS[suffix](path, stream):
+            for number, fields, problem in READERS[suffix](path, stream, tagged):
                 if fields is None:
                     yield Skipped(problem.split(":")[0], f"{full}, row {number}: {problem}")
                     continue
@@ -164,15 +164,15 @@ LIKELY = {
 }
 
 
-def columns(path: Path, names: list[str]) -> dict[str, str]:
-    """Which column of the file holds what, by their usual names in any case."""
+def columns(path: Path, names: list[str], tagged: bool) -> dict[str, str]:
+    """Which column of the file holds what, by their usual names in any case; tags only if they are wanted."""
     lowered = {str(name).strip().lower(): name for name in reversed(names)}
     found = {
         field: next(lowered[usual] for usual in usuals if usual in lowered)
         for field, usuals in COLUMNS.items()
-        if not lowered.keys().isdisjoint(usuals)
+        if not lowered.keys().isdisjoint(usuals) and (tagged or field != "tags")
     }
-    for wanted in ("tags",), ("title", "body", "text"):
+    for wanted in [("tags",)] * tagged + [("title", "body", "text")]:
         if found.keys().isdisjoint(wanted):
             usual = [name for field in wanted for name in COLUMNS[field]]
             free = [name for name in lowered if lowered[name] not in found.values()]
@@ -248,7 +248,7 @@ def parse_list(text: str) -> list[Any]:
 # --------------------------------------------------------------------------- formats
 
 
-def read_dump(path: Path, stream: IO[bytes]) -> Iterator[Row]:
+def read_dump(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
     """Questions of a Stack Exchange Data Dump's Posts.xml, streamed."""
     from lxml import etree
 
@@ -266,7 +266,7 @@ def read_dump(path: Path, stream: IO[bytes]) -> Iterator[Row]:
                 if kind is None:
                     raise BadInput(f"{path}, row {number}: no PostTypeId; is this a dump's Posts.xml?")
                 if kind == "1":
-                    names = {"id": "Id", "title": "Title", "body": "Body", "tags": "Tags"}
+                    names = {"id": "Id", "title": "Title", "body": "Body"} | ({"tags": "Tags"} if tagged else {})
                     yield Row(number, {field: element.get(name) for field, name in names.items()})
                 else:
                     yield Row(number, None, "answer" if kind == "2" else "neither question nor answer")
@@ -281,13 +281,13 @@ def read_dump(path: Path, stream: IO[bytes]) -> Iterator[Row]:
         raise BadInput(f"{path}: no <row> in it; is this a dump's Posts.xml?")
 
 
-def read_csv(path: Path, stream: IO[bytes], delimiter: str = ",") -> Iterator[Row]:
+def read_csv(path: Path, stream: IO[bytes], tagged: bool, delimiter: str = ",") -> Iterator[Row]:
     rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), delimiter=delimiter, strict=True)
     try:
         header = next(rows, [])
     except csv.Error as problem:
         raise BadInput(f"{path}, row 1: {problem}; mend the header") from None
-    where = {field: header.index(name) for field, name in columns(path, header).items()}
+    where = {field: header.index(name) for field, name in columns(path, header, tagged).items()}
     number = 1
     while True:
         number += 1
@@ -311,18 +311,18 @@ def read_csv(path: Path, stream: IO[bytes], delimiter: str = ",") -> Iterator[Ro
             yield Row(number, None, f"broken row: {len(row)} columns, not {len(header)}, at line {line}")
 
 
-def read_tsv(path: Path, stream: IO[bytes]) -> Iterator[Row]:
-    return read_csv(path, stream, delimiter="\t")
+def read_tsv(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
+    return read_csv(path, stream, tagged, delimiter="\t")
 
 
-def read_parquet(path: Path, stream: IO[bytes]) -> Iterator[Row]:
+def read_parquet(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     number = 0
     try:
         table = pq.ParquetFile(stream)
-        named = columns(path, table.schema_arrow.names)
+        named = columns(path, table.schema_arrow.names, tagged)
         for batch in table.iter_batches(batch_size=100, columns=list(named.values())):
             for row in batch.to_pylist():
                 number += 1
@@ -331,7 +331,7 @@ def read_parquet(path: Path, stream: IO[bytes]) -> Iterator[Row]:
         raise BadInput(f"{path}, after row {number}: not Parquet that can be read ({problem})") from None
 
 
-def read_json_lines(path: Path, stream: IO[bytes]) -> Iterator[Row]:
+def read_json_lines(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
     named: dict[tuple[str, ...], dict[str, str]] = {}  # rows may differ in their keys
     for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8-sig"), start=1):
         if not line.strip():
@@ -346,7 +346,7 @@ def read_json_lines(path: Path, stream: IO[bytes]) -> Iterator[Row]:
         keys = tuple(row)
         if keys not in named:
             try:
-                named[keys] = columns(path, list(keys))
+                named[keys] = columns(path, list(keys), tagged)
             except BadInput as problem:
                 if not named:  # the first row speaks for the file
                     raise
@@ -355,12 +355,12 @@ def read_json_lines(path: Path, stream: IO[bytes]) -> Iterator[Row]:
         yield Row(number, {field: row[name] for field, name in named[keys].items()})
 
 
-def read_fasttext(path: Path, stream: IO[bytes]) -> Iterator[Row]:
+def read_fasttext(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
     """Lines of `__label__tag __label__tag words`."""
     for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8-sig"), start=1):
         words = line.split()
         tags = [word.removeprefix("__label__") for word in words if word.startswith("__label__")]
-        if tags:
+        if tags or (words and not tagged):
             text = " ".join(word for word in words if not word.startswith("__label__"))
             yield Row(number, {"text": text, "tags": tags})
         elif words:

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 SPLITS = ("train", "valid", "test")
+ARMS = {"dense": "dense", "sparse": "tfidf"}  # an arm and the folder of its features
 POSTS = Path("data/posts")
 FEATURES = Path("data/features")
 MODELS = Path("data/models")
@@ -31,15 +32,23 @@ class BadInput(Exception):
 
 
 def run(stage: Callable[[], str]) -> None:
-    """Run a stage, print what it made and how long that took.
-
-    What the user can mend becomes one line on standard error and exit status 1: a :class:`BadInput`, and whatever the
-    machine refuses. Anything else is a mistake of ours, and keeps its traceback.
-    """
+    """Run a stage, print what it made and how long that took."""
     name = Path(sys.argv[0]).stem
     start = time.perf_counter()
-    try:
+    with one_line(name):
         made = stage()
+    print(f"{name}: {made} ({time.perf_counter() - start:.1f} s)")
+
+
+@contextmanager
+def one_line(name: str) -> Iterator[None]:
+    """End the program with one line on standard error and exit status 1 where the user can mend what is wrong.
+
+    That is a :class:`BadInput`, and whatever the machine refuses. Anything else is a mistake of ours, and keeps its
+    traceback.
+    """
+    try:
+        yield
     except BadInput as problem:
         sys.exit(f"{name}: {problem}")
     except FileNotFoundError as problem:
@@ -55,7 +64,6 @@ def run(stage: Callable[[], str]) -> None:
         if isinstance(problem, OSError):
             sys.exit(f"{name}: {' '.join(told.split())}")
         raise
-    print(f"{name}: {made} ({time.perf_counter() - start:.1f} s)")
 
 
 @contextmanager

@@ -21,12 +21,13 @@ def write_params(folder: Path, **changes: dict) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
 
 
+# This Python's programs first on the path.
+ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
 def call(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess:
-    """Run a command with this Python's programs first on the path."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        [str(part) for part in command], cwd=cwd, env={**os.environ, "PATH": path}, capture_output=True, text=True
-    )
+    """Run a command to its end."""
+    return subprocess.run([str(part) for part in command], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import call
+from conftest import ENVIRONMENT, call
 from test_pipeline import DVC, dvc, written
 
 pytestmark = pytest.mark.slow
@@ -51,9 +51,8 @@ def is_stable(name: str) -> bool:
 
 
 def start(command: list[str], study: Path) -> subprocess.Popen:
-    return subprocess.Popen(
-        command, cwd=study, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, cwd=study, env=ENVIRONMENT, start_new_session=True, **quiet)
 
 
 def kill(process: subprocess.Popen, after: float) -> bool:
@@ -110,10 +109,11 @@ def test_a_killed_repro_is_taken_up(study: Path) -> None:
 
 def test_an_interrupt_is_one_line_and_loses_nothing(study: Path) -> None:
     before = outputs(study, "data", "metrics", "plots")
-    command = [sys.executable, "src/train_sparse.py"]
-    seconds = duration(command, study)
+    command = [sys.executable, "-u", "src/train_sparse.py"]
     process = subprocess.Popen(command, cwd=study, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(seconds * 0.8)
+    assert process.stdout
+    while "parameters" not in process.stdout.readline():  # the line before training begins
+        pass
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 1

@@ -1,0 +1,159 @@
+"""Tags for new posts, by what `dvc repro` has trained.
+
+    python src/predict.py "How do I bind a click handler to rows added later?"
+    python src/predict.py --file posts.csv --output tags.parquet
+    python src/predict.py --export onnx
+
+Each arm speaks by its first run, at the threshold that is best for it on the validation posts.
+"""
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from posts import Post, read_posts
+from stage import ARMS, BadInput, one_line
+from tables import harmless
+from trained import Arm
+
+BATCH = 256  # posts at a time
+SHOWN = 5  # tags of a text, at least
+PARTS = {"tags": pa.list_(pa.string()), "scores": pa.list_(pa.float64())}  # the tags that an arm gives; probabilities
+SCHEMA = pa.schema([("id", pa.string()), *((f"{arm}_{part}", kind) for arm in ARMS for part, kind in PARTS.items())])
+
+
+def main() -> None:
+    given = arguments()
+    arms = {name: Arm(name) for name in ARMS}
+    if given.export:
+        from onnx_file import export_onnx  # and with it what requirements-onnx.txt installs
+
+        for name, arm in arms.items():
+            print(export_onnx(name, arm))
+    elif given.file:
+        predict_file(arms, given.file, given.output, given.format, ".jsonl" if given.json else ".csv")
+    elif given.json:
+        told = {name: {"threshold": arm.threshold, "tags": arm.explain(given.text)} for name, arm in arms.items()}
+        print(json_line({"text": given.text} | told))
+    else:
+        print(side_by_side(arms, given.text))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("text", nargs="?", help="a post: shows the tags of both arms and the words that speak for them")
+    what.add_argument(
+        "--file", help="posts in any format that ingest reads, with or without tags; - for standard input"
+    )
+    what.add_argument("--export", choices=["onnx"], help="write each arm to data/models as ONNX")
+    parser.add_argument("--output", type=Path, help=f"for the tags of a file's posts, ending in {', '.join(WRITERS)}")
+    parser.add_argument("--json", action="store_true", help="print JSON, a line for each post")
+    parser.add_argument("--format", default="csv", help="what ending standard input would have as a file (csv)")
+    return parser.parse_args()
+
+
+def side_by_side(arms: dict[str, Arm], text: str) -> str:
+    """A table: the tags that an arm gives, filled up to SHOWN by the next ones."""
+    told = {name: {row["tag"]: row for row in arm.explain(text)} for name, arm in arms.items()}
+    tags = sorted(next(iter(told.values())), key=lambda tag: -max(rows[tag]["probability"] for rows in told.values()))
+    given = [tag for tag in tags if any(rows[tag]["given"] for rows in told.values())]
+    shown = given + [tag for tag in tags if tag not in given][: max(0, SHOWN - len(given))]
+    table = [["", *(f"{name} (* from {arm.threshold:.2f})" for name, arm in arms.items())]]
+    for tag in shown:
+        rows = [told[name][tag] for name in arms]
+        cells = (f"{row['probability']:.2f}{'*' if row['given'] else ' '} {', '.join(row['words'])}" for row in rows)
+        table.append([tag, *cells])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def predict_file(arms: dict[str, Arm], source: str, output: Path | None, format: str, default: str) -> None:
+    """Write the tags of all posts, some at a time; a file is there whole or not."""
+    suffix = output.suffix.lower() if output else default
+    if suffix not in WRITERS or (output and not output.parent.is_dir()):
+        raise BadInput(f"--output {output}: name a file in a folder that is there, ending in {', '.join(WRITERS)}")
+    skipped = 0
+    with TemporaryDirectory(dir=output and output.parent, prefix=".predict-") as scratch:
+        if source == "-":
+            source = f"{scratch}/stdin.{format}"
+            with Path(source).open("wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+        half = Path(scratch) / "half"
+        with half.open("wb") if output else nullcontext(sys.stdout.buffer) as out, WRITERS[suffix](out) as write:
+            rows = iter(tqdm(read_posts(source, tagged=False), desc="predict", unit=" posts", disable=None))
+            while batch := list(islice(rows, BATCH)):
+                posts = [row for row in batch if isinstance(row, Post)]
+                skipped += len(batch) - len(posts)
+                write(tags_of(arms, posts))
+        if output:
+            half.replace(output)
+    if skipped:
+        print(f"predict: {skipped:,} rows are no posts, and have no line", file=sys.stderr)
+
+
+def tags_of(arms: dict[str, Arm], posts: list[Post]) -> pa.Table:
+    """A row for each post: its id, and of each arm the tags that it gives, the most probable first, with scores."""
+    columns: dict[str, list] = {"id": [post.id for post in posts]}
+    for name, arm in arms.items():
+        tags, scores = columns[f"{name}_tags"], columns[f"{name}_scores"] = [], []
+        for row in arm.probabilities([post.text for post in posts]):
+            given = [tag for tag in np.argsort(-row, kind="stable") if row[tag] >= arm.threshold]
+            tags.append([arm.tags[tag] for tag in given])
+            scores.append(row[given].astype(float).round(4))
+    return pa.table(columns, schema=SCHEMA)
+
+
+@contextmanager
+def csv_writer(file: BinaryIO) -> Iterator[Callable[[pa.Table], None]]:
+    """Lists stand as JSON in their cells."""
+    header = True
+
+    def write(table: pa.Table) -> None:
+        nonlocal header
+        rows = (
+            [json_line(cell) if isinstance(cell, list) else cell for cell in row.values()] for row in table.to_pylist()
+        )
+        frame = pd.DataFrame(rows, columns=SCHEMA.names)
+        file.write(harmless(frame).to_csv(index=False, header=header, lineterminator="\n").encode())
+        header = False
+
+    yield write
+
+
+@contextmanager
+def json_writer(file: BinaryIO) -> Iterator[Callable[[pa.Table], None]]:
+    yield lambda table: file.writelines(f"{json_line(row)}\n".encode() for row in table.to_pylist())
+
+
+@contextmanager
+def parquet_writer(file: BinaryIO) -> Iterator[Callable[[pa.Table], None]]:
+    with pq.ParquetWriter(file, SCHEMA) as writer:
+        yield writer.write_table
+
+
+def json_line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+WRITERS = {".csv": csv_writer, ".jsonl": json_writer, ".parquet": parquet_writer}
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly where nobody reads on, as `| head` does
+    with one_line("predict"):
+        main()

@@ -1,0 +1,73 @@
+"""Texts as the network takes them: how the featurize stages make the features of an arm, for any texts."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_array
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.preprocessing import normalize
+
+from counting import count_known
+from stage import read_json
+
+Weigh = Callable[[csr_array], csr_array]  # counts [posts, columns] to weights
+Vectorize = Callable[[list[str]], tuple[np.ndarray, ...]]  # texts to a batch, as that of Bags or of Matrix
+
+
+def open_vectorizer(folder: Path) -> Vectorize:
+    """What makes texts into rows like those of the features in a folder, as the texts.json beside them tells."""
+    how = read_json(folder / "texts.json")
+    kinds: dict[str, Callable[..., Vectorize]] = {f.__name__: f for f in (words, tfidf, encoder, finetuned)}
+    return kinds[how.pop("as")](folder, **how)
+
+
+def words(folder: Path) -> Vectorize:
+    return bags(folder, 1, share_of_words)
+
+
+def tfidf(folder: Path, max_ngram: int, sublinear_tf: bool) -> Vectorize:
+    return bags(folder, max_ngram, tfidf_weights(np.load(folder / "idf.npy"), sublinear_tf))
+
+
+def bags(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorize:
+    vocabulary = read_json(folder / "vocabulary.json")
+
+    def vectorize(texts: list[str]) -> tuple[np.ndarray, ...]:
+        [counts] = count_known([texts], vocabulary, max_ngram)
+        rows = weigh(counts)
+        rows.sort_indices()
+        return rows.indices, rows.indptr, rows.data.astype(np.float32)
+
+    return vectorize
+
+
+def share_of_words(counts: csr_array) -> csr_array:
+    """Each word's share of its post, so that the sum of their vectors is a mean."""
+    return normalize(counts, norm="l1")
+
+
+def tfidf_weights(idf: np.ndarray, sublinear_tf: bool) -> Weigh:
+    """TF-IDF with rows of length one (L2); ``idf`` [columns]."""
+    weights = TfidfTransformer(sublinear_tf=sublinear_tf)
+    weights.idf_ = idf
+    return weights.transform
+
+
+def encoder(folder: Path, encoder: str) -> Vectorize:
+    from encoders import Encoded, Encoder
+
+    encoded = Encoded(Encoder(encoder), Path(":memory:"))  # what is asked once need not be kept
+    return lambda texts: (encoded.encode(texts),)
+
+
+def finetuned(folder: Path, encoder: str) -> Vectorize:
+    from encoders import Encoder
+
+    pieces_of = Encoder(encoder).pieces
+
+    def vectorize(texts: list[str]) -> tuple[np.ndarray, ...]:
+        pieces, offsets = pieces_of(texts)
+        return pieces, offsets.astype(np.int32), np.ones(len(pieces), np.float32)
+
+    return vectorize
