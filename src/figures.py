@@ -1,6 +1,7 @@
-"""Every picture: one colour an arm, tags by frequency, readable in grey."""
+"""Every picture: one colour an arm, tags by frequency, as wide as a README, readable in grey."""
 
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -8,12 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 
-COLOURS = {"dense": "#1f5fa8", "sparse": "#e08a1e", "fusion": "#5c5c5c"}
+COLOURS = {"dense": "#1f5fa8", "sparse": "#e08a1e", "fusion": "#222222"}  # three shades in grey, too
 MARKERS = {"dense": "o", "sparse": "s", "fusion": "D"}
 DASHES = {"train": "--", "valid": "-"}
 SHOWN = 30  # tags in a picture: the most frequent ones
+WIDTH = 7.1  # inches: with a margin 800 pixels
 
 mpl.rcParams.update({
     "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
@@ -22,12 +24,38 @@ mpl.rcParams.update({
 })  # fmt: skip
 
 
+def sheet(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def rows(names: Sequence[str], height: float) -> tuple[Figure, Axes]:
+    """Axes with a row for each name, the first one at the top."""
+    figure, axes = sheet(1.2 + height * max(len(names), 3))
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    return figure, axes
+
+
 def save(figure: Figure, path: Path) -> None:
+    """Write the picture, with a legend above it where what it shows has labels."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if labels:
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph .* missing from font"
-        )  # boxes in the picture; the tables spell the tag
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box in the picture
         figure.savefig(path, bbox_inches="tight")
+
+
+def short(tag: str, characters: int = 30) -> str:
+    """A tag as pictures spell it, on one line; the tables have all of it."""
+    tag = " ".join(tag.split())
+    return tag if len(tag) <= characters else tag[: characters - 1] + "…"
+
+
+def counted(tags: pd.Series, posts: pd.Series) -> list[str]:
+    return [f"{short(tag)} ({number:,})" for tag, number in zip(tags, posts, strict=True)]
 
 
 def of_tags(shown: int, total: int) -> str:
@@ -36,34 +64,34 @@ def of_tags(shown: int, total: int) -> str:
 
 def curves(path: Path, history: dict[str, pd.DataFrame], columns: dict[str, str], label: str) -> None:
     """Columns of the history against the epoch, both arms in one picture."""
-    figure = Figure(figsize=(6.4, 3.8))
-    axes = figure.subplots()
+    figure, axes = sheet(3.8)
     for arm, table in history.items():
         for column, split in columns.items():
-            axes.plot(
-                table["epoch"], table[column], DASHES[split], color=COLOURS[arm], marker=".", label=f"{arm}, {split}"
-            )
-    axes.set(xlabel="epoch (0: untrained)", ylabel=label)
+            look = MARKERS[arm] + DASHES[split]
+            name = f"{arm}, {split}" if len(columns) > 1 else arm
+            axes.plot(table["epoch"], table[column], look, markersize=4, color=COLOURS[arm], label=name)
+    on = "" if len(columns) > 1 else f" on {next(iter(columns.values()))}"
+    axes.set(xlabel="epoch (0: untrained)", ylabel=f"{label}{on}, mean over runs")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
-    axes.legend()
     save(figure, path)
 
 
+def bars(axes: Axes, lengths: Mapping[str, pd.Series]) -> None:
+    """In every row a bar for each arm."""
+    height = 0.8 / len(lengths)
+    for place, (arm, own) in enumerate(lengths.items()):
+        middle = np.arange(len(own)) + (place - (len(lengths) - 1) / 2) * height
+        axes.barh(middle, own, height, color=COLOURS[arm], label=arm)
+    axes.set_xlim(0, 1)
+
+
 def f1_by_tag(path: Path, tables: dict[str, pd.DataFrame]) -> None:
-    total = len(next(iter(tables.values())))
-    shown = min(total, SHOWN)
-    figure = Figure(figsize=(6.4, 0.8 + 0.34 * shown))
-    axes = figure.subplots()
-    height = 0.8 / len(tables)
-    for place, (arm, table) in enumerate(tables.items()):
-        axes.barh(np.arange(shown) + place * height, table["f1"][:shown], height, color=COLOURS[arm], label=arm)
-    names = [f"{tag} ({posts:,})" for tag, posts in tables["dense"][["tag", "support"]].to_numpy()[:shown]]
-    axes.set_yticks(np.arange(shown) + 0.4 - height / 2, names)
-    axes.set(xlim=(0, 1), xlabel="F1 on test, mean over runs", ylabel="tag (posts in test)" + of_tags(shown, total))
-    axes.grid(axis="y", visible=False)
-    axes.invert_yaxis()
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(tables))
+    table = tables["dense"][:SHOWN]
+    figure, axes = rows(counted(table["tag"], table["support"]), 0.34)
+    bars(axes, {arm: own["f1"][:SHOWN] for arm, own in tables.items()})
+    total = len(tables["dense"])
+    axes.set(xlabel="F1 on test, mean over runs", ylabel="tag (posts in test)" + of_tags(len(table), total))
     save(figure, path)
 
 
@@ -75,14 +103,13 @@ def confusion(path: Path, tables: dict[str, pd.DataFrame]) -> None:
     tags = list(dict.fromkeys(tables["dense"]["tag"]))
     shown = tags[:SHOWN]
     across = min(len(shown), 5)
-    rows, columns = -(-len(shown) // across) * len(tables), across
-    figure = Figure(figsize=(1.2 + 1.3 * columns, 0.7 + 0.95 * rows))
-    axes = figure.subplots()
-    shades = np.full((3 * rows - 1, 3 * columns - 1), np.nan)
+    high, down = 2 * len(tables), -(-len(shown) // across)  # rows of a tag, tags below one another
+    figure, axes = sheet(1 + 0.33 * (high + 1) * down, 1 + 1.24 * across)
+    shades = np.full(((high + 1) * down - 1, 3 * across - 1), np.nan)
     for row, (arm, table) in enumerate(tables.items()):
         cells = table.pivot(index="tag", columns=["actual", "predicted"], values="posts").sort_index(axis="columns")
         for place, tag in enumerate(shown):
-            top, left = 3 * (place // across * len(tables) + row), 3 * (place % across)
+            top, left = (high + 1) * (place // across) + 2 * row, 3 * (place % across)
             posts = cells.loc[tag].to_numpy().reshape(2, 2)  # actual no and yes, predicted no and yes
             share = posts / np.maximum(posts.sum(axis=1, keepdims=True), 1)
             shades[top : top + 2, left : left + 2] = share
@@ -90,33 +117,33 @@ def confusion(path: Path, tables: dict[str, pd.DataFrame]) -> None:
                 colour = "white" if share[y, x] > 0.5 else "black"
                 axes.text(left + x, top + y, f"{value:,.0f}", ha="center", va="center", fontsize=8, color=colour)
             if row == 0:
-                axes.text(left + 0.5, top - 0.6, tag, ha="center", va="bottom", fontsize=9, clip_on=False)
+                axes.text(left + 0.5, top - 0.6, short(tag, 18), ha="center", va="bottom", fontsize=8)
+            else:
+                axes.axhline(top - 0.5, color="white", linewidth=5)
             if left == 0:
                 axes.text(-1.5, top + 0.5, arm, ha="center", va="center", rotation=90, color=COLOURS[arm])
     axes.imshow(shades, cmap="Greys", vmin=0, vmax=1, aspect="auto")
-    classes = ["no", "yes", ""]
-    axes.set_xticks(range(shades.shape[1]), (classes * columns)[:-1])
-    axes.set_yticks(range(shades.shape[0]), (classes * rows)[:-1])
+    axes.set_xticks(range(shades.shape[1]), (["no", "yes", ""] * across)[:-1])
+    axes.set_yticks(range(shades.shape[0]), ((["no", "yes"] * len(tables) + [""]) * down)[:-1])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
-    axes.set_xlabel("predicted; test posts, mean over runs" + of_tags(len(shown), len(tags)))
+    axes.set_xlabel(
+        f"predicted{of_tags(len(shown), len(tags))}\ntest posts, mean over runs, shaded by their share of the row"
+    )
     axes.set_ylabel("actual", labelpad=18)
     save(figure, path)
 
 
 def tag_frequency(path: Path, table: pd.DataFrame) -> None:
     shown = table[:SHOWN]
-    figure = Figure(figsize=(6.4, 0.8 + 0.26 * len(shown)))
-    axes = figure.subplots()
+    figure, axes = rows([short(tag) for tag in shown["tag"]], 0.26)
     left = np.zeros(len(shown))
     for split, colour in {"train": "#444444", "valid": "#8c8c8c", "test": "#c9c9c9"}.items():
-        axes.barh(shown["tag"], shown[split], left=left, color=colour, label=split)
+        axes.barh(range(len(shown)), shown[split], left=left, color=colour, label=split)
         left += shown[split]
     axes.set(xlabel="posts", ylabel="tag" + of_tags(len(shown), len(table)))
-    axes.grid(axis="y", visible=False)
-    axes.invert_yaxis()
-    axes.legend()
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     save(figure, path)
 
 
@@ -124,25 +151,24 @@ def co_occurrence(path: Path, table: pd.DataFrame) -> None:
     """Which tags stand together: the share of the row's posts that have the column's tag too."""
     tags = list(dict.fromkeys(table["tag"]))
     share = table.pivot(index="tag", columns="with", values="share").reindex(index=tags, columns=tags)
-    size = 2 + 0.36 * len(tags)
-    figure = Figure(figsize=(size + 0.8, size))
-    axes = figure.subplots()
-    image = axes.imshow(share, cmap="Greys", vmin=0, vmax=1)
-    axes.set_xticks(range(len(tags)), tags, rotation=90)
-    axes.set_yticks(range(len(tags)), tags)
-    axes.set(xlabel="… that also have", ylabel="posts with")
+    side = min(2.6 + 0.45 * len(tags), WIDTH)
+    figure, axes = sheet(0.9 * side, side)
+    image = axes.imshow(share, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    names = [short(tag, 18) for tag in tags]
+    axes.set_xticks(range(len(tags)), names, rotation=90)
+    axes.set_yticks(range(len(tags)), names)
+    axes.tick_params(labelsize=10 if len(tags) <= 15 else 8)
+    axes.set(xlabel="… that also have", ylabel="posts with …")
     axes.grid(visible=False)
-    figure.colorbar(image, label="share of train posts", shrink=0.8)
+    figure.colorbar(image, label="share of train posts")
     save(figure, path)
 
 
 def differences(path: Path, table: pd.DataFrame) -> None:
     """Each score's difference between the arms, with its interval, in the colour of the arm that is better."""
-    figure = Figure(figsize=(6.4, 0.8 + 0.3 * len(table)))
-    axes = figure.subplots()
+    names = table["score"].str.replace("_f1", "-F1").str.replace("_", " ")
+    figure, axes = rows(list(names.str.replace("hamming loss", "Hamming loss\n(less is better)")), 0.4)
     intervals(axes, table, less_is_better=table["score"] == "hamming_loss")
-    names = table["score"].str.replace("_", " ").replace("hamming loss", "hamming loss\n(less is better)")
-    axes.set_yticks(range(len(table)), names)
     axes.set(xlabel="dense − sparse on test, 95% intervals", ylabel="score")
     save(figure, path)
 
@@ -150,79 +176,69 @@ def differences(path: Path, table: pd.DataFrame) -> None:
 def difference_by_tag(path: Path, table: pd.DataFrame) -> None:
     """Each tag's difference in F1, with intervals that hold for all tags together."""
     shown = table[:SHOWN]
-    figure = Figure(figsize=(6.4, 0.8 + 0.26 * len(shown)))
-    axes = figure.subplots()
+    figure, axes = rows(counted(shown["tag"], shown["test"]), 0.26)
     intervals(axes, shown)
-    names = [f"{tag} ({posts:,})" for tag, posts in zip(shown["tag"], shown["test"], strict=True)]
-    axes.set_yticks(range(len(shown)), names)
     axes.set(
-        xlabel="F1, dense − sparse on test, intervals that hold together with 95%",
+        xlabel="F1, dense − sparse on test,\nintervals that hold together with 95%",
         ylabel="tag (posts in test)" + of_tags(len(shown), len(table)),
     )
     save(figure, path)
 
 
 def intervals(axes: Axes, table: pd.DataFrame, less_is_better: pd.Series | bool = False) -> None:
-    """Points with their intervals, a row each, and a line at 0; grey where the interval holds 0."""
+    """Points with their intervals, a row each, and a line at 0; hollow and grey where the interval holds 0."""
     axes.axvline(0, color="#8c8c8c", linewidth=1)
-    winner = np.where((table["difference"] > 0) ^ less_is_better, COLOURS["dense"], COLOURS["sparse"])
-    colours = np.where((table["low"] > 0) | (table["high"] < 0), winner, "#b0b0b0")
-    places = range(len(table))
-    axes.hlines(places, table["low"], table["high"], colors=colours.tolist(), linewidth=2)
-    axes.scatter(table["difference"], places, c=colours, zorder=2)
-    axes.grid(axis="y", visible=False)
-    axes.set_ylim(len(table) - 0.5, -0.5)
+    told, dense = (table["low"] > 0) | (table["high"] < 0), (table["difference"] > 0) ^ less_is_better
+    looks = {
+        "dense is better": (told & dense, MARKERS["dense"], COLOURS["dense"], COLOURS["dense"]),
+        "sparse is better": (told & ~dense, MARKERS["sparse"], COLOURS["sparse"], COLOURS["sparse"]),
+        "not told apart": (~told, "o", "#8c8c8c", "white"),
+    }
+    for label, (here, marker, colour, fill) in looks.items():
+        places = np.flatnonzero(here)
+        axes.hlines(places, table["low"][here], table["high"][here], colors=colour, linewidth=2)
+        axes.plot(table["difference"][here], places, marker, color=colour, markerfacecolor=fill, label=label)
 
 
 def f1_by_frequency(path: Path, tables: dict[str, pd.DataFrame], frequency: pd.DataFrame) -> None:
     """What a tag's F1 owes to how often it occurs."""
-    figure = Figure(figsize=(6.4, 3.8))
-    axes = figure.subplots()
+    figure, axes = sheet(3.8)
     for arm, table in tables.items():
-        axes.plot(frequency["train"], table["f1"], MARKERS[arm], color=COLOURS[arm], alpha=0.7, label=arm)
+        axes.plot(
+            frequency["train"], table["f1"], MARKERS[arm], color=COLOURS[arm], alpha=0.7, clip_on=False, label=arm
+        )
     axes.set(xscale="log", ylim=(0, 1), xlabel="posts in train that have the tag", ylabel="F1 on test, mean over runs")
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.legend()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.minorticks_off()
     save(figure, path)
 
 
 def reliability(path: Path, tables: dict[str, pd.DataFrame]) -> None:
     """How often what is given a probability is true; on the diagonal it is calibrated."""
-    figure = Figure(figsize=(4.8, 4.8))
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="#8c8c8c", linewidth=1)
+    figure, axes = sheet(4.8, 4.8)
+    axes.plot([0, 1], [0, 1], color="#8c8c8c", linewidth=1, label="calibrated")
     for arm, table in tables.items():
-        axes.plot(table["probability"], table["share"], MARKERS[arm] + "-", color=COLOURS[arm], label=arm)
+        look = MARKERS[arm] + "-"
+        axes.plot(table["probability"], table["share"], look, color=COLOURS[arm], label=arm, clip_on=False, zorder=3)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability given", ylabel="share that is true, on test", aspect="equal")
-    axes.legend()
     save(figure, path)
 
 
 def precision_recall(path: Path, tables: dict[str, pd.DataFrame]) -> None:
-    figure = Figure(figsize=(4.8, 4.8))
-    axes = figure.subplots()
+    figure, axes = sheet(4.8, 4.8)
     for (arm, table), dashes in zip(tables.items(), ("-", "--", ":"), strict=False):
         axes.plot(table["recall"], table["precision"], dashes, color=COLOURS[arm], label=arm)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall on test", ylabel="precision on test", aspect="equal")
-    axes.legend(loc="lower left")
     save(figure, path)
 
 
 def groups(path: Path, table: pd.DataFrame) -> None:
     """Micro-F1 on parts of the test posts."""
-    names, arms = list(dict.fromkeys(table["group"])), list(dict.fromkeys(table["arm"]))
-    posts = table.set_index("group")["posts"].to_dict()
-    height = 0.8 / len(arms)
-    figure = Figure(figsize=(6.4, 0.8 + 0.5 * len(names)))
-    axes = figure.subplots()
-    for place, arm in enumerate(arms):
-        own = table[table["arm"] == arm]
-        axes.barh(np.arange(len(names)) + place * height, own["micro_f1"], height, color=COLOURS[arm], label=arm)
-    axes.set_yticks(np.arange(len(names)) + 0.4 - height / 2, [f"{name} ({posts[name]:,})" for name in names])
-    axes.set(xlim=(0, 1), xlabel="micro-F1 on test, mean over runs", ylabel="a post's text (test posts)")
-    axes.grid(axis="y", visible=False)
-    axes.invert_yaxis()
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(arms))
+    posts = table.drop_duplicates("group")
+    figure, axes = rows(counted(posts["group"], posts["posts"]), 0.5)
+    bars(axes, {str(arm): own["micro_f1"] for arm, own in table.groupby("arm", sort=False)})
+    axes.set(xlabel="micro-F1 on test, mean over runs", ylabel="a post's text (test posts)")
     save(figure, path)
 
 
@@ -234,15 +250,17 @@ def cost(path: Path, table: pd.DataFrame) -> None:
         "training_seconds": "seconds of training, a run",
         "posts_per_second": "posts predicted a second",
     }
-    figure = Figure(figsize=(10, 3))
-    for axes, (column, label) in zip(figure.subplots(1, len(labels), sharey=True), labels.items(), strict=True):
+    figure = Figure(figsize=(WIDTH, 5), layout="constrained")
+    panels = figure.subplots(2, 2, sharey=True)
+    for axes, (column, label) in zip(panels.flat, labels.items(), strict=True):
         for arm, row in table.iterrows():
-            axes.plot(row[column], row["micro_f1"], MARKERS[str(arm)], color=COLOURS[str(arm)], label=arm)
-        axes.set(xlabel=label, ylabel="micro-F1 on test" if column == "parameters" else "")
+            look, colour = MARKERS[str(arm)], COLOURS[str(arm)]
+            axes.plot(row[column], row["micro_f1"], look, color=colour, label=arm, clip_on=False, zorder=3)
+        axes.set_xlabel(label)
         axes.set_xlim(left=0, right=1.15 * table[column].max())
         axes.set_ylim(table["micro_f1"].min() - 0.02, table["micro_f1"].max() + 0.02)
-        axes.xaxis.set_major_locator(MaxNLocator(3))
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.tight_layout()
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        if table[column].max() >= 1000:
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    figure.supylabel("micro-F1 on test, mean over runs", fontsize="medium")
     save(figure, path)

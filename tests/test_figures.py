@@ -5,14 +5,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 import figures
 import scoring
 import tables
 
-ODD = ["c#", r"$\frac{$", "a tag with spaces", "x" * 200, "<b>&amp;</b>", "naïve_été", "%s{}"]
+ODD = ["c#", r"$\frac{$", "two words", "x" * 200, "<b>&amp;</b>", "naïve_été", "%s{}", "two\nlines", "\"'", "机器学习"]
 
 
+@pytest.mark.filterwarnings("error")  # matplotlib's, where names leave no room for the rest
 @pytest.mark.parametrize("tags", [["one"], ODD, [f"tag-{number}" for number in range(70)]], ids=["one", "odd", "many"])
 def test_every_picture_is_drawn_the_same_each_time(tags: list[str], tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -27,6 +29,7 @@ def test_every_picture_is_drawn_the_same_each_time(tags: list[str], tmp_path: Pa
         arms = ("dense", "sparse")
         splits = {"train_loss": "train", "valid_loss": "valid"}
         figures.curves(folder / "loss.png", dict.fromkeys(arms, history), splits, "loss")
+        figures.curves(folder / "hamming.png", dict.fromkeys(arms, history), {"valid_loss": "valid"}, "distance")
         figures.f1_by_tag(folder / "f1_by_tag.png", dict.fromkeys(arms, of_tags))
         figures.confusion(folder / "confusion.png", dict.fromkeys(arms, tables.confusion([counts], tags)))
         shares = pd.DataFrame({"tag": tags, **dict.fromkeys(("train", "valid", "test"), labels.sum(axis=0))})
@@ -35,7 +38,7 @@ def test_every_picture_is_drawn_the_same_each_time(tags: list[str], tmp_path: Pa
         figures.f1_by_frequency(folder / "f1_by_frequency.png", dict.fromkeys(arms, of_tags), shares)
         values = {"difference": of_tags["f1"] - 0.3, "low": of_tags["f1"] - 0.4, "high": of_tags["f1"] - 0.2}
         figures.difference_by_tag(folder / "difference_by_tag.png", shares.assign(**values))
-        figures.differences(folder / "verdict.png", pd.DataFrame({"score": tags, **values}))
+        figures.differences(folder / "verdict.png", pd.DataFrame({"score": "hamming_loss", **values}))
         bins = scoring.reliability(labels, guesses)
         figures.reliability(folder / "reliability.png", dict.fromkeys([*arms, "fusion"], bins))
         recall = tables.precision_recall(labels, [guesses * 1.0])
@@ -45,6 +48,20 @@ def test_every_picture_is_drawn_the_same_each_time(tags: list[str], tmp_path: Pa
         kinds = ["parameters", "multiply_adds", "training_seconds", "posts_per_second", "micro_f1"]
         figures.cost(folder / "cost.png", pd.DataFrame(1.0, index=[*arms, "fusion"], columns=kinds))
         pictures.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert len(pictures[0]) == 12
+    assert len(pictures[0]) == 13
     assert all(picture.startswith(b"\x89PNG") for picture in pictures[0].values())
+    assert max(int.from_bytes(picture[16:20]) for picture in pictures[0].values()) < 850  # pixels, as wide as a README
     assert pictures[0] == pictures[1]
+
+
+@pytest.mark.parametrize(
+    ("tag", "spelled"),
+    [("c#", "c#"), ("x" * 30, "x" * 30), ("x" * 31, "x" * 29 + "…"), ("机" * 200, "机" * 29 + "…"), ("a\n\tb", "a b")],
+)
+def test_long_tags_are_cut(tag: str, spelled: str) -> None:
+    assert figures.short(tag) == spelled
+
+
+def test_arms_differ_in_grey() -> None:
+    greys = sorted(np.dot([0.299, 0.587, 0.114], to_rgb(colour)) for colour in figures.COLOURS.values())
+    assert min(np.diff(greys)) > 0.15
