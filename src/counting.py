@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from features import Bags, BagWriter, read_texts
-from text import tokenize
+from text import tokenize, with_title_again
 
 
 class Numbers(dict[str, int]):
@@ -76,11 +76,11 @@ def count_known(batches: Iterable[list[str]], vocabulary: list[str], max_ngram: 
 
 
 def count(texts: list[str], numbers: dict[str, int], max_ngram: int) -> csr_array:
-    """Counts [posts, terms + 1] under the numbers of their terms, no term twice in a post."""
+    """Counts [posts, terms + 1] under the numbers of their terms, no term twice in a post; a title counts twice."""
     found: list[str] = []
     indptr = np.zeros(len(texts) + 1, dtype=np.int32)
     for row, text in enumerate(texts, start=1):
-        found += terms(tokenize(text), max_ngram)
+        found += terms(tokenize(with_title_again(text)), max_ngram)
         indptr[row] = len(found)
     indices = np.fromiter(map(numbers.__getitem__, found), np.int32, len(found))
     ones = np.ones(len(indices), dtype=np.float32)

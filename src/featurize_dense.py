@@ -6,7 +6,7 @@ out: data/features/dense: features.json (what the network has to take), texts.js
      learned, word2vec, glove, static: {train,valid,test}: bags with weights count / length, so that the table's rows
        are averaged; vocabulary.json: the words of train, in the order of the columns; but for learned, table.npy
        [words, dims]: where the table starts
-     encoder: {train,valid,test}: matrices [posts, dims] of the encoder's vectors
+     encoder: {train,valid,test}: matrices [posts, dims] of the encoder's vectors, titles counting as much as posts
      finetuned: {train,valid,test}: bags of word pieces in their order, all of weight one
      data/timings/encode_dense.json: what encoding a post costs, where the network does not do it itself
 """
@@ -105,16 +105,16 @@ def static(words: list[str], params: FeaturizeDense) -> np.ndarray:
 
 
 def write_vectors(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:
-    from encoders import Encoded, Encoder
+    from encoders import Encoded, Encoder, with_titles
 
     encoder = Encoder(params.encoder)
     encoded = Encoded(encoder)
     posts = sum(map(count_posts, SPLITS))
-    with tqdm(total=posts, desc="encoding", unit=" posts", disable=None) as bar:
+    with tqdm(total=2 * posts, desc="encoding", unit=" posts and titles", disable=None) as bar:
         for split in SPLITS:
             with MatrixWriter(folder / split, encoder.dims) as writer:
                 for texts in read_texts(split):
-                    writer.append(encoded.vectors(texts, bar))
+                    writer.append(with_titles(encoder, lambda of: encoded.vectors(of, bar), texts))
     write_json(folder / "features.json", {"inputs": encoder.dims, "bag": False, "embedding_dim": None})
     write_json(folder / "texts.json", {"as": "encoder", "encoder": params.encoder})
     return f"{posts:,} vectors of {encoder.dims} dimensions", encoded.cost(next(read_texts("test"))[:TIMED])

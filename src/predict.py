@@ -104,7 +104,8 @@ def predict_file(arms: dict[str, Arm], source: str, output: Path | None, format:
         if output:
             half.replace(output)
     if skipped:
-        print(f"predict: {skipped:,} rows are no posts, and have no line", file=sys.stderr)
+        told = "1 row is no post, and has" if skipped == 1 else f"{skipped:,} rows are no posts, and have"
+        print(f"predict: {told} no line", file=sys.stderr)
 
 
 def tags_of(arms: dict[str, Arm], posts: list[Post]) -> pa.Table:

@@ -59,3 +59,9 @@ def fold(text: str) -> str:
 def tokenize(text: str) -> list[str]:
     """Lower-case tokens, in order."""
     return TOKEN.findall(text.lower())
+
+
+def with_title_again(post: str) -> str:
+    """A post with its title, the first line, once more behind its body: in a long one its few words would drown."""
+    title, _, body = post.partition("\n")
+    return f"{post}\n{title}" if body else post

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from losses import LOSSES
 from stage import ARMS, FEATURES, METRICS, MODELS, POSTS, read_json
-from text import TOKEN
+from text import tokenize
 from training import build, to
 from vectorize import open_vectorizer
 
@@ -46,7 +46,7 @@ class Arm:
         words, texts = leave_out_each_word(text)
         logits = self.logits([text, *texts])
         probabilities = self.loss.probability(logits[0]).numpy()
-        falls = (logits[0] - logits[1:]).numpy()  # [words, tags]
+        falls = (logits[1] - logits[2:]).numpy()  # [words, tags]
         return [
             {
                 "tag": self.tags[tag],
@@ -59,15 +59,7 @@ class Arm:
 
 
 def leave_out_each_word(text: str) -> tuple[list[str], list[str]]:
-    """The different words of a text, the first WORDS of them, and for each the text without it."""
-    lowered = text.lower()
-    if len(lowered) != len(text):  # some capitals are longer in lower case
-        text = lowered
-    found = list(TOKEN.finditer(lowered))
-    words = list(dict.fromkeys(match.group() for match in found))[:WORDS]
-    texts = []
-    for word in words:
-        gone = [match for match in found if match.group() == word]
-        starts, ends = [0, *(match.end() for match in gone)], [*(match.start() for match in gone), len(text)]
-        texts.append("".join(text[start:end] for start, end in zip(starts, ends, strict=True)))
-    return words, texts
+    """The different words of a text, the first WORDS of them; its words alone, and these without each one in turn."""
+    lines = [tokenize(line) for line in text.split("\n")]  # the first is the title
+    words = list(dict.fromkeys(word for line in lines for word in line))[:WORDS]
+    return words, ["\n".join(" ".join(w for w in line if w != gone) for line in lines) for gone in (None, *words)]

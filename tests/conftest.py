@@ -2,6 +2,7 @@
 
 import copy
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ def write_params(folder: Path, **changes: dict) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
 
 
+DVC = (sys.executable, "-m", "dvc")
 # This Python's programs first on the path.
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
@@ -45,4 +47,16 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         call("git", "config", *setting.split("="), cwd=folder)
     call("git", "add", "--all", cwd=folder)
     call("git", "commit", "--quiet", "--message", "The working tree", cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the clone after `dvc repro`, its results committed. To be read, or copied."""
+    folder = tmp_path_factory.mktemp("finished") / "study"
+    shutil.copytree(clone, folder)
+    done = call(*DVC, "repro", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    call("git", "add", "--all", cwd=folder)
+    call("git", "commit", "--quiet", "--message", "First results", cwd=folder)
     return folder

@@ -11,10 +11,14 @@ from conftest import PARAMS, ROOT, call, write_params
 from safetensors.torch import load_file
 
 from encoders import PACKAGED, Encoder
+from features import open_features, read_texts
+from stage import FEATURES
+from vectorize import open_vectorizer
 
 TITLES = ROOT / "../shared/data/so_titles/validation.tsv"
 EMBEDDINGS = ["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 STARTED = ["word2vec", "glove", "static"]
+DENSE = FEATURES / "dense"
 TRAIN = {"runs": 1, "epochs": 2, "patience": 10, "threads": 1}
 
 
@@ -70,7 +74,7 @@ def written(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
-def test_it_learns_and_is_the_same_each_time(study: Path, embedding: str) -> None:
+def test_it_learns_and_is_the_same_each_time(study: Path, embedding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for _ in range(2):
         featurize(study, embedding)
@@ -81,6 +85,11 @@ def test_it_learns_and_is_the_same_each_time(study: Path, embedding: str) -> Non
     history = (study / "data/models/dense/run-1717/plots/metrics/valid_micro_f1.tsv").read_text().splitlines()
     reached = [float(line.split("\t")[1]) for line in history[1:]]
     assert max(reached[1:]) > reached[0]
+    monkeypatch.chdir(study)
+    texts = next(read_texts("test"))
+    stored = open_features(DENSE / "test").batch(np.arange(len(texts)))
+    for made, was in zip(open_vectorizer(DENSE)(texts), stored, strict=True):
+        np.testing.assert_array_equal(made, was)  # texts that come later are read as those of test were
     if embedding == "finetuned":  # every weight of the encoder has moved
         weights = load_file(study / "data/models/dense/run-1717/weights.safetensors")
         assert not any(

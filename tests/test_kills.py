@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ENVIRONMENT, call
-from test_pipeline import DVC, dvc, written
+from conftest import DVC, ENVIRONMENT, call
+from test_pipeline import dvc, written
 
 pytestmark = pytest.mark.slow
 KILLS = 20  # of each stage
@@ -34,10 +34,9 @@ STAGE = (
 
 
 @pytest.fixture(scope="module")
-def study(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kills") / "study"
-    shutil.copytree(clone, folder)
-    dvc(folder, "repro")
+    shutil.copytree(finished, folder)
     return folder
 
 
@@ -96,15 +95,16 @@ def test_a_killed_repro_is_taken_up(study: Path) -> None:
     before = outputs(study, "data", "metrics", "plots")
     command = [*DVC, "repro", "--force"]
     seconds = duration(command, study)
-    survived = 0
-    for after in np.random.default_rng(0).uniform(0, seconds, KILLS):
+    survived = locks = 0
+    for number, after in enumerate(np.random.default_rng(0).uniform(0, seconds, KILLS), start=1):
         survived += kill(start(command, study), after)
-        if survived % 5 == 0:
+        if "RWLock-file" in call(*DVC, "status", cwd=study).stderr:  # DVC was killed while it wrote its own lock
+            (study / ".dvc/tmp/rwlock").unlink()  # as the README says
+            locks += 1
+        if number % 5 == 0:
             dvc(study, "repro")
             assert outputs(study, "data", "metrics", "plots") == before
-    dvc(study, "repro")
-    assert outputs(study, "data", "metrics", "plots") == before
-    print(f"dvc repro: {survived} kills in {seconds:.1f} s, no byte lost")
+    print(f"dvc repro: {survived} kills in {seconds:.1f} s, {locks} of them left DVC's lock half written, no byte lost")
 
 
 def test_an_interrupt_is_one_line_and_loses_nothing(study: Path) -> None:

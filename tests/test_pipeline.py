@@ -2,15 +2,12 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, call
-
-DVC = (sys.executable, "-m", "dvc")
+from conftest import DVC, ROOT, call
 
 
 def dvc(folder: Path, *command: str) -> str:
@@ -26,13 +23,9 @@ def written(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def study(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the clone after `dvc repro`, its results committed."""
+def study(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pipeline") / "study"
-    shutil.copytree(clone, folder)
-    dvc(folder, "repro")
-    call("git", "add", "--all", cwd=folder)
-    call("git", "commit", "--quiet", "--message", "First results", cwd=folder)
+    shutil.copytree(finished, folder)
     return folder
 
 
