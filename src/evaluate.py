@@ -1,4 +1,4 @@
-"""Stage evaluate: both arms on the test posts, at thresholds that come from the validation posts, and which is better.
+"""Stage evaluate: score both arms on test, at thresholds that come from valid, and tell which is better.
 
 in:  data/models, data/features, data/posts, data/timings
 out: metrics/metrics.json (headline scores, mean over runs, and the difference of the arms), runs.csv (every score of

@@ -1,4 +1,4 @@
-"""Stage featurize_dense: each post as what the chosen dense embedding takes.
+"""Stage featurize_dense: turn each post into what the chosen dense embedding takes.
 
 in:  data/posts; data/encoded.sqlite, where encoded posts are kept from one run to the next
 out: data/features/dense: features.json (what the network has to take), texts.json (how vectorize.py makes it of texts);

@@ -1,4 +1,4 @@
-"""Stage featurize_tfidf: each post as a bag of terms weighted by TF-IDF.
+"""Stage featurize_tfidf: turn each post into a bag of terms weighted by TF-IDF.
 
 in:  data/posts
 out: data/features/tfidf/{train,valid,test}: bags of TF-IDF weights, rows of length one (L2);

@@ -1,4 +1,4 @@
-"""What every stage shares: one-line errors, folders that are whole or absent, the line it ends with."""
+"""What every stage shares: one-line errors, folders that are whole or absent, the lines it starts and ends with."""
 
 import json
 import os
@@ -32,8 +32,11 @@ class BadInput(Exception):
 
 
 def run(stage: Callable[[], str]) -> None:
-    """Run a stage, print what it made and how long that took."""
+    """Run a stage; print what it does, which its module says first, and what it made and how long that took."""
     name = Path(sys.argv[0]).stem
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # no line waits, in a pipe neither
+    does = str(sys.modules[stage.__module__].__doc__).splitlines()[0]
+    print(f"{does.removeprefix('Stage ').rstrip('.')} ...")
     start = time.perf_counter()
     with one_line(name):
         made = stage()

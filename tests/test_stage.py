@@ -1,11 +1,27 @@
-"""stage.py: outputs are whole or absent, and what the user can mend is one line."""
+"""stage.py: outputs are whole or absent, what the user can mend is one line, and a stage says what it does and made."""
 
+import ast
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT, call
+from test_dvc_yaml import STAGES
 
 from stage import BadInput, run, whole_folder
+
+# A stage that ends before anything would be flushed by itself.
+ENDS_EARLY = f"""'Stage count: count the posts.'
+import os, sys
+sys.path.append({str(ROOT / "src")!r})
+from stage import run
+
+def main():
+    print("half of them")
+    os._exit(9)
+
+run(main)
+"""
 
 
 def test_a_folder_takes_the_place_of_the_earlier_one(tmp_path: Path) -> None:
@@ -43,4 +59,19 @@ def test_what_the_user_can_mend_is_one_line(problem: BaseException, monkeypatch:
 def test_a_stage_ends_with_what_it_made(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr(sys, "argv", ["src/ingest.py"])
     run(lambda: "kept 3 posts")
-    assert capsys.readouterr().out.startswith("ingest: kept 3 posts (")
+    _, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("ingest: kept 3 posts (")
+
+
+def test_a_stage_starts_with_what_it_does_and_no_line_waits_for_the_end(tmp_path: Path) -> None:
+    (tmp_path / "count.py").write_text(ENDS_EARLY)
+    done = call(sys.executable, "count.py", cwd=tmp_path)
+    assert done.returncode == 9, done.stderr
+    assert done.stdout == "count: count the posts ...\nhalf of them\n"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_says_first_what_it_does(stage: str) -> None:
+    first = str(ast.get_docstring(ast.parse((ROOT / f"src/{stage}.py").read_text(encoding="utf-8")))).splitlines()[0]
+    assert first.startswith(f"Stage {stage}: ") and first.endswith(".")
+    assert first.isascii()  # it is printed, whatever the terminal's encoding
