@@ -1,36 +1,41 @@
 # Two targets do all: `make` runs the study, `make test` the tests. Each sets up what it needs, once, in .venv/.
 PYTHON ?= python3
 VENV := .venv
+AUDIT := .venv-audit
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: study sweep test test-slow bench help
+.PHONY: study sweep test test-slow bench audit help
 .DEFAULT_GOAL := study
 
-study: $(VENV)/study ## set up the study and run it; what has not changed is skipped
+study: $(VENV)/study ## run the study; what has not changed is skipped (requirements.txt; a minute)
 	@echo "== dvc repro: run every stage whose data, parameters or code changed"
 	dvc repro
 	dvc metrics show
 	@echo "== the pictures are in plots/images/; dvc plots show draws them for the browser"
 
-sweep: $(VENV)/pretrained ## every dense embedding as an experiment, in a queue, and all of them in a table
+sweep: $(VENV)/pretrained ## all dense embeddings, and a table of them (requirements-pretrained.txt; half an hour)
 	dvc exp run --queue -S featurize_dense.embedding=learned,word2vec,static,encoder,finetuned
 	dvc exp run --run-all
 	dvc exp show --only-changed --drop '.*/.*'
 
-test: $(VENV)/dev ## set up the tests and run them: lint, types, pytest
+test: $(VENV)/dev ## lint, types, pytest (requirements-dev.txt; ten minutes)
 	@echo "== ruff, mypy, pytest"
 	ruff check
 	ruff format --check
 	mypy
 	pytest -n 2 --dist loadfile
 
-test-slow: $(VENV)/dev ## the slow cases: a thousand simulated studies; plots in a real browser (needs Chromium and npm)
+test-slow: $(VENV)/dev ## simulations, kills, fuzzing, a browser if there is one (requirements-dev.txt; an hour)
 	pytest -m slow
 
-bench: $(VENV)/bench ## set up the peers and run them beside both arms on real posts (see benchmarks/)
+bench: $(VENV)/bench ## both arms beside their peers on real posts (requirements-bench.txt; half an hour)
 	python benchmarks/compare.py
 
+audit: $(AUDIT)/bin/pip-audit ## known vulnerabilities of the pinned packages (pip-audit, in .venv-audit/; a minute)
+	$< --strict --no-deps --disable-pip $(patsubst %,--requirement %,$(wildcard requirements*.txt))
+
 help: ## this list
+	@echo "make TARGET (what it installs, once, in .venv/; how long it then takes, roughly, on two cores)"
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/bin/pip:
@@ -56,3 +61,8 @@ $(VENV)/bench: requirements-bench.txt requirements.txt | $(VENV)/bin/pip
 	@echo "== installing what the benchmarks need: $<"
 	pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+$(AUDIT)/bin/pip-audit:
+	@echo "== installing pip-audit in $(AUDIT)/"
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check pip-audit==2.9.0
