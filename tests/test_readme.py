@@ -1,0 +1,80 @@
+"""README.md: what it tells the user to type works as it stands there, block by block, in a study that has run."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, call
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# What stands in the README's blocks and is not typed here, and why.
+NOT_TYPED = {
+    "make": "installs; then it calls dvc repro, as the study below does",
+    "make test": "these are the tests that it runs",
+    "make sweep": "installs, and fine-tunes an encoder: many minutes",
+    "pip install -r requirements-pretrained.txt": "installs",
+    "dvc queue start -j 1": "works in the background, a minute and more; that the queue is filled is seen here",
+}
+# What only `make test-slow` types: each takes as long as the rest of its block, and other files test what it runs.
+TYPED_SLOWLY = {
+    "dvc exp run -S featurize_dense.embedding=encoder": "test_embeddings.py",
+    "dvc exp run -S featurize_dense.embedding=word2vec -S train_dense.freeze=true": "test_embeddings.py",
+    "dvc exp run -S +train_sparse.lr=0.01": "test_pipeline.py",
+    "dvc exp run -S train_sparse.epochs=0": "test_pipeline.py",
+}
+
+
+def blocks() -> list[tuple[str, str]]:
+    """The README's blocks of commands, each with the heading that it stands under."""
+    found, heading = [], ""
+    for title, block in re.findall(r"^#+ ([^\n]+)$|^```bash\n(.*?)^```$", README, re.MULTILINE | re.DOTALL):
+        heading = title or heading
+        if block:
+            found.append((heading, block.replace("\\\n", " ")))
+    return found
+
+
+def command(line: str) -> str:
+    """A line without its comment."""
+    return shlex.join(shlex.split(line, comments=True))
+
+
+def test_what_is_not_typed_stands_in_the_readme() -> None:
+    lines = {command(line) for _, block in blocks() for line in block.splitlines()}
+    assert lines >= NOT_TYPED.keys() | TYPED_SLOWLY.keys()
+
+
+@pytest.fixture(scope="module")
+def study(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of a sixth of the sample, trained and committed, with posts of the user's own beside it."""
+    folder = tmp_path_factory.mktemp("readme") / "study"
+    shutil.copytree(clone, folder)
+    sample = folder / "data/sample/Posts.xml"
+    *rows, end = sample.read_text(encoding="utf-8").splitlines(keepends=True)
+    sample.write_text("".join([*rows[:1000], end]), encoding="utf-8")
+    done = call("dvc", "repro", "train_dense", "train_sparse", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    call("git", "commit", "--quiet", "--all", "--message", "Models", cwd=folder)
+    own = (f"How do I use t{n % 50} with t{n // 50}?,t{n % 50} t{n // 50}\n" for n in range(600))
+    (folder / "posts.csv").write_text("title,tags\n" + "".join(own))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        pytest.param(NOT_TYPED | TYPED_SLOWLY, id="quick"),
+        pytest.param(NOT_TYPED, id="whole", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("block", [pytest.param(block, id=heading) for heading, block in blocks()])
+def test_a_block_of_commands_works(study: Path, tmp_path: Path, block: str, left_out: dict[str, str]) -> None:
+    typed = [line for line in block.splitlines() if command(line) not in left_out]
+    if not any(map(command, typed)):
+        pytest.skip("none of its commands is typed here")
+    folder = tmp_path / "study"
+    shutil.copytree(study, folder)
+    done = call("bash", "-x", "-e", "-o", "pipefail", "-c", "\n".join(typed), cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
