@@ -1,4 +1,4 @@
-"""Stage train_dense: the dense embedding into the shared MLP; a table, or an encoder, learns with it.
+"""Stage train_dense: train the shared MLP on the dense embedding; a table, or an encoder, learns with it.
 
 in:  data/features/dense, data/posts
 out: data/models/dense: model.json (what rebuilds the network); a folder for each run (seed): weights and dvclive log;

@@ -1,4 +1,4 @@
-"""Stage train_sparse: TF-IDF into the shared MLP; the table of its first hidden layer holds a row a term.
+"""Stage train_sparse: train the shared MLP on TF-IDF; the table of its first hidden layer holds a row a term.
 
 in:  data/features/tfidf, data/posts
 out: data/models/sparse: model.json (what rebuilds the network); a folder for each run (seed): weights and dvclive log;

@@ -1,0 +1,127 @@
+"""The answer on real posts: every dense embedding beside TF-IDF on four corpora, accuracy and cost, in docs/results.
+
+`python benchmarks/results.py` runs the stages with each embedding on each corpus and writes results.csv (means over
+runs, differences with their intervals, cost, the commit and a hash of the data), tags.csv (each tag) and pictures;
+`--corpora` and `--embeddings` name some of them, and the rows of the others stay. On longer posts and on more than ten
+tags an encoder is fine-tuned on a GPU alone.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+import figures
+from compare import CORPORA, prepare, run_stages, work_folder
+from dumps import ROOT, arguments
+
+EMBEDDINGS = ["learned", "word2vec", "static", "encoder", "finetuned"]
+FOLDER = ROOT / "docs/results"
+ON_A_CPU = "so_titles, 10 tags"  # where an encoder is fine-tuned without a GPU
+PICTURES = ("f1_by_tag.png", "difference_by_tag.png")
+
+
+def main() -> None:
+    chosen = arguments(
+        __doc__,
+        corpora={"nargs": "*", "choices": CORPORA, "default": list(CORPORA)},
+        embeddings={"nargs": "*", "choices": EMBEDDINGS, "default": EMBEDDINGS},
+    )
+    for corpus in chosen.corpora:
+        trained = False
+        for embedding in chosen.embeddings:
+            if embedding == "finetuned" and corpus != ON_A_CPU and not torch.cuda.is_available():
+                print(f"{corpus}: finetuned needs a GPU", file=sys.stderr)
+                continue
+            folder = prepare(corpus, chosen.data, featurize_dense={"embedding": embedding})
+            run_stages(folder, "train_dense", *([] if trained else ["train_sparse"]), "evaluate")
+            trained = True
+            keep(corpus, embedding, folder, chosen.data / CORPORA[corpus][0])
+    draw(pd.read_csv(FOLDER / "results.csv"))
+
+
+def keep(corpus: str, embedding: str, folder: Path, source: Path) -> None:
+    """Put what evaluate wrote into the tables, in the place of earlier rows, and the pictures beside them."""
+    where = {"corpus": corpus, "embedding": embedding}
+    row = where | scores(folder) | {"commit": commit(), "data": hash_of(source)}
+    tags = [pd.read_csv(folder / f"plots/tags_{arm}.csv").assign(arm=arm) for arm in ("dense", "sparse", "fusion")]
+    replace(FOLDER / "results.csv", pd.DataFrame([row]), list(where))
+    replace(FOLDER / "tags.csv", pd.concat(tags).assign(**where).round(4), list(where))
+    beside = FOLDER / work_folder(corpus).name / embedding
+    beside.mkdir(parents=True, exist_ok=True)
+    for name in PICTURES:
+        shutil.copy(folder / "plots/images" / name, beside / name)
+    print(pd.DataFrame([row]).to_string(index=False), flush=True)
+
+
+def replace(path: Path, rows: pd.DataFrame, keys: list[str]) -> None:
+    """Write the rows into a table, in the order of CORPORA and EMBEDDINGS, in the place of those with the same keys."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        old = pd.read_csv(path)
+        rows = pd.concat([old[(old[keys] != rows[keys].iloc[0]).any(axis=1)], rows])
+    order = {"corpus": list(CORPORA), "embedding": EMBEDDINGS}
+    rows = rows.sort_values(keys, key=lambda names: names.map(order[names.name].index), kind="stable")
+    rows[[*keys, *rows.columns.drop(keys)]].to_csv(path, index=False, lineterminator="\n")
+
+
+def scores(folder: Path) -> dict[str, float]:
+    """Test scores of both arms and of their fusion, the arms' difference, and what the dense one costs."""
+    runs = pd.read_csv(folder / "metrics/runs.csv").query("run == 'mean'").set_index("arm")
+    difference = json.loads((folder / "metrics/metrics.json").read_text())["difference"]
+    cost = pd.read_csv(folder / "plots/cost.csv").set_index("arm").loc["dense"]
+    seconds = json.loads((folder / "metrics/timings.json").read_text())["dense"]
+    of_arms = {
+        f"{arm}_{score}": runs.loc[arm, score].round(4)
+        for arm in runs.index
+        for score in ("micro_f1", "macro_f1", "hamming_loss")
+    }
+    difference = {f"difference_{name}": value for name, value in difference.items()}
+    return of_arms | difference | {name: int(cost[name]) for name in ("parameters", "multiply_adds")} | seconds
+
+
+def commit() -> str:
+    described = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(described, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def hash_of(source: Path) -> str:
+    """MD5 of a file, as in dvc.lock, or of the files of a folder one behind the other."""
+    digest = hashlib.md5(usedforsecurity=False)
+    for path in sorted(source.iterdir()) if source.is_dir() else [source]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def draw(table: pd.DataFrame) -> None:
+    """The answer: how far each embedding is from TF-IDF, with its interval; and micro-F1 beside what a post costs."""
+    names, places = [], []
+    for corpus, rows in table.groupby("corpus", sort=False):
+        names += [f"{corpus}: TF-IDF {rows['sparse_micro_f1'].iloc[-1]:.3f}", *rows["embedding"]]
+        places += [None, *rows.index]
+    figure, axes = figures.rows(names, 0.24)
+    axes.axvline(0, color=figures.COLOURS["sparse"], linewidth=2)
+    for height, place in enumerate(places):
+        if place is None:
+            continue
+        row = table.loc[place]
+        middle = row["difference_micro_f1"]
+        ends = [[middle - row["difference_low"]], [row["difference_high"] - middle]]
+        axes.errorbar(
+            middle, height, xerr=ends, fmt=figures.MARKERS["dense"], color=figures.COLOURS["dense"], capsize=3
+        )
+        axes.annotate(f"{row['dense_micro_f1']:.3f}", (1, height), xycoords=("axes fraction", "data"), va="center")
+    for label, place in zip(axes.get_yticklabels(), places, strict=True):
+        label.set_fontweight("bold" if place is None else "normal")
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("test micro-F1, dense embedding − TF-IDF, with its 95% interval (at the right: micro-F1)")
+    figures.save(figure, FOLDER / "answer.png")
+
+
+if __name__ == "__main__":
+    main()
