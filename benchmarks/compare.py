@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from contestant import CONTESTANTS
-from dumps import ROOT, arguments, write_params
+from dumps import ROOT, arguments, update, write_params
 from features import read_labels
 from peers import GRIDS
 from scoring import count, scores, tune_threshold
@@ -41,7 +41,6 @@ def main() -> None:
         },
         corpora={"nargs": "*", "choices": CORPORA, "default": list(CORPORA)},
     )
-    tables = []
     for corpus in chosen.corpora:
         folder = prepare(corpus, chosen.data)
         for name in chosen.only:
@@ -49,11 +48,11 @@ def main() -> None:
         there = [name for name in CONTESTANTS if (folder / f"results/{name}.json").exists()]
         table = pd.DataFrame([assess(folder, name) for name in there])
         table.insert(0, "corpus", corpus)
-        tables.append(table)
         print(f"\n{table.drop(columns=['corpus', 'settings']).round(4).to_string(index=False)}", flush=True)
         print("\n".join(f"  {row.contestant}: {row.settings}" for row in table.itertuples() if row.settings))
         print(speed_to_quality(folder, table), flush=True)
-        pd.concat(tables).round(4).to_csv(ROOT / "benchmarks/results.csv", index=False)
+        order = {"corpus": list(CORPORA), "contestant": list(CONTESTANTS)}
+        update(ROOT / "benchmarks/results.csv", table.round(4), order)
 
 
 def work_folder(corpus: str) -> Path:

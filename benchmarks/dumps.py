@@ -16,6 +16,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -102,3 +103,14 @@ def measure(folder: Path, *command: str | Path) -> tuple[float, float]:
     if process.returncode:
         sys.exit(f"{' '.join(map(str, command))} failed")
     return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def update(path: Path, rows: pd.DataFrame, order: dict[str, list[str]]) -> None:
+    """Write rows into a table in the place of those with the same keys, which are the columns that ``order`` orders."""
+    keys = list(order)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        old = pd.read_csv(path)
+        rows = pd.concat([old[~old.set_index(keys).index.isin(rows.set_index(keys).index)], rows])
+    rows = rows.sort_values(keys, key=lambda names: names.map(order[names.name].index), kind="stable")
+    rows[[*keys, *rows.columns.drop(keys)]].to_csv(path, index=False, lineterminator="\n")

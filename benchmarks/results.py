@@ -16,9 +16,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-import figures
 from compare import CORPORA, prepare, run_stages, work_folder
-from dumps import ROOT, arguments
+from dumps import ROOT, arguments, update  # isort: split
+
+import figures
 
 EMBEDDINGS = ["learned", "word2vec", "static", "encoder", "finetuned"]
 FOLDER = ROOT / "docs/results"
@@ -50,24 +51,14 @@ def keep(corpus: str, embedding: str, folder: Path, source: Path) -> None:
     where = {"corpus": corpus, "embedding": embedding}
     row = where | scores(folder) | {"commit": commit(), "data": hash_of(source)}
     tags = [pd.read_csv(folder / f"plots/tags_{arm}.csv").assign(arm=arm) for arm in ("dense", "sparse", "fusion")]
-    replace(FOLDER / "results.csv", pd.DataFrame([row]), list(where))
-    replace(FOLDER / "tags.csv", pd.concat(tags).assign(**where).round(4), list(where))
+    order = {"corpus": list(CORPORA), "embedding": EMBEDDINGS}
+    update(FOLDER / "results.csv", pd.DataFrame([row]), order)
+    update(FOLDER / "tags.csv", pd.concat(tags).assign(**where).round(4), order)
     beside = FOLDER / work_folder(corpus).name / embedding
     beside.mkdir(parents=True, exist_ok=True)
     for name in PICTURES:
         shutil.copy(folder / "plots/images" / name, beside / name)
     print(pd.DataFrame([row]).to_string(index=False), flush=True)
-
-
-def replace(path: Path, rows: pd.DataFrame, keys: list[str]) -> None:
-    """Write the rows into a table, in the order of CORPORA and EMBEDDINGS, in the place of those with the same keys."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        old = pd.read_csv(path)
-        rows = pd.concat([old[(old[keys] != rows[keys].iloc[0]).any(axis=1)], rows])
-    order = {"corpus": list(CORPORA), "embedding": EMBEDDINGS}
-    rows = rows.sort_values(keys, key=lambda names: names.map(order[names.name].index), kind="stable")
-    rows[[*keys, *rows.columns.drop(keys)]].to_csv(path, index=False, lineterminator="\n")
 
 
 def scores(folder: Path) -> dict[str, float]:
