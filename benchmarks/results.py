@@ -50,7 +50,7 @@ def keep(corpus: str, embedding: str, folder: Path, source: Path) -> None:
     """Put what evaluate wrote into the tables, in the place of earlier rows, and the pictures beside them."""
     where = {"corpus": corpus, "embedding": embedding}
     row = where | scores(folder) | {"commit": commit(), "data": hash_of(source)}
-    tags = [pd.read_csv(folder / f"plots/tags_{arm}.csv").assign(arm=arm) for arm in ("dense", "sparse", "fusion")]
+    tags = [pd.read_csv(folder / f"plots/tags_{arm}.csv").assign(arm=arm) for arm in ("dense", "sparse")]
     order = {"corpus": list(CORPORA), "embedding": EMBEDDINGS}
     update(FOLDER / "results.csv", pd.DataFrame([row]), order)
     update(FOLDER / "tags.csv", pd.concat(tags).assign(**where).round(4), order)
