@@ -8,19 +8,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from compare import prepare, run_stages
-from dumps import ROOT, arguments  # isort: split
+from dumps import ROOT, arguments, update  # isort: split
 
-from figures import COLOURS, MARKERS
+from figures import COLOURS, MARKERS, WIDTH
 from stage import read_json
 
 SIZES = (1000, 2000, 4000, 8000, 16000, None)
+TABLE = ROOT / "benchmarks/learning_curve.csv"
 CORPORA = ("so_titles, 100 tags", "biology, 50 tags")
 
 
 def main() -> None:
-    chosen = arguments(__doc__)
+    chosen = arguments(__doc__, corpora={"nargs": "*", "choices": CORPORA, "default": list(CORPORA)})
     rows = []
-    for corpus in CORPORA:
+    for corpus in chosen.corpora:
         for size in SIZES:
             folder = prepare(corpus, chosen.data, ingest={"max_train": size})
             run_stages(folder, "train_dense", "train_sparse", "evaluate")
@@ -29,13 +30,13 @@ def main() -> None:
             found = {f"{arm}_{score}": metrics[arm][score] for score in ("micro_f1", "macro_f1") for arm in COLOURS}
             rows.append({"corpus": corpus, "posts": posts, **found, **metrics["difference"]})
     table = pd.DataFrame(rows).drop_duplicates(["corpus", "posts"])
-    table.to_csv(ROOT / "benchmarks/learning_curve.csv", index=False, lineterminator="\n")
-    draw(table)
+    update(TABLE, table, {"corpus": list(CORPORA)})
+    draw(pd.read_csv(TABLE))
     print(table.to_string(index=False))
 
 
 def draw(table: pd.DataFrame) -> None:
-    figure = Figure(figsize=(9, 3.6))
+    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     for axes, (corpus, own) in zip(figure.subplots(1, len(CORPORA)), table.groupby("corpus", sort=False), strict=True):
         for arm in COLOURS:
             axes.plot(own["posts"], own[f"{arm}_micro_f1"], MARKERS[arm] + "-", color=COLOURS[arm], label=arm)
@@ -43,7 +44,6 @@ def draw(table: pd.DataFrame) -> None:
         axes.set_xticks(own["posts"], [f"{posts:,}" for posts in own["posts"]], rotation=45)
         axes.minorticks_off()
         axes.legend()
-    figure.tight_layout()
     figure.savefig(ROOT / "benchmarks/learning_curve.png", bbox_inches="tight")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from compare import CORPORA, prepare, run_stages
-from dumps import ROOT, arguments, write_params
+from dumps import ROOT, arguments, update, write_params
 
 
 def main() -> None:
@@ -30,9 +30,11 @@ def main() -> None:
         write_params(folder, train={"runs": chosen.runs, "seed": 9999})
         run_stages(folder, "train_sparse")
         found.append(judge(folder).assign(corpus=corpus, arms="sparse, sparse"))
-    table = pd.concat(found).set_index(["corpus", "arms"]).round(4)
-    table.to_csv(ROOT / "benchmarks/verdicts.csv", lineterminator="\n")
-    print(table.to_string())
+    table = pd.concat(found).round(4)
+    update(
+        ROOT / "benchmarks/verdicts.csv", table, {"corpus": list(CORPORA), "arms": ["dense, sparse", "sparse, sparse"]}
+    )
+    print(table.to_string(index=False))
 
 
 def judge(folder: Path) -> pd.DataFrame:

@@ -23,6 +23,7 @@ TYPED_SLOWLY = {
     "dvc exp run -S featurize_dense.embedding=word2vec -S train_dense.freeze=true": "test_embeddings.py",
     "dvc exp run -S +train_sparse.lr=0.01": "test_pipeline.py",
     "dvc exp run -S train_sparse.epochs=0": "test_pipeline.py",
+    "python src/predict.py --export onnx": "test_predict.py",
 }
 
 
