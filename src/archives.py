@@ -43,7 +43,9 @@ def opened(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, 
             except py7zr.exceptions.PasswordRequired:
                 raise BadInput(f"{path}: this archive is encrypted; unpack it first") from None
             except py7zr.exceptions.ArchiveError as problem:
-                raise BadInput(f"{path}: not a 7z archive that can be read ({problem}); fetch it again") from None
+                raise BadInput(
+                    f"{path}: not a 7z archive that can be read ({problem!s:.200}); fetch it again"
+                ) from None
             yield member, stack.enter_context((Path(folder) / member).open("rb"))
         else:
             yield path.name, stack.enter_context(path.open("rb"))

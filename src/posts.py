@@ -132,7 +132,7 @@ def read_file(path: Path, tagged: bool) -> Iterator[Post | Skipped]:
     except UNREADABLE as problem:
         if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:  # where a 7z archive is unpacked
             raise
-        raise BadInput(f"{path}, after row {number}: cannot be read ({problem}); fetch it again") from None
+        raise BadInput(f"{path}, after row {number}: cannot be read ({problem!s:.200}); fetch it again") from None
 
 
 def unpickling(path: Path) -> str:
@@ -275,7 +275,7 @@ def read_dump(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
                 del element.getparent()[0]  # the root would keep every row
     except etree.XMLSyntaxError as problem:
         raise BadInput(
-            f"{path}, after row {number}: broken XML ({problem.msg}); fetch it again or cut it there"
+            f"{path}, after row {number}: broken XML ({problem.msg:.200}); fetch it again or cut it there"
         ) from None
     if number == 0:
         raise BadInput(f"{path}: no <row> in it; is this a dump's Posts.xml?")
@@ -328,7 +328,7 @@ def read_parquet(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
                 number += 1
                 yield Row(number, {field: row[name] for field, name in named.items()})
     except pa.ArrowException as problem:
-        raise BadInput(f"{path}, after row {number}: not Parquet that can be read ({problem})") from None
+        raise BadInput(f"{path}, after row {number}: not Parquet that can be read ({problem!s:.200})") from None
 
 
 def read_json_lines(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
@@ -341,7 +341,7 @@ def read_json_lines(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row
             if not isinstance(row, dict):
                 raise ValueError("not an object")
         except (ValueError, RecursionError) as problem:
-            yield Row(number, None, f"broken row: {problem}")
+            yield Row(number, None, f"broken row: {problem!s:.200}")
             continue
         keys = tuple(row)
         if keys not in named:
@@ -350,7 +350,7 @@ def read_json_lines(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row
             except BadInput as problem:
                 if not named:  # the first row speaks for the file
                     raise
-                yield Row(number, None, f"broken row: {problem}")
+                yield Row(number, None, f"broken row: {problem!s:.200}")
                 continue
         yield Row(number, {field: row[name] for field, name in named[keys].items()})
 

@@ -32,6 +32,7 @@ TOKENS = [
 # name and bytes of what broke a reader once
 KEPT = [
     ("a.tsv", b"title\t" + b"[" * 3000 + b"\n"),  # a line of all that
+    ("Posts.xml", b'<posts><row PostTypeId="1" ' + b"a" * 5000 + b" /></posts>"),  # the same
 ]
 
 
