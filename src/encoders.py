@@ -21,6 +21,7 @@ from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from stage import BadInput, needs_pretrained
+from text import title
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -223,27 +224,29 @@ class Encoded:
         batch = (torch.from_numpy(part).to(device) for part in (pieces, offsets, np.ones(len(pieces), np.float32)))
         return self.encoder(*batch).cpu().numpy()
 
-    def cost(self, texts: list[str]) -> dict[str, float]:
+    def cost(self, posts: list[str]) -> dict[str, float]:
         """Parameters, and multiply-adds and seconds for one of these posts on average."""
-        pieces = sum(len(self.encoder.pieces(of)[0]) for of in (texts, titles(texts))) / len(texts)
+        pieces = len(self.encoder.pieces(with_titles(posts))[0]) / len(posts)
         start = time.perf_counter()
-        with_titles(self.encoder, self.encode, texts)
+        vectors_of_posts(self.encoder, self.encode, posts)
         return {
             "parameters": sum(parameter.numel() for parameter in self.encoder.parameters()),
             "multiply_adds": self.encoder.multiply_adds(pieces),
-            "seconds": (time.perf_counter() - start) / len(texts),
+            "seconds": (time.perf_counter() - start) / len(posts),
         }
 
 
-def with_titles(encoder: Encoder, vectors: Callable[[list[str]], np.ndarray], posts: list[str]) -> np.ndarray:
+def vectors_of_posts(encoder: Encoder, vectors: Callable[[list[str]], np.ndarray], posts: list[str]) -> np.ndarray:
     """[posts, dims] The mean of each post's vector and its title's: in that of a long post the title is drowned.
 
     ``vectors`` makes texts into the encoder's vectors.
     """
-    means = (vectors(posts) + vectors(titles(posts))) / 2
+    texts = with_titles(posts)
+    found = dict(zip(texts, vectors(texts), strict=True))
+    means = np.stack([(found[post] + found[title(post)]) / 2 for post in posts])
     return normalize(torch.from_numpy(means)).numpy() if encoder.unit else means
 
 
-def titles(posts: list[str]) -> list[str]:
-    """Their first lines."""
-    return [post.partition("\n")[0] for post in posts]
+def with_titles(posts: list[str]) -> list[str]:
+    """Posts and their titles, each text once."""
+    return list(dict.fromkeys([*posts, *map(title, posts)]))

@@ -105,16 +105,17 @@ def static(words: list[str], params: FeaturizeDense) -> np.ndarray:
 
 
 def write_vectors(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:
-    from encoders import Encoded, Encoder, with_titles
+    from encoders import Encoded, Encoder, vectors_of_posts, with_titles
 
     encoder = Encoder(params.encoder)
     encoded = Encoded(encoder)
     posts = sum(map(count_posts, SPLITS))
-    with tqdm(total=2 * posts, desc="encoding", unit=" posts and titles", disable=None) as bar:
+    texts = sum(len(with_titles(batch)) for split in SPLITS for batch in read_texts(split))
+    with tqdm(total=texts, desc="encoding", unit=" posts and titles", disable=None) as bar:
         for split in SPLITS:
             with MatrixWriter(folder / split, encoder.dims) as writer:
-                for texts in read_texts(split):
-                    writer.append(with_titles(encoder, lambda of: encoded.vectors(of, bar), texts))
+                for batch in read_texts(split):
+                    writer.append(vectors_of_posts(encoder, lambda of: encoded.vectors(of, bar), batch))
     write_json(folder / "features.json", {"inputs": encoder.dims, "bag": False, "embedding_dim": None})
     write_json(folder / "texts.json", {"as": "encoder", "encoder": params.encoder})
     return f"{posts:,} vectors of {encoder.dims} dimensions", encoded.cost(next(read_texts("test"))[:TIMED])

@@ -61,7 +61,11 @@ def tokenize(text: str) -> list[str]:
     return TOKEN.findall(text.lower())
 
 
+def title(post: str) -> str:
+    """Its first line."""
+    return post.partition("\n")[0]
+
+
 def with_title_again(post: str) -> str:
-    """A post with its title, the first line, once more behind its body: in a long one its few words would drown."""
-    title, _, body = post.partition("\n")
-    return f"{post}\n{title}" if body else post
+    """A post with a body has its title once more behind it: in a long one the title's few words would drown."""
+    return f"{post}\n{title(post)}" if "\n" in post else post

@@ -55,10 +55,10 @@ def tfidf_weights(idf: np.ndarray, sublinear_tf: bool) -> Weigh:
 
 
 def encoder(folder: Path, encoder: str) -> Vectorize:
-    from encoders import Encoded, Encoder, with_titles
+    from encoders import Encoded, Encoder, vectors_of_posts
 
     encoded = Encoded(Encoder(encoder), Path(":memory:"))  # what is asked once need not be kept
-    return lambda texts: (with_titles(encoded.encoder, encoded.encode, texts),)
+    return lambda texts: (vectors_of_posts(encoded.encoder, encoded.encode, texts),)
 
 
 def finetuned(folder: Path, encoder: str) -> Vectorize:

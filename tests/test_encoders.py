@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 from tqdm import tqdm
 
 import encoders
-from encoders import PACKAGED, Encoded, Encoder
+from encoders import PACKAGED, Encoded, Encoder, vectors_of_posts
 from stage import BadInput
 
 TEXTS = [
@@ -193,3 +193,15 @@ def test_weights_that_are_pickled_are_not_read(reference: SentenceTransformer, t
     weights.unlink()
     with pytest.raises(BadInput, match="cannot be loaded"):
         Encoder(str(tmp_path / "encoder"))
+
+
+def test_a_title_counts_as_much_as_its_post(encoder: Encoder, tmp_path: Path) -> None:
+    posts = ["sort a list\nI have a list of numbers, and", "sort a list", "sort a list\n", ""]
+    encode = encoded(encoder, tmp_path).encode
+    seen: list[list[str]] = []
+    found = vectors_of_posts(encoder, lambda texts: seen.append(texts) or encode(texts), posts)
+    whole, title = encode(posts[:2])
+    mean = (whole + title) / np.linalg.norm(whole + title)
+    np.testing.assert_allclose(found[0], mean, atol=1e-6)
+    np.testing.assert_allclose(found[1], title, atol=1e-6)
+    assert seen == [posts]  # each text once

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text import clean, fold, tokenize
+from text import clean, fold, title, tokenize, with_title_again
 
 
 @pytest.mark.parametrize(
@@ -195,3 +195,9 @@ def test_tokens_stand_in_the_text_in_their_order(text: str) -> None:
         assert token and not any(character.isspace() for character in token)
         _, found, rest = rest.partition(token)
         assert found
+
+
+@given(st.text())
+def test_a_title_stands_behind_a_body_again(post: str) -> None:
+    words = tokenize(with_title_again(post))
+    assert words == tokenize(post) + (tokenize(title(post)) if "\n" in post else [])
