@@ -9,9 +9,13 @@ from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_array
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.preprocessing import normalize
 
 from features import Bags, BagWriter, read_texts
 from text import tokenize, with_title_again
+
+Weigh = Callable[[csr_array], csr_array]  # counts [posts, columns] to weights
 
 
 class Numbers(dict[str, int]):
@@ -51,7 +55,7 @@ class TrainCounts:
         """Numbers of the ``chosen`` terms in the order of the alphabet: the columns of a vocabulary."""
         return chosen[np.argsort(self.terms[chosen], kind="stable")]
 
-    def write(self, folder: Path, chosen: np.ndarray, weigh: Callable[[csr_array], csr_array]) -> None:
+    def write(self, folder: Path, chosen: np.ndarray, weigh: Weigh) -> None:
         """Write the bags of every split; their columns are the terms of these numbers.
 
         ``weigh`` takes counts [posts, columns] and gives weights; it sees some posts at a time.
@@ -106,3 +110,15 @@ def write_bags(folder: Path, batches: Iterable[csr_array]) -> None:
         for rows in batches:
             rows.sort_indices()
             writer.append(rows)
+
+
+def share_of_words(counts: csr_array) -> csr_array:
+    """Each word's share of its post, so that the sum of their vectors is a mean."""
+    return normalize(counts, norm="l1")
+
+
+def tfidf_weights(idf: np.ndarray, sublinear_tf: bool) -> Weigh:
+    """TF-IDF with rows of length one (L2); ``idf`` [columns]."""
+    weights = TfidfTransformer(sublinear_tf=sublinear_tf)
+    weights.idf_ = idf
+    return weights.transform

@@ -19,12 +19,11 @@ from scipy.sparse import csr_array
 from sklearn.decomposition import PCA
 from tqdm import tqdm
 
-from counting import TrainCounts
+from counting import TrainCounts, share_of_words
 from features import BagWriter, MatrixWriter, count_posts, read_texts
 from params import FeaturizeDense, read_params
 from stage import FEATURES, SPLITS, TIMINGS, BadInput, needs_pretrained, run, whole_folder, write_json
 from text import tokenize
-from vectorize import share_of_words
 from vectors import read_vectors
 
 STARTED = 0.2  # standard deviation of a table that starts from elsewhere: enough to tell words apart, and to move

@@ -11,10 +11,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from counting import TrainCounts
+from counting import TrainCounts, tfidf_weights
 from params import read_params
 from stage import FEATURES, BadInput, run, whole_folder, write_json
-from vectorize import tfidf_weights
 
 
 def main() -> str:

@@ -4,14 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import csr_array
-from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.preprocessing import normalize
 
-from counting import count_known
+from counting import Weigh, count_known, share_of_words, tfidf_weights
 from stage import read_json
 
-Weigh = Callable[[csr_array], csr_array]  # counts [posts, columns] to weights
 Vectorize = Callable[[list[str]], tuple[np.ndarray, ...]]  # texts to a batch, as that of Bags or of Matrix
 
 
@@ -40,18 +36,6 @@ def bags(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorize:
         return rows.indices, rows.indptr, rows.data.astype(np.float32)
 
     return vectorize
-
-
-def share_of_words(counts: csr_array) -> csr_array:
-    """Each word's share of its post, so that the sum of their vectors is a mean."""
-    return normalize(counts, norm="l1")
-
-
-def tfidf_weights(idf: np.ndarray, sublinear_tf: bool) -> Weigh:
-    """TF-IDF with rows of length one (L2); ``idf`` [columns]."""
-    weights = TfidfTransformer(sublinear_tf=sublinear_tf)
-    weights.idf_ = idf
-    return weights.transform
 
 
 def encoder(folder: Path, encoder: str) -> Vectorize:
