@@ -100,7 +100,8 @@ def predict_file(arms: dict[str, Arm], source: str, output: Path | None, format:
             while batch := list(islice(rows, BATCH)):
                 posts = [row for row in batch if isinstance(row, Post)]
                 skipped += len(batch) - len(posts)
-                write(tags_of(arms, posts))
+                if posts:
+                    write(tags_of(arms, posts))
         if output:
             half.replace(output)
     if skipped:
