@@ -112,6 +112,18 @@ def test_a_started_table_can_be_kept(study: Path, embedding: str) -> None:
     np.testing.assert_array_equal(kept, table)
 
 
+def test_word2vec_counts_the_words_of_titles_as_the_vocabulary_does(tmp_path: Path) -> None:
+    """A word of one title alone stands twice in its post, which has a body."""
+    rows = [{"title": f"word{n} list", "body": "how to sort a list", "tags": ["a"]} for n in range(40)]
+    (tmp_path / "posts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own = {"embedding": "word2vec", "embedding_dim": 8, "word2vec_epochs": 1}
+    write_params(tmp_path, ingest={"source": "posts.jsonl", "tags": 1, "min_tags": 1}, featurize_dense=own)
+    for stage in ("ingest", "featurize_dense"):
+        done = call(sys.executable, ROOT / f"src/{stage}.py", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert "vectors for 100.0% of them" in done.stdout
+
+
 def test_glove_says_what_it_covers(study: Path) -> None:
     said = featurize(study, "glove")
     words = json.loads((study / "data/features/dense/vocabulary.json").read_text(encoding="utf-8"))
