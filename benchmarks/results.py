@@ -90,7 +90,7 @@ def hash_of(source: Path) -> str:
 
 
 def draw(table: pd.DataFrame) -> None:
-    """The answer: how far each embedding is from TF-IDF, with its interval; and micro-F1 beside what a post costs."""
+    """The answer: how far each embedding is from TF-IDF, with its interval, and its micro-F1."""
     names, places = [], []
     for corpus, rows in table.groupby("corpus", sort=False):
         names += [f"{corpus}: TF-IDF {rows['sparse_micro_f1'].iloc[-1]:.3f}", *rows["embedding"]]

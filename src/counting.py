@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.preprocessing import normalize
 
 from features import Bags, BagWriter, read_texts
 from text import tokenize, with_title_again
@@ -114,11 +112,15 @@ def write_bags(folder: Path, batches: Iterable[csr_array]) -> None:
 
 def share_of_words(counts: csr_array) -> csr_array:
     """Each word's share of its post, so that the sum of their vectors is a mean."""
+    from sklearn.preprocessing import normalize  # a second to import, for the stages that weigh alone
+
     return normalize(counts, norm="l1")
 
 
 def tfidf_weights(idf: np.ndarray, sublinear_tf: bool) -> Weigh:
     """TF-IDF with rows of length one (L2); ``idf`` [columns]."""
+    from sklearn.feature_extraction.text import TfidfTransformer
+
     weights = TfidfTransformer(sublinear_tf=sublinear_tf)
     weights.idf_ = idf
     return weights.transform

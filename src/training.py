@@ -222,7 +222,7 @@ def check_first_loss(model: MLP, data: Data, loss_of: Loss) -> None:
         features = data.features.batch(np.arange(posts))
         logits, labels = model(*to(next(model.parameters()).device, features)).cpu(), data.labels[:posts].float()
         loss = (loss_of(logits, labels).item() + loss_of(logits, 1 - labels).item()) / 2
-    if not abs(loss / loss_of.untrained - 1) < 0.5:
+    if not abs(loss / loss_of.untrained - 1) < 0.15:
         raise BadInput(
             f"the untrained network's loss is {loss:.4f}, not {loss_of.untrained:.4f}; are the features of one scale?"
         )

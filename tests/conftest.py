@@ -22,6 +22,14 @@ def write_params(folder: Path, **changes: dict) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
 
 
+OUTPUTS = {  # of each stage
+    "ingest": ["data/posts"],
+    "featurize_dense": ["data/features/dense"],
+    "featurize_tfidf": ["data/features/tfidf"],
+    "train_dense": ["data/models/dense"],
+    "train_sparse": ["data/models/sparse"],
+    "evaluate": ["metrics", "plots"],
+}
 DVC = (sys.executable, "-m", "dvc")
 # This Python's programs first on the path.
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

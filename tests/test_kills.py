@@ -13,19 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DVC, ENVIRONMENT, call
+from conftest import DVC, ENVIRONMENT, OUTPUTS, call
 from test_pipeline import dvc, written
 
 pytestmark = pytest.mark.slow
 KILLS = 20  # of each stage
-OUTPUTS = {
-    "ingest": ["data/posts"],
-    "featurize_dense": ["data/features/dense"],
-    "featurize_tfidf": ["data/features/tfidf"],
-    "train_dense": ["data/models/dense"],
-    "train_sparse": ["data/models/sparse"],
-    "evaluate": ["metrics", "plots"],
-}
 # A stage that keeps a checkpoint after each epoch, however short.
 STAGE = (
     "import runpy, sys; sys.path.insert(0, 'src'); import checkpoint; checkpoint.SECONDS = 0; "

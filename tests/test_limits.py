@@ -7,17 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, call, write_params
+from conftest import OUTPUTS, ROOT, call, write_params
 from test_bad_input import A, rows
 
-STAGES = {
-    "ingest": ["data/posts"],
-    "featurize_dense": ["data/features/dense"],
-    "featurize_tfidf": ["data/features/tfidf"],
-    "train_dense": ["data/models/dense"],
-    "train_sparse": ["data/models/sparse"],
-    "evaluate": ["metrics", "plots"],
-}
 FREE = [0, 4, 16, 64, 256, 512, 1024]  # KiB
 
 
@@ -77,7 +69,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         pytest.skip(f"no small disk can be mounted: {mounted.stderr.strip()}")
     try:
         small_study(folder)
-        for stage in STAGES:
+        for stage in OUTPUTS:
             assert limited(folder, stage, "-f unlimited").returncode == 0
         yield folder
     finally:
@@ -85,9 +77,9 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", OUTPUTS)
 def test_a_full_disk_is_told_and_nothing_is_lost(disk: Path, stage: str) -> None:
-    outputs = [disk / output for output in STAGES[stage]]
+    outputs = [disk / output for output in OUTPUTS[stage]]
     before = read(*outputs)
     ballast = disk / "ballast"
     ended = []
