@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 from features import read_labels, read_texts
 from scoring import count, scores, tune_threshold
 from stage import POSTS, SPLITS, read_json
-from text import tokenize
+from text import words_of
 
 CONTESTANTS = {  # a name, and the module whose function of this name it is
     "sparse": "ours",
@@ -52,7 +52,7 @@ class Result(NamedTuple):
 
 def read_corpus() -> Corpus:
     tags = read_json(POSTS / "tags.json")
-    tokens = {split: [tokenize(text) for texts in read_texts(split) for text in texts] for split in SPLITS}
+    tokens = {split: [words_of(text) for texts in read_texts(split) for text in texts] for split in SPLITS}
     return Corpus(tokens, {split: read_labels(split, tags) for split in SPLITS})
 
 

@@ -7,11 +7,11 @@ tags an encoder is fine-tuned on a GPU alone.
 """
 
 import hashlib
-import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -20,10 +20,12 @@ from compare import CORPORA, prepare, run_stages, work_folder
 from dumps import ROOT, arguments, update  # isort: split
 
 import figures
+from stage import read_json
 
 EMBEDDINGS = ["learned", "word2vec", "static", "encoder", "finetuned"]
 FOLDER = ROOT / "docs/results"
 ON_A_CPU = "so_titles, 10 tags"  # where an encoder is fine-tuned without a GPU
+SCORES = ["micro_f1", "macro_f1", "hamming_loss"]
 PICTURES = ("f1_by_tag.png", "difference_by_tag.png")
 
 
@@ -43,7 +45,9 @@ def main() -> None:
             run_stages(folder, "train_dense", *([] if trained else ["train_sparse"]), "evaluate")
             trained = True
             keep(corpus, embedding, folder, chosen.data / CORPORA[corpus][0])
-    draw(pd.read_csv(FOLDER / "results.csv"))
+    table = pd.read_csv(FOLDER / "results.csv")
+    draw(table)
+    print(scores_and_costs(table))
 
 
 def keep(corpus: str, embedding: str, folder: Path, source: Path) -> None:
@@ -62,18 +66,15 @@ def keep(corpus: str, embedding: str, folder: Path, source: Path) -> None:
 
 
 def scores(folder: Path) -> dict[str, float]:
-    """Test scores of both arms and of their fusion, the arms' difference, and what the dense one costs."""
+    """Test scores of both arms and of their fusion, what each costs, and the arms' difference."""
     runs = pd.read_csv(folder / "metrics/runs.csv").query("run == 'mean'").set_index("arm")
-    difference = json.loads((folder / "metrics/metrics.json").read_text())["difference"]
-    cost = pd.read_csv(folder / "plots/cost.csv").set_index("arm").loc["dense"]
-    seconds = json.loads((folder / "metrics/timings.json").read_text())["dense"]
-    of_arms = {
-        f"{arm}_{score}": runs.loc[arm, score].round(4)
-        for arm in runs.index
-        for score in ("micro_f1", "macro_f1", "hamming_loss")
+    cost = pd.read_csv(folder / "plots/cost.csv").set_index("arm")
+    seconds = pd.DataFrame(read_json(folder / "metrics/timings.json")).T
+    about = runs[SCORES].round(4).join(cost[["parameters", "multiply_adds"]].astype(int)).join(seconds)
+    difference = read_json(folder / "metrics/metrics.json")["difference"]
+    return {f"{arm}_{name}": about[name][arm] for arm in about.index for name in about} | {
+        f"difference_{name}": value for name, value in difference.items()
     }
-    difference = {f"difference_{name}": value for name, value in difference.items()}
-    return of_arms | difference | {name: int(cost[name]) for name in ("parameters", "multiply_adds")} | seconds
 
 
 def commit() -> str:
@@ -87,6 +88,39 @@ def hash_of(source: Path) -> str:
     for path in sorted(source.iterdir()) if source.is_dir() else [source]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def scores_and_costs(table: pd.DataFrame) -> str:
+    """Two tables in Markdown, an embedding a row and a corpus a column, as they stand in the README."""
+    found = [cells(row, "dense", f"`{row.embedding}`") for row in table.itertuples()]
+    found += [cells(row, "fusion", f"`{row.embedding}` and TF-IDF") for row in table.itertuples()]
+    found += [cells(row, "sparse", "TF-IDF") for row in table.drop_duplicates("corpus").itertuples()]
+    names = ["TF-IDF", *(name for embedding in EMBEDDINGS for name in (f"`{embedding}`", f"`{embedding}` and TF-IDF"))]
+    long = pd.DataFrame(found)
+
+    def markdown(value: str, of: list[str], title: str) -> str:
+        wide = long.pivot(index="embedding", columns="corpus", values=value).reindex(index=of, columns=list(CORPORA))
+        return wide.fillna("").rename_axis(title).to_markdown()
+
+    accuracy = markdown("accuracy", names, "test micro-F1 / macro-F1 / Hamming loss")
+    cost = markdown(
+        "cost", [name for name in names if "and" not in name], "multiply-adds a post; training; posts a second"
+    )
+    return f"{accuracy}\n\n{cost}"
+
+
+def cells(row: Any, arm: str, name: str) -> dict[str, str]:
+    """What the tables say of an arm, or of the fusion, in a row of results.csv."""
+    micro, macro, hamming, adds, seconds, speed = (
+        getattr(row, f"{arm}_{of}") for of in (*SCORES, "multiply_adds", "training_seconds", "posts_per_second")
+    )
+    accuracy = f"{micro:.3f} / {macro:.3f} / {hamming:.3f}"
+    return {
+        "corpus": row.corpus,
+        "embedding": name,
+        "accuracy": accuracy,
+        "cost": f"{adds:,}; {seconds:.0f} s; {speed:,.0f}",
+    }
 
 
 def draw(table: pd.DataFrame) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from features import Bags, BagWriter, read_texts
-from text import tokenize, with_title_again
+from text import words_of
 
 Weigh = Callable[[csr_array], csr_array]  # counts [posts, columns] to weights
 
@@ -82,7 +82,7 @@ def count(texts: list[str], numbers: dict[str, int], max_ngram: int) -> csr_arra
     found: list[str] = []
     indptr = np.zeros(len(texts) + 1, dtype=np.int32)
     for row, text in enumerate(texts, start=1):
-        found += terms(tokenize(with_title_again(text)), max_ngram)
+        found += terms(words_of(text), max_ngram)
         indptr[row] = len(found)
     indices = np.fromiter(map(numbers.__getitem__, found), np.int32, len(found))
     ones = np.ones(len(indices), dtype=np.float32)

@@ -23,7 +23,7 @@ from counting import TrainCounts, share_of_words
 from features import BagWriter, MatrixWriter, count_posts, read_texts
 from params import FeaturizeDense, read_params
 from stage import FEATURES, SPLITS, TIMINGS, BadInput, needs_pretrained, run, whole_folder, write_json
-from text import tokenize, with_title_again
+from text import words_of
 from vectors import read_vectors
 
 STARTED = 0.2  # standard deviation of a table that starts from elsewhere: enough to tell words apart, and to move
@@ -74,7 +74,7 @@ def word2vec(words: list[str], params: FeaturizeDense) -> np.ndarray:
         path = Path(scratch) / "train.txt"
         with path.open("w", encoding="utf-8") as file:
             for texts in read_texts("train"):
-                file.writelines(" ".join(tokenize(with_title_again(text))) + "\n" for text in texts)
+                file.writelines(" ".join(words_of(text)) + "\n" for text in texts)
         model = Word2Vec(
             corpus_file=str(path),
             vector_size=params.embedding_dim,

@@ -111,8 +111,8 @@ class MLP(nn.Module):
         feeding = self.embedding[-1] if embedding_dim else self.first
         assert isinstance(feeding, Bag | nn.Linear)
         weight = feeding.weight if isinstance(feeding, Bag) else feeding.weight.T  # [inputs, outputs]
-        nn.init.zeros_(weight[:, self.width :])  # the shortcut adds nothing before it has learned
-        nn.init.zeros_(self.output_bias)
+        for start in (weight[:, self.width :], feeding.bias[self.width :], self.output_bias):
+            nn.init.zeros_(start)  # the shortcut adds nothing before it has learned
 
     @property
     def output_bias(self) -> Tensor:

@@ -66,6 +66,6 @@ def title(post: str) -> str:
     return post.partition("\n")[0]
 
 
-def with_title_again(post: str) -> str:
-    """A post with a body has its title once more behind it: in a long one the title's few words would drown."""
-    return f"{post}\n{title(post)}" if "\n" in post else post
+def words_of(post: str) -> list[str]:
+    """Tokens of a post and, where it has a body, those of its title once more: in a long post they would drown."""
+    return tokenize(f"{post}\n{title(post)}" if "\n" in post else post)

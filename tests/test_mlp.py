@@ -109,6 +109,7 @@ def test_the_shortcut_is_a_linear_model_beside_the_hidden_layers(
     model = MLP(30, 3, bag=True, **shape).eval()
     feeding = model.embedding[-1] if embedding_dim else model.first
     assert not (feeding.weight[8:] if embedding_dim else feeding.weight[:, 8:]).any()  # says nothing before it learns
+    assert not feeding.bias[8:].any()
     before = model(*batch)
     straight = torch.randn(feeding.weight.shape[1 if embedding_dim else 0], 3)
     with torch.no_grad():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text import clean, fold, title, tokenize, with_title_again
+from text import clean, fold, title, tokenize, words_of
 
 
 @pytest.mark.parametrize(
@@ -199,5 +199,5 @@ def test_tokens_stand_in_the_text_in_their_order(text: str) -> None:
 
 @given(st.text())
 def test_a_title_stands_behind_a_body_again(post: str) -> None:
-    words = tokenize(with_title_again(post))
+    words = words_of(post)
     assert words == tokenize(post) + (tokenize(title(post)) if "\n" in post else [])
