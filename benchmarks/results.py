@@ -35,6 +35,7 @@ def main() -> None:
         corpora={"nargs": "*", "choices": CORPORA, "default": list(CORPORA)},
         embeddings={"nargs": "*", "choices": EMBEDDINGS, "default": EMBEDDINGS},
     )
+    made_from = commit()  # before the first row is written
     for corpus in chosen.corpora:
         trained = False
         for embedding in chosen.embeddings:
@@ -44,16 +45,16 @@ def main() -> None:
             folder = prepare(corpus, chosen.data, featurize_dense={"embedding": embedding})
             run_stages(folder, "train_dense", *([] if trained else ["train_sparse"]), "evaluate")
             trained = True
-            keep(corpus, embedding, folder, chosen.data / CORPORA[corpus][0])
+            keep(corpus, embedding, folder, commit=made_from, data=hash_of(chosen.data / CORPORA[corpus][0]))
     table = pd.read_csv(FOLDER / "results.csv")
     draw(table)
     print(scores_and_costs(table))
 
 
-def keep(corpus: str, embedding: str, folder: Path, source: Path) -> None:
+def keep(corpus: str, embedding: str, folder: Path, **made_from: str) -> None:
     """Put what evaluate wrote into the tables, in the place of earlier rows, and the pictures beside them."""
     where = {"corpus": corpus, "embedding": embedding}
-    row = where | scores(folder) | {"commit": commit(), "data": hash_of(source)}
+    row = where | scores(folder) | made_from
     tags = [pd.read_csv(folder / f"plots/tags_{arm}.csv").assign(arm=arm) for arm in ("dense", "sparse")]
     order = {"corpus": list(CORPORA), "embedding": EMBEDDINGS}
     update(FOLDER / "results.csv", pd.DataFrame([row]), order)
