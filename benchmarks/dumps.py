@@ -111,6 +111,7 @@ def update(path: Path, rows: pd.DataFrame, order: dict[str, list[str]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         old = pd.read_csv(path, dtype={"commit": str})  # which may begin with a 0
+        old = old.reindex(columns=rows.columns)  # which an earlier version may have named otherwise
         rows = pd.concat([old[~old.set_index(keys).index.isin(rows.set_index(keys).index)], rows])
     rows = rows.sort_values(keys, key=lambda names: names.map(order[names.name].index), kind="stable")
     rows[[*keys, *rows.columns.drop(keys)]].to_csv(path, index=False, lineterminator="\n")

@@ -33,7 +33,7 @@ def main() -> None:
     theirs, threads = load(PACKAGED), torch.get_num_threads()
     encoder = Encoder(PACKAGED)
     with TemporaryDirectory() as folder:
-        ours = Encoded(encoder, Path(folder) / "encoded.sqlite")
+        ours = Encoded(encoder, torch.device("cpu"), Path(folder) / "encoded.sqlite")
     pieces, bounds = encoder.pieces(texts)
     first = [theirs.tokenizer.decode(pieces[start:end][: encoder.window]) for start, end in pairwise(bounds)]
     lengths = np.diff(bounds)

@@ -8,6 +8,7 @@ here, on as many threads as the loop has.
 import contextlib
 import cProfile
 import inspect
+import math
 import pstats
 import time
 from collections.abc import Callable
@@ -19,12 +20,12 @@ import torch
 
 from compare import CORPORA, prepare
 from dumps import arguments
-from ours import FEATURES_OF, Stopwatch, load  # isort: split
+from ours import Stopwatch, load  # isort: split
 
 import optimizers
 import training
 from features import Bags
-from mlp import MLP
+from stage import ARMS
 
 
 def main() -> None:
@@ -32,19 +33,19 @@ def main() -> None:
     rows = []
     for corpus in CORPORA:
         with contextlib.chdir(prepare(corpus, chosen.data)):
-            rows += [{"corpus": corpus, "arm": arm, **measure(arm)} for arm in FEATURES_OF]
+            rows += [{"corpus": corpus, "arm": arm, **measure(arm)} for arm in ARMS]
     print("a step, on average; times in milliseconds\n" + pd.DataFrame(rows).to_string(index=False))
 
 
 def measure(arm: str) -> dict[str, Any]:
     """An epoch of an arm: the sizes of its steps, their floors, and their time by parts."""
-    settings, data, network = load(arm)
+    settings, data, make = load(arm)
     rng = np.random.default_rng(0)
     posts = len(data["train"].labels)
-    batches = np.array_split(rng.permutation(posts), posts // settings.batch_size)
+    batches = np.array_split(rng.permutation(posts), math.ceil(posts / settings.batch_size))
     words = [data["train"].features.batch(rows)[0] for rows in batches]
     entries, distinct = (np.mean([len(each(own)) for own in words]) for each in (list, set))
-    model = MLP(**network)
+    model = make()
     width = model.first.weight.shape[-1]
     layers = sum(parameter.numel() for parameter in model.parameters() if parameter is not model.first.weight)
     # A bag's sum forward and backward; a layer's product forward, and backward for its input and for its weights.
@@ -68,7 +69,7 @@ def measure(arm: str) -> dict[str, Any]:
         "words": round(entries),
         "different": round(distinct),
         "MB": round(moved / 1e6, 2),
-        "MFLOP": round(multiply_adds / 1e6),
+        "M multiply-adds": round(multiply_adds / 1e6),
         "memory": round(1000 * moved / memory_speed(), 2),
         "arithmetic": round(1000 * multiply_adds / arithmetic_speed(), 2),
         **{name: round(1000 * seconds / len(batches), 2) for name, seconds in {"step": step, **parts}.items()},

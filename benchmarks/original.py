@@ -20,10 +20,10 @@ from contestant import Corpus, Result, read_corpus, timed
 
 
 class Embedding(nn.Module):
-    def __init__(self, words: int) -> None:
+    def __init__(self, words: int, tags: int) -> None:
         super().__init__()
         self.table = nn.EmbeddingBag(words, 300)
-        self.mlp = mlp(300, 0)
+        self.mlp = mlp(300, tags)
 
     def forward(self, words: Tensor, offsets: Tensor) -> Tensor:
         return self.mlp(self.table(words, offsets))
@@ -34,7 +34,7 @@ def mlp(inputs: int, outputs: int) -> nn.Sequential:
     for width in (200, 100):
         layers += [nn.Linear(inputs, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.5)]
         inputs = width
-    return nn.Sequential(*layers, *([nn.Linear(inputs, outputs)] if outputs else []))
+    return nn.Sequential(*layers, nn.Linear(inputs, outputs))
 
 
 def fit(
@@ -62,7 +62,7 @@ def fit(
     count = targets["train"].sum(dim=0)
     loss_of = nn.BCEWithLogitsLoss(pos_weight=len(targets["train"]) / (len(count) * count))
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.001)
-    best, best_weights, waited, curve = float("inf"), model.state_dict(), 0, []
+    best, best_weights, curve = float("inf"), model.state_dict(), []
     torch.set_num_threads(os.cpu_count() or 1)  # as torch would by itself
     start = time.perf_counter()
     for _ in range(5):
@@ -77,9 +77,7 @@ def fit(
         curve.append((time.perf_counter() - start, {"valid_hamming": hamming}))
         loss = loss_of(torch.logit(torch.from_numpy(valid), eps=1e-6), targets["valid"]).item()
         if loss < best:
-            best, best_weights, waited = loss, copy.deepcopy(model.state_dict()), 0
-        elif (waited := waited + 1) == 5:
-            break
+            best, best_weights = loss, copy.deepcopy(model.state_dict())
     seconds = time.perf_counter() - start
     model.load_state_dict(best_weights)
     test, speed = timed(lambda: predict("test"))
@@ -104,8 +102,7 @@ def original_dense() -> Result:
         offsets = np.cumsum([0, *map(len, words[:-1])])
         return torch.tensor([number for own in words for number in own]), torch.from_numpy(offsets)
 
-    model = Embedding(len(numbers) + 1)
-    model.mlp.append(nn.Linear(100, corpus.labels["train"].shape[1]))
+    model = Embedding(len(numbers) + 1, corpus.labels["train"].shape[1])
     return result(model, texts, corpus, collate)
 
 

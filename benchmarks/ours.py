@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +11,8 @@ from features import open_features, read_labels
 from losses import LOSSES
 from mlp import MLP
 from params import Train, read_params
-from stage import FEATURES, POSTS, SPLITS, read_json
-from training import Data, describe_network, fit, predict
-
-FEATURES_OF = {"sparse": "tfidf", "dense": "dense"}
+from stage import ARMS, FEATURES, POSTS, SPLITS, read_json
+from training import Data, build, describe_network, fit, predict, start_table
 
 
 class Stopwatch:
@@ -37,21 +34,28 @@ class Stopwatch:
         self.start = time.perf_counter() - seconds
 
 
-def load(arm: str) -> tuple[Train, dict[str, Data], dict[str, Any]]:
-    """An arm's settings, its features and labels by split, and what :class:`MLP` takes."""
+def load(arm: str) -> tuple[Train, dict[str, Data], Callable[[], MLP]]:
+    """An arm's settings, its features and labels by split, and what makes its network, untrained."""
     settings = getattr(read_params(), f"train_{arm}")
     torch.set_num_threads(settings.threads)
-    tags, folder = read_json(POSTS / "tags.json"), FEATURES / FEATURES_OF[arm]
+    tags, folder = read_json(POSTS / "tags.json"), FEATURES / ARMS[arm]
     data = {split: Data(open_features(folder / split), torch.from_numpy(read_labels(split, tags))) for split in SPLITS}
-    return settings, data, describe_network(settings, read_json(folder / "features.json"), len(tags))
+    network = describe_network(settings, read_json(folder / "features.json"), len(tags))
+
+    def make() -> MLP:
+        model = build(network)
+        start_table(model, folder / "table.npy", settings.freeze)
+        return model
+
+    return settings, data, make
 
 
 def train(arm: str) -> list[Result]:
-    settings, data, network = load(arm)
+    settings, data, make = load(arm)
     results = []
     for seed in range(settings.seed, settings.seed + settings.runs):
         torch.manual_seed(seed)
-        model = MLP(**network)
+        model = make()
 
         def scores(split: str, model: MLP = model) -> np.ndarray:
             return LOSSES[settings.loss].probability(torch.cat(list(predict(model, data[split].features)))).numpy()

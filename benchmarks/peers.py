@@ -15,12 +15,21 @@ TERMS = {  # the vocabularies that a linear model may choose from
     "all words": {"min_df": 2},
     "all words and pairs": {"min_df": 2, "ngram_range": (1, 2)},
 }
-SOLVERS = ("-s 1 -c 0.25", "-s 1 -c 0.5", "-s 1 -c 1", "-s 3 -c 0.5", "-s 3 -c 1", "-s 7 -c 4")
+SOLVERS = (
+    "-s 1 -c 0.125",
+    "-s 1 -c 0.25",
+    "-s 1 -c 0.5",
+    "-s 1 -c 1",
+    "-s 3 -c 0.5",
+    "-s 3 -c 1",
+    "-s 3 -c 2",
+    "-s 7 -c 4",
+)
 GRIDS = {  # a peer, and the arguments of its function that are tried
-    "logistic_regression": [{"terms": terms, "c": c} for terms, c in product(TERMS, (4, 16, 64, 256))],
+    "logistic_regression": [{"terms": terms, "c": c} for terms, c in product(TERMS, (1, 4, 16, 64, 256, 1024))],
     "fasttext": [
         {"pairs": pairs, "lr": lr, "epochs": epochs}
-        for pairs, lr, epochs in product((False, True), (0.1, 0.25, 0.5, 1.0, 2.0), (5, 25))
+        for pairs, lr, epochs in product((False, True), (0.1, 0.25, 0.5, 1.0, 2.0, 4.0), (5, 25, 50))
     ],
     "libmultilabel": [{"terms": terms, "solver": solver} for terms, solver in product(TERMS, SOLVERS)],
 }

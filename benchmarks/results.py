@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from matplotlib.ticker import EngFormatter
 
 from compare import CORPORA, prepare, run_stages, work_folder
 from dumps import ROOT, arguments, update  # isort: split
@@ -26,6 +27,11 @@ EMBEDDINGS = ["learned", "word2vec", "static", "encoder", "finetuned"]
 FOLDER = ROOT / "docs/results"
 ON_A_CPU = "so_titles, 10 tags"  # where an encoder is fine-tuned without a GPU
 SCORES = ["micro_f1", "macro_f1", "hamming_loss"]
+TITLES = {
+    "accuracy": "test micro-F1 / macro-F1 / Hamming loss",
+    "cost": "multiply-adds of a post / training a run / posts a second",
+}
+engineering = EngFormatter(places=0)
 PICTURES = ("f1_by_tag.png", "difference_by_tag.png")
 
 
@@ -92,22 +98,23 @@ def hash_of(source: Path) -> str:
 
 
 def scores_and_costs(table: pd.DataFrame) -> str:
-    """Two tables in Markdown, an embedding a row and a corpus a column, as they stand in the README."""
-    found = [cells(row, "dense", f"`{row.embedding}`") for row in table.itertuples()]
-    found += [cells(row, "fusion", f"`{row.embedding}` and TF-IDF") for row in table.itertuples()]
-    found += [cells(row, "sparse", "TF-IDF") for row in table.drop_duplicates("corpus").itertuples()]
-    names = ["TF-IDF", *(name for embedding in EMBEDDINGS for name in (f"`{embedding}`", f"`{embedding}` and TF-IDF"))]
-    long = pd.DataFrame(found)
-
-    def markdown(value: str, of: list[str], title: str) -> str:
-        wide = long.pivot(index="embedding", columns="corpus", values=value).reindex(index=of, columns=list(CORPORA))
-        return wide.fillna("").rename_axis(title).to_markdown()
-
-    accuracy = markdown("accuracy", names, "test micro-F1 / macro-F1 / Hamming loss")
-    cost = markdown(
-        "cost", [name for name in names if "and" not in name], "multiply-adds a post; training; posts a second"
+    """Two tables in Markdown, as they stand in the README: an embedding a row, a corpus a column."""
+    found = [
+        cells(row, arm, name.format(row.embedding))
+        for row in table.itertuples()
+        for arm, name in {"sparse": "TF-IDF", "dense": "`{}`", "fusion": "`{}` and TF-IDF"}.items()
+    ]
+    long = pd.DataFrame(found).drop_duplicates(["corpus", "name"])
+    return "\n\n".join(
+        long[long[cell] != ""]
+        .pivot(index="name", columns="corpus", values=cell)
+        .reindex(index=long["name"].unique(), columns=list(CORPORA))
+        .dropna(how="all")
+        .fillna("")
+        .rename_axis(title)
+        .to_markdown()
+        for cell, title in TITLES.items()
     )
-    return f"{accuracy}\n\n{cost}"
 
 
 def cells(row: Any, arm: str, name: str) -> dict[str, str]:
@@ -116,12 +123,8 @@ def cells(row: Any, arm: str, name: str) -> dict[str, str]:
         getattr(row, f"{arm}_{of}") for of in (*SCORES, "multiply_adds", "training_seconds", "posts_per_second")
     )
     accuracy = f"{micro:.3f} / {macro:.3f} / {hamming:.3f}"
-    return {
-        "corpus": row.corpus,
-        "embedding": name,
-        "accuracy": accuracy,
-        "cost": f"{adds:,}; {seconds:.0f} s; {speed:,.0f}",
-    }
+    cost = f"{engineering(adds)} / {seconds:,.1f} s / {engineering(speed)}" if arm != "fusion" else ""
+    return {"corpus": row.corpus, "name": name, "accuracy": accuracy, "cost": cost}
 
 
 def draw(table: pd.DataFrame) -> None:

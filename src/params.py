@@ -3,6 +3,7 @@
 params.yaml says what each parameter does; here stands what values it may take.
 """
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -123,21 +124,20 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         raise BadInput(f"{path}: cannot be read ({' '.join(str(problem).split())})") from None
     if not isinstance(raw, dict):
         raise BadInput(f"{path}: holds no sections; take the one that the repository has")
-    for arm in ("train_dense", "train_sparse"):
+    featurize = raw.get("featurize_dense")
+    embedding = featurize.get("embedding") if isinstance(featurize, dict) else None
+    for arm, parts in {"train_dense": get_args(Embedding), "train_sparse": ()}.items():
         if isinstance(raw.get("train"), dict) and isinstance(raw.get(arm), dict):
-            raw[arm] = raw["train"] | chosen(raw[arm], raw)
+            raw[arm] = raw["train"] | chosen(raw[arm], parts, embedding)
     try:
         return Params.model_validate(raw)
     except ValidationError as problem:
         raise BadInput(f"{path}: {describe(problem)}") from None
 
 
-def chosen(section: dict, raw: dict) -> dict:
+def chosen(section: dict, parts: Sequence[str], embedding: object) -> dict:
     """What an arm's section overrides: the names that it gives a value, and those in the part of its embedding."""
-    parts = {name: value for name, value in section.items() if name in get_args(Embedding)}
-    featurize = raw.get("featurize_dense")
-    embedding = featurize.get("embedding") if isinstance(featurize, dict) else None
-    part = parts.get(embedding) if isinstance(embedding, str) else None
+    part = section.get(embedding) if embedding in parts else None
     if part is not None and not isinstance(part, dict):
         part = {embedding: part}  # which is then refused, as no parameter
     own = {key: value for key, value in section.items() if key not in parts} | (part or {})

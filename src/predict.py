@@ -4,7 +4,7 @@
     python src/predict.py --file posts.csv --output tags.parquet
     python src/predict.py --export onnx
 
-Each arm speaks by its first run, at the threshold that is best for it on the validation posts.
+Each arm speaks by its first run, at its threshold in metrics/thresholds.json.
 """
 
 import argparse
@@ -38,6 +38,8 @@ SCHEMA = pa.schema([("id", pa.string()), *((f"{arm}_{part}", kind) for arm in AR
 
 def main() -> None:
     given = arguments()
+    if given.output and not given.file:
+        raise BadInput("--output is for the tags of a file's posts; name one with --file")
     arms = {name: Arm(name) for name in ARMS}
     if given.export:
         from onnx_file import export_onnx  # and with it what requirements-onnx.txt installs

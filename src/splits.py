@@ -27,7 +27,7 @@ def split_posts(labels: csr_array, given: np.ndarray, has_valid: bool, params: I
 def beyond(labels: csr_array, split: np.ndarray, max_train: int, seed: int) -> np.ndarray:
     """Rows of train to leave out so that ``max_train`` are left, drawn as the splits are."""
     train = np.flatnonzero(split == TRAIN)
-    return train[spread(labels[train], max(0, 1 - max_train / len(train)), seed)]
+    return train[spread(labels[train], max(0, 1 - max_train / max(1, len(train))), seed)]
 
 
 def spread(labels: csr_array, share: float, seed: int) -> np.ndarray:

@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 SPLITS = ("train", "valid", "test")
 ARMS = {"dense": "dense", "sparse": "tfidf"}  # an arm and the folder of its features
@@ -109,6 +112,21 @@ def is_running(process: int) -> bool:
     except PermissionError:  # another user's
         pass
     return True
+
+
+def choose_device(name: str) -> "torch.device":
+    """The device that `train.device` names; for `auto` a GPU where there is one.
+
+    Raises :class:`BadInput` for a GPU that is not there.
+    """
+    import torch  # which not every stage needs
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BadInput(f"train.device: no {name} on this machine; use auto or cpu")
+    return device
 
 
 def write_json(path: Path, value: object) -> None:

@@ -18,7 +18,7 @@ TOLD = 5  # words of a tag
 
 
 class Arm:
-    """The first run of an arm, at the threshold that is best for it on valid."""
+    """The first run of an arm, at its threshold in metrics/thresholds.json."""
 
     def __init__(self, name: str) -> None:
         about = read_json(MODELS / name / "model.json")

@@ -20,7 +20,7 @@ from losses import LOSSES, Loss
 from mlp import MLP, Bag
 from optimizers import AdamW, RowAdagrad
 from params import Train
-from stage import FEATURES, MODELS, POSTS, TIMINGS, BadInput, read_json, whole_folder, write_json
+from stage import FEATURES, MODELS, POSTS, TIMINGS, BadInput, choose_device, read_json, whole_folder, write_json
 
 PREDICT_BATCH = 4096  # posts per batch where nothing is learned
 FIRST = 256  # posts that the first loss is taken of
@@ -98,16 +98,6 @@ def start_table(model: MLP, path: Path, freeze: bool) -> None:
         with torch.no_grad():
             model.first.weight.copy_(torch.from_numpy(np.load(path)))
         model.first.weight.requires_grad_(not freeze)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that `train.device` names; for `auto` a GPU where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise BadInput(f"train.device: no {name} on this machine; use auto or cpu")
-    return device
 
 
 def fit(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from counting import Weigh, count_known, share_of_words, tfidf_weights
-from stage import read_json
+from stage import choose_device, read_json
 
 Vectorize = Callable[[list[str]], tuple[np.ndarray, ...]]  # texts to a batch, as that of Bags or of Matrix
 
@@ -41,7 +41,7 @@ def bags(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorize:
 def encoder(folder: Path, encoder: str) -> Vectorize:
     from encoders import Encoded, Encoder, vectors_of_posts
 
-    encoded = Encoded(Encoder(encoder), Path(":memory:"))  # what is asked once need not be kept
+    encoded = Encoded(Encoder(encoder), choose_device("auto"), Path(":memory:"))  # what is asked once need not be kept
     return lambda texts: (vectors_of_posts(encoded.encoder, encoded.encode, texts),)
 
 

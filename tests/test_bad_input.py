@@ -135,6 +135,11 @@ SETTINGS: dict[str, tuple[dict, bytes, str]] = {
         rows(A, A, B, split=["train", "valid", "test"]),
         "no train post has the tag 'rare'; lower ingest.tags",
     ),
+    "nothing to train on": (
+        {"split": "given", "max_train": 10},
+        rows(A, split=["valid", "test"]),
+        "not enough posts for train",
+    ),
     "nothing to test on": ({"split": "given"}, rows(A, split=["train", "valid"]), "not enough posts for test"),
     "two mistakes": (
         {"tag": 1, "seed": -1},

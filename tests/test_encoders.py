@@ -1,6 +1,8 @@
 """encoders.py with the real encoder: its vectors, windows of long posts, what is kept of an interrupted run."""
 
+import copy
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +36,7 @@ def reference() -> SentenceTransformer:
 
 
 def encoded(encoder: Encoder, folder: Path) -> Encoded:
-    return Encoded(encoder, folder / "encoded.sqlite")
+    return Encoded(encoder, torch.device("cpu"), folder / "encoded.sqlite")
 
 
 def cosine(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -205,3 +207,28 @@ def test_a_title_counts_as_much_as_its_post(encoder: Encoder, tmp_path: Path) ->
     np.testing.assert_allclose(found[0], mean, atol=1e-6)
     np.testing.assert_allclose(found[1], title, atol=1e-6)
     assert seen == [posts]  # each text once
+
+
+def test_multiply_adds_are_those_of_every_piece_that_is_read(encoder: Encoder) -> None:
+    read: list[int] = []
+    layers = [module for module in encoder.modules() if isinstance(module, torch.nn.Linear)]
+    counting = [layer.register_forward_hook(count_into(read)) for layer in layers]
+    encoded_posts, offsets = encoder.pieces([*TEXTS, LONG])
+    with torch.no_grad():
+        encoder(torch.from_numpy(encoded_posts), torch.from_numpy(offsets), torch.ones(len(encoded_posts)))
+    for hook in counting:
+        hook.remove()
+    assert encoder.multiply_adds(np.diff(offsets)) == sum(read)
+
+
+def count_into(read: list[int]) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...], torch.Tensor], None]:
+    def count(layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        assert isinstance(layer, torch.nn.Linear)
+        read.append(inputs[0].numel() * layer.out_features)
+
+    return count
+
+
+def test_an_encoder_is_read_in_float32_whatever_it_was_saved_in(reference: SentenceTransformer, tmp_path: Path) -> None:
+    copy.deepcopy(reference).to(torch.bfloat16).save(str(tmp_path / "encoder"))
+    assert {parameter.dtype for parameter in Encoder(str(tmp_path / "encoder")).parameters()} == {torch.float32}

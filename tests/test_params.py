@@ -41,6 +41,11 @@ def test_the_part_of_the_chosen_embedding_goes_before_its_arm(tmp_path: Path) ->
     assert message(tmp_path).endswith("train_dense.hiden: no such parameter; did you mean hidden?")
 
 
+def test_only_the_dense_arm_has_parts(tmp_path: Path) -> None:
+    write_params(tmp_path, featurize_dense={"embedding": "encoder"}, train_sparse={"encoder": {"epochs": 3}})
+    assert "train_sparse.encoder: no such parameter" in message(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("embedding", "arm", "fine"),
     [

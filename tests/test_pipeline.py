@@ -22,6 +22,12 @@ def written(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in [*files, folder / "dvc.lock"]}
 
 
+def drawn(folder: Path) -> set[str]:
+    """Names of the plots that DVC draws; the others are images."""
+    plots = yaml.safe_load((folder / "dvc.yaml").read_text())["plots"]
+    return {name for plot in plots if isinstance(plot, dict) for name in plot}
+
+
 @pytest.fixture(scope="module")
 def study(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pipeline") / "study"
@@ -79,18 +85,39 @@ def test_an_experiment_shows_beside_the_commit(study: Path) -> None:
     assert found["dense.micro_f1"]["old"] == before["dense"]["micro_f1"]
     assert found["dense.micro_f1"]["new"] == after["dense"]["micro_f1"]
     plots = json.loads(dvc(study, "plots", "diff", "HEAD~1", "--json"))["data"]
-    defined = {
-        next(iter(plot)) if isinstance(plot, dict) else plot
-        for plot in yaml.safe_load((study / "dvc.yaml").read_text())["plots"]
-    }
-    assert {name for name in defined if name in plots} == defined - {"plots/images"}
-    for name in defined - {"plots/images"}:
+    assert plots.keys() >= drawn(study)
+    for name in drawn(study):
         assert {revision for plot in plots[name] for revision in plot["revisions"]} == {"HEAD~1", "workspace"}
     call("git", "checkout", "HEAD~1", "--", "params.yaml", cwd=study)
     again = dvc(study, "repro")
     for stage in ("featurize_dense", "featurize_tfidf", "train_dense", "train_sparse"):
         assert f"Running stage '{stage}'" not in again
     assert json.loads((study / "metrics/metrics.json").read_text()) == before
+
+
+def test_an_editor_finds_parameters_metrics_and_plots(study: Path) -> None:
+    """What the VS Code extension for DVC asks for to fill its tables, its plots and its tree of files."""
+    workspace, *commits = json.loads(dvc(study, "exp", "show", "-n", "3", "--json"))
+    assert (
+        commits
+        and workspace["data"]["params"]["params.yaml"]["data"].keys()
+        == yaml.safe_load((study / "params.yaml").read_text()).keys()
+    )
+    assert workspace["data"]["metrics"]["metrics/metrics.json"]["data"].keys() == {
+        "dense",
+        "sparse",
+        "fusion",
+        "difference",
+    }
+    status = json.loads(dvc(study, "data", "status", "--granular", "--unchanged", "--json"))
+    assert status.keys() == {"unchanged"} and "data/posts/train.parquet" in status["unchanged"]
+    plots = json.loads(dvc(study, "plots", "diff", "HEAD", "-o", ".dvc/tmp/plots", "--split", "--json"))
+    assert plots.keys() == {"data"}  # no errors
+    kinds = {name: {plot["type"] for plot in own} for name, own in plots["data"].items()}
+    assert {name for name, own in kinds.items() if own == {"image"}} == {
+        f"plots/images/{path.name}" for path in (study / "plots/images").iterdir()
+    }
+    assert {name for name, own in kinds.items() if own == {"vega"}} == drawn(study)
 
 
 def test_the_plainest_study_runs(study: Path) -> None:

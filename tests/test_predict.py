@@ -147,6 +147,7 @@ def test_standard_input_goes_to_standard_output(study: Path) -> None:
         (["--file", "none.csv"], "none.csv: No such file"),
         (["--file", "README.md", "--output", "tags.csv"], "cannot read '.md' files"),
         (["--file", "data/sample/Posts.xml", "--output", "tags.xlsx"], "--output tags.xlsx"),
+        (["a text", "--output", "tags.csv"], "name one with --file"),
         (["--file", "data/sample/Posts.xml", "--output", "none/tags.csv"], "--output none/tags.csv"),
     ],
 )
