@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import ROOT, call, write_params
 from sklearn.metrics import f1_score, hamming_loss
@@ -16,6 +17,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from compare import assess
 from contestant import CONTESTANTS
 from features import read_labels
+from results import FOLDER, scores_and_costs
 from scoring import tune_threshold
 
 WORDS = {"python": "list dict pip", "java": "jvm spring maven", "c#": "linq wpf unity"}
@@ -58,3 +60,7 @@ def test_a_contestant_learns_and_is_scored_as_scikit_learn_would(
     assert row["hamming"] == pytest.approx(np.mean([hamming_loss(labels["test"], run) for run in runs]))
     assert row["micro_f1"] > 0.72  # giving every tag to every post gets 2/3
     assert row["seconds"] > 0 and row["posts_per_second"] > 0 and row["peak_mb"] > 50
+
+
+def test_the_readme_has_the_results_as_they_were_measured() -> None:
+    assert scores_and_costs(pd.read_csv(FOLDER / "results.csv")) in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -3,8 +3,15 @@
 import re
 import shlex
 import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import joblib
+import pandas as pd
+import py7zr
 import pytest
 from conftest import ROOT, call
 
@@ -17,13 +24,15 @@ NOT_TYPED = {
     "pip install -r requirements-pretrained.txt": "installs",
     "dvc queue start -j 1": "works in the background, a minute and more; that the queue is filled is seen here",
 }
+DUMPS = "https://archive.org/download/stackexchange"
 # What only `make test-slow` types: each takes as long as the rest of its block, and other files test what it runs.
 TYPED_SLOWLY = {
     "dvc exp run -S featurize_dense.embedding=encoder": "test_embeddings.py",
     "dvc exp run -S featurize_dense.embedding=word2vec -S train_dense.freeze=true": "test_embeddings.py",
-    "dvc exp run -S +train_sparse.lr=0.01": "test_pipeline.py",
     "dvc exp run -S train_sparse.epochs=0": "test_pipeline.py",
     "python src/predict.py --export onnx": "test_predict.py",
+    "dvc exp run -S ingest.source=data/crypto.7z -S ingest.tags=50 -S ingest.min_tags=1": "test_posts.py",
+    "dvc exp run -S ingest.source=posts.parquet -S ingest.tags=50 -S ingest.min_tags=1": "test_posts.py",
 }
 
 
@@ -58,9 +67,37 @@ def study(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = call("dvc", "repro", "train_dense", "train_sparse", cwd=folder)
     assert done.returncode == 0, done.stderr
     call("git", "commit", "--quiet", "--all", "--message", "Models", cwd=folder)
-    own = (f"How do I use t{n % 50} with t{n // 50}?,t{n % 50} t{n // 50}\n" for n in range(600))
-    (folder / "posts.csv").write_text("title,tags\n" + "".join(own))
+    pairs = [(n % 50, n // 50) for n in range(600)]
+    posts = pd.DataFrame({
+        "title": [f"How do I use t{a} with t{b}?" for a, b in pairs], "tags": [f"<t{a}><t{b}>" for a, b in pairs]
+    })  # fmt: skip
+    posts.to_csv(folder / "posts.csv", index=False)
+    joblib.dump(posts, folder / "posts.joblib")
     return folder
+
+
+class Archive(SimpleHTTPRequestHandler):
+    """Files with an ETag, which tells DVC whether one has changed."""
+
+    def end_headers(self) -> None:
+        self.send_header("ETag", '"1"')
+        super().end_headers()
+
+
+@pytest.fixture(scope="module")
+def site(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a folder with a data dump of the same posts."""
+    folder = tmp_path_factory.mktemp("site")
+    posts = pd.read_csv(study / "posts.csv").rename(columns=str.title).assign(PostTypeId=1)
+    posts["Id"] = posts.index
+    posts.to_xml(folder / "Posts.xml", index=False, attr_cols=list(posts), root_name="posts")
+    with py7zr.SevenZipFile(folder / "crypto.stackexchange.com.7z", "w") as archive:
+        archive.write(folder / "Posts.xml", "Posts.xml")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Archive, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.mark.parametrize(
@@ -71,11 +108,13 @@ def study(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 @pytest.mark.parametrize("block", [pytest.param(block, id=heading) for heading, block in blocks()])
-def test_a_block_of_commands_works(study: Path, tmp_path: Path, block: str, left_out: dict[str, str]) -> None:
+def test_a_block_of_commands_works(
+    study: Path, site: str, tmp_path: Path, block: str, left_out: dict[str, str]
+) -> None:
     typed = [line for line in block.splitlines() if command(line) not in left_out]
     if not any(map(command, typed)):
         pytest.skip("none of its commands is typed here")
     folder = tmp_path / "study"
     shutil.copytree(study, folder)
-    done = call("bash", "-x", "-e", "-o", "pipefail", "-c", "\n".join(typed), cwd=folder)
+    done = call("bash", "-x", "-e", "-o", "pipefail", "-c", "\n".join(typed).replace(DUMPS, site), cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
