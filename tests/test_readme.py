@@ -28,6 +28,8 @@ DUMPS = "https://archive.org/download/stackexchange"
 # What only `make test-slow` types: each takes as long as the rest of its block, and other files test what it runs.
 TYPED_SLOWLY = {
     "dvc exp run -S featurize_dense.embedding=encoder": "test_embeddings.py",
+    "dvc exp run -S ingest.source=posts.csv -S ingest.tags=50 -S ingest.min_tags=1"
+    " -S featurize_dense.embedding=encoder": "test_embeddings.py",
     "dvc exp run -S featurize_dense.embedding=word2vec -S train_dense.freeze=true": "test_embeddings.py",
     "dvc exp run -S train_sparse.epochs=0": "test_pipeline.py",
     "python src/predict.py --export onnx": "test_predict.py",
