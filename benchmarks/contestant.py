@@ -1,10 +1,11 @@
 """What a contestant gets, and what it gives: the same posts, splits and tokens for all, scores for every post and tag.
 
-`python contestant.py NAME [SETTINGS]` runs one in the working directory, where the study's ingest and featurize stages
-have run, and writes results/NAME.npz and results/NAME.json. SETTINGS are the arguments of its function, as JSON. A
-process each, so that the peak memory is its own.
+`python contestant.py NAME [SETTINGS [INTO]]` runs one in the working directory, where the study's ingest and featurize
+stages have run, and writes results/INTO.npz and results/INTO.json; INTO is NAME where it is not given. SETTINGS are the
+arguments of its function, as JSON. A process each, so that the peak memory is its own.
 """
 
+import argparse
 import importlib
 import json
 import resource
@@ -69,19 +70,24 @@ def tuned_micro_f1(labels: np.ndarray, found: np.ndarray) -> float:
 
 
 def main() -> None:
-    name, settings = sys.argv[1], json.loads("".join(sys.argv[2:]) or "{}")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=CONTESTANTS)
+    parser.add_argument("settings", nargs="?", type=json.loads, default={})
+    parser.add_argument("into", nargs="?")
+    chosen = parser.parse_args()
+    name, settings = chosen.name, chosen.settings
     given = getattr(importlib.import_module(CONTESTANTS[name]), name)(**settings)
     runs = given if isinstance(given, list) else [given]  # the arms run once per seed
-    folder = Path("results")
-    folder.mkdir(exist_ok=True)
+    into = Path("results", chosen.into or name)
+    into.parent.mkdir(parents=True, exist_ok=True)
     found = {f"{split}{number}": getattr(run, split) for number, run in enumerate(runs) for split in ("valid", "test")}
-    np.savez(folder / f"{name}.npz", **found)
+    np.savez(into.with_suffix(".npz"), **found)
     about = {
         "settings": settings,
         "runs": [{key: value for key, value in run._asdict().items() if key not in ("valid", "test")} for run in runs],
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
-    (folder / f"{name}.json").write_text(json.dumps(about, indent=2))
+    into.with_suffix(".json").write_text(json.dumps(about, indent=2))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 `python benchmarks/results.py` runs the stages with each embedding on each corpus, writes results.csv (means over runs,
 differences with their intervals, cost, the commit and a hash of the data), tags.csv (each tag) and pictures, and prints
-the README's tables; `--corpora` and `--embeddings` name some of them, and the rows of the others stay. On longer posts
-and on more than ten tags an encoder is fine-tuned on a GPU alone.
+the README's tables; `--corpora` and `--embeddings` name some of them, and the rows of the others stay. `glove` is left
+out where `--vectors` names no file for it. On longer posts and on more than ten tags an encoder is fine-tuned on a GPU
+alone.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ from dumps import ROOT, arguments, update  # isort: split
 import figures
 from stage import read_json
 
-EMBEDDINGS = ["learned", "word2vec", "static", "encoder", "finetuned"]
+EMBEDDINGS = ["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 FOLDER = ROOT / "docs/results"
 ON_A_CPU = "so_titles, 10 tags"  # where an encoder is fine-tuned without a GPU
 SCORES = ["micro_f1", "macro_f1", "hamming_loss"]
@@ -40,7 +41,9 @@ def main() -> None:
         __doc__,
         corpora={"nargs": "*", "choices": CORPORA, "default": list(CORPORA)},
         embeddings={"nargs": "*", "choices": EMBEDDINGS, "default": EMBEDDINGS},
+        vectors={"type": Path, "help": "file of word vectors that glove starts from"},
     )
+    vectors = str(chosen.vectors.resolve()) if chosen.vectors else None
     made_from = commit()  # before the first row is written
     for corpus in chosen.corpora:
         trained = False
@@ -48,7 +51,10 @@ def main() -> None:
             if embedding == "finetuned" and corpus != ON_A_CPU and not torch.cuda.is_available():
                 print(f"{corpus}: finetuned needs a GPU", file=sys.stderr)
                 continue
-            folder = prepare(corpus, chosen.data, featurize_dense={"embedding": embedding})
+            if embedding == "glove" and not vectors:
+                print(f"{corpus}: glove needs --vectors", file=sys.stderr)
+                continue
+            folder = prepare(corpus, chosen.data, featurize_dense={"embedding": embedding, "vectors": vectors})
             run_stages(folder, "train_dense", *([] if trained else ["train_sparse"]), "evaluate")
             trained = True
             keep(corpus, embedding, folder, commit=made_from, data=hash_of(chosen.data / CORPORA[corpus][0]))

@@ -14,9 +14,10 @@ from sklearn.metrics import f1_score, hamming_loss
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from compare import assess
+from compare import assess, compete
 from contestant import CONTESTANTS
 from features import read_labels
+from peers import GRIDS
 from results import FOLDER, scores_and_costs
 from scoring import tune_threshold
 
@@ -60,6 +61,13 @@ def test_a_contestant_learns_and_is_scored_as_scikit_learn_would(
     assert row["hamming"] == pytest.approx(np.mean([hamming_loss(labels["test"], run) for run in runs]))
     assert row["micro_f1"] > 0.72  # giving every tag to every post gets 2/3
     assert row["seconds"] > 0 and row["posts_per_second"] > 0 and row["peak_mb"] > 50
+
+
+def test_a_peer_takes_the_setting_that_does_best_on_valid(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(GRIDS, "logistic_regression", [{"c": 1e-6}, {"terms": "no such"}, {"c": 4}, {"c": 1e-5}])
+    compete(work, "logistic_regression")
+    assert json.loads((work / "results/logistic_regression.json").read_text())["settings"] == {"c": 4}
+    assert assess(work, "logistic_regression")["valid_micro"] > assess(work, "grid/0")["valid_micro"]
 
 
 def test_the_readme_has_the_results_as_they_were_measured() -> None:
