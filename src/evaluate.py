@@ -2,9 +2,9 @@
 
 in:  data/models, data/features, data/posts, data/timings
 out: metrics/metrics.json (headline scores, mean over runs, and the difference of the arms), runs.csv (every score of
-     each run, and means), thresholds.json (those of each run, for predict.py), comparison.csv (differences with their
-     intervals), verdict.txt (the first one in a sentence), timings.json (seconds, which alone change from run to run,
-     with plots/images/cost.png);
+     each run, and means), prediction.json (thresholds and fusion weights of each run, for predict.py), comparison.csv
+     (differences with their intervals), verdict.txt (the first one in a sentence), timings.json (seconds, which alone
+     change from run to run, with plots/images/cost.png);
      plots/*.csv, which DVC draws or a reader opens, and plots/images/*.png, drawn with matplotlib
 """
 
@@ -23,6 +23,7 @@ import tables
 from comparison import METRICS as COMPARED
 from comparison import compare, verdict
 from features import open_features, read_labels, read_texts
+from fusion import Answer, best_weight, mean
 from losses import LOSSES
 from params import read_params
 from stage import (
@@ -42,15 +43,7 @@ from stage import (
 )
 from training import build, predict
 
-WEIGHTS = (0.5, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9)  # of the dense arm in a fusion; of equals the first
 HEADLINE = ["micro_f1", "macro_f1", "hamming_loss"]
-
-
-class Answer(NamedTuple):
-    """What a run says of a split, each [posts, tags]."""
-
-    logits: np.ndarray
-    probabilities: np.ndarray
 
 
 class Run(NamedTuple):
@@ -71,7 +64,12 @@ def main() -> str:
     answers, costs = {}, {}
     for arm in ARMS:
         answers[arm], costs[arm] = ask(arm, device)
-    answers["fusion"] = [fuse(labels["valid"], *runs) for runs in zip(*answers.values(), strict=False)]
+    pairs = list(zip(*answers.values(), strict=False))  # of runs of the dense and of the sparse arm
+    weights = [best_weight(labels["valid"], dense["valid"], sparse["valid"]) for dense, sparse in pairs]
+    answers["fusion"] = [
+        {split: mean(dense[split], sparse[split], weight) for split in dense}
+        for (dense, sparse), weight in zip(pairs, weights, strict=True)
+    ]
     runs = {arm: [assess(labels, own, params.evaluate.threshold) for own in answers.pop(arm)] for arm in list(answers)}
     dense, sparse = ([run.guesses for run in runs[arm]] for arm in ARMS)
     differences = compare(labels["test"], dense, sparse, params.evaluate.resamples)
@@ -79,6 +77,8 @@ def main() -> str:
     sentence = verdict(differences.iloc[0], len(dense), len(sparse))
     with whole_folder(METRICS) as metrics, whole_folder(PLOTS) as plots:
         means = write_metrics(metrics, runs, differences[: len(COMPARED)], sentence)
+        thresholds = {arm: [run.scores["threshold"] for run in own] for arm, own in runs.items()}
+        write_json(metrics / "prediction.json", {"thresholds": thresholds, "dense_weights": weights})
         write_timings(metrics, plots, costs, means)
         write_plots(plots, runs, labels, tags, differences[len(COMPARED) :])
         figures.differences(plots / "images/verdict.png", differences[: len(COMPARED)])
@@ -111,21 +111,6 @@ def ask(arm: str, device: torch.device) -> tuple[list[dict[str, Answer]], dict[s
     }
 
 
-def fuse(labels: np.ndarray, dense: dict[str, Answer], sparse: dict[str, Answer]) -> dict[str, Answer]:
-    """A mean of what a run of each arm says, at the one of WEIGHTS that has the highest micro-F1 on valid.
-
-    ``labels`` [posts, tags] are those of valid.
-    """
-
-    def mean(split: str, weight: float) -> Answer:
-        return Answer(
-            *(weight * own + (1 - weight) * other for own, other in zip(dense[split], sparse[split], strict=True))
-        )
-
-    best = max(WEIGHTS, key=lambda weight: scoring.best_micro_f1(labels, mean("valid", weight).probabilities))
-    return {split: mean(split, best) for split in dense}
-
-
 def assess(labels: dict[str, np.ndarray], answer: dict[str, Answer], threshold: str | float) -> Run:
     """Score a run on test, at a threshold tuned on valid or at a fixed one."""
     if threshold == "tuned":
@@ -148,8 +133,6 @@ def write_metrics(folder: Path, runs: dict[str, list[Run]], differences: pd.Data
     every = pd.DataFrame(
         [{"arm": arm, "run": n, **run.scores} for arm, own in runs.items() for n, run in enumerate(own)]
     )
-    thresholds = {arm: [run.scores["threshold"] for run in own] for arm, own in runs.items()}
-    write_json(folder / "thresholds.json", thresholds)
     means = every.drop(columns="run").groupby("arm", sort=False).mean()
     write_csv(folder / "runs.csv", pd.concat([every, means.reset_index().assign(run="mean")]))
     write_csv(folder / "comparison.csv", differences)

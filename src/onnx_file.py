@@ -2,7 +2,8 @@
 
 Of an arm that reads bags the file takes `columns` and `weights`, both [posts, longest], each post's filled up with
 weights of 0; of one that reads an encoder's vectors, `vectors` [posts, dims]. It gives `probabilities` [posts, tags].
-Columns are numbered as in the vocabulary.json of the arm's features, tags as in data/posts/tags.json.
+Columns are numbered as in the vocabulary.json of the arm's features, tags as in data/posts/tags.json. The fusion is the
+mean of both files' probabilities, in the shares that metrics/prediction.json tells.
 """
 
 import copy
@@ -74,7 +75,7 @@ def export_onnx(name: str, arm: Arm) -> str:
     path = MODELS / f"{name}.onnx"
     write(path, Probabilities(arm.network, arm.loss).eval(), named)
     [found] = onnxruntime.InferenceSession(path).run(None, named)
-    gap = float(np.abs(found - arm.probabilities(texts)).max())
+    gap = float(np.abs(found - arm.answer(texts).probabilities).max())
     if not gap < NEAR:
         path.unlink()
         raise BadInput(f"{path}: its probabilities differ from torch's by {gap:.1e}; report this")

@@ -4,7 +4,7 @@
     python src/predict.py --file posts.csv --output tags.parquet
     python src/predict.py --export onnx
 
-Each arm speaks by its first run, at its threshold in metrics/thresholds.json.
+Each arm speaks by its first run, and so does their fusion, at its threshold in metrics/prediction.json.
 """
 
 import argparse
@@ -26,39 +26,42 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from posts import Post, read_posts
-from stage import ARMS, BadInput, one_line
+from stage import BadInput, one_line
 from tables import harmless
-from trained import Arm
+from trained import SPEAKERS, Study
 
 BATCH = 256  # posts at a time
 SHOWN = 5  # tags of a text, at least
-PARTS = {"tags": pa.list_(pa.string()), "scores": pa.list_(pa.float64())}  # the tags that an arm gives; probabilities
-SCHEMA = pa.schema([("id", pa.string()), *((f"{arm}_{part}", kind) for arm in ARMS for part, kind in PARTS.items())])
+PARTS = {"tags": pa.list_(pa.string()), "scores": pa.list_(pa.float64())}  # the tags that are given; probabilities
+SCHEMA = pa.schema(
+    [("id", pa.string()), *((f"{name}_{part}", kind) for name in SPEAKERS for part, kind in PARTS.items())]
+)
 
 
 def main() -> None:
     given = arguments()
     if given.output and not given.file:
         raise BadInput("--output is for the tags of a file's posts; name one with --file")
-    arms = {name: Arm(name) for name in ARMS}
+    study = Study()
     if given.export:
         from onnx_file import export_onnx  # and with it what requirements-onnx.txt installs
 
-        for name, arm in arms.items():
+        for name, arm in study.arms.items():
             print(export_onnx(name, arm))
     elif given.file:
-        predict_file(arms, given.file, given.output, given.format, ".jsonl" if given.json else ".csv")
+        predict_file(study, given.file, given.output, given.format, ".jsonl" if given.json else ".csv")
     elif given.json:
-        told = {name: {"threshold": arm.threshold, "tags": arm.explain(given.text)} for name, arm in arms.items()}
-        print(json_line({"text": given.text} | told))
+        told = study.explain(given.text).items()
+        by_name = {name: {"threshold": study.thresholds[name], "tags": tags} for name, tags in told}
+        print(json_line({"text": given.text} | by_name))
     else:
-        print(side_by_side(arms, given.text))
+        print(side_by_side(study, given.text))
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("text", nargs="?", help="a post: shows the tags of both arms and the words that speak for them")
+    what.add_argument("text", nargs="?", help="a post: shows its tags and the words that speak for them")
     what.add_argument(
         "--file", help="posts in any format that ingest reads, with or without tags; - for standard input"
     )
@@ -69,15 +72,14 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def side_by_side(arms: dict[str, Arm], text: str) -> str:
-    """A table: the tags that an arm gives, filled up to SHOWN by the next ones."""
-    told = {name: {row["tag"]: row for row in arm.explain(text)} for name, arm in arms.items()}
-    tags = sorted(next(iter(told.values())), key=lambda tag: -max(rows[tag]["probability"] for rows in told.values()))
-    given = [tag for tag in tags if any(rows[tag]["given"] for rows in told.values())]
-    shown = given + [tag for tag in tags if tag not in given][: max(0, SHOWN - len(given))]
-    table = [["", *(f"{name} (* from {arm.threshold:.2f})" for name, arm in arms.items())]]
-    for tag in shown:
-        rows = [told[name][tag] for name in arms]
+def side_by_side(study: Study, text: str) -> str:
+    """A table: the tags that an arm or the fusion gives, filled up to SHOWN by the fusion's next ones."""
+    told = {name: {row["tag"]: row for row in rows} for name, rows in study.explain(text).items()}
+    given = [tag for tag in told["fusion"] if any(rows[tag]["given"] for rows in told.values())]
+    others = [tag for tag in told["fusion"] if tag not in given][: max(0, SHOWN - len(given))]
+    table = [["", *(f"{name} (* from {study.thresholds[name]:.2f})" for name in told)]]
+    for tag in given + others:
+        rows = [own[tag] for own in told.values()]
         cells = (f"{row['probability']:.2f}{'*' if row['given'] else ' '} {', '.join(row['words'])}" for row in rows)
         table.append([tag, *cells])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -85,7 +87,7 @@ def side_by_side(arms: dict[str, Arm], text: str) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def predict_file(arms: dict[str, Arm], source: str, output: Path | None, format: str, default: str) -> None:
+def predict_file(study: Study, source: str, output: Path | None, format: str, default: str) -> None:
     """Write the tags of all posts, some at a time; a file is there whole or not."""
     suffix = output.suffix.lower() if output else default
     if suffix not in WRITERS or (output and not output.parent.is_dir()):
@@ -103,7 +105,7 @@ def predict_file(arms: dict[str, Arm], source: str, output: Path | None, format:
                 posts = [row for row in batch if isinstance(row, Post)]
                 skipped += len(batch) - len(posts)
                 if posts:
-                    write(tags_of(arms, posts))
+                    write(tags_of(study, posts))
         if output:
             half.replace(output)
     if skipped:
@@ -111,14 +113,14 @@ def predict_file(arms: dict[str, Arm], source: str, output: Path | None, format:
         print(f"predict: {told} no line", file=sys.stderr)
 
 
-def tags_of(arms: dict[str, Arm], posts: list[Post]) -> pa.Table:
-    """A row for each post: its id, and of each arm the tags that it gives, the most probable first, with scores."""
+def tags_of(study: Study, posts: list[Post]) -> pa.Table:
+    """A row for each post: its id, and of each speaker the tags that it gives, the most probable first, with scores."""
     columns: dict[str, list] = {"id": [post.id for post in posts]}
-    for name, arm in arms.items():
+    for name, answer in study.answers([post.text for post in posts]).items():
         tags, scores = columns[f"{name}_tags"], columns[f"{name}_scores"] = [], []
-        for row in arm.probabilities([post.text for post in posts]):
-            given = [tag for tag in np.argsort(-row, kind="stable") if row[tag] >= arm.threshold]
-            tags.append([arm.tags[tag] for tag in given])
+        for row in answer.probabilities:
+            given = [tag for tag in np.argsort(-row, kind="stable") if row[tag] >= study.thresholds[name]]
+            tags.append([study.tags[tag] for tag in given])
             scores.append(row[given].astype(float).round(4))
     return pa.table(columns, schema=SCHEMA)
 

@@ -20,9 +20,10 @@ import evaluate
 import onnx_file
 import trained
 from features import open_features, read_labels, read_texts
-from stage import ARMS, FEATURES, read_json
+from fusion import best_weight, mean
+from stage import ARMS, FEATURES
 from text import tokenize
-from trained import Arm, leave_out_each_word
+from trained import SPEAKERS, Arm, Study, leave_out_each_word
 
 
 @pytest.fixture(autouse=True)
@@ -45,39 +46,39 @@ def test_texts_are_read_as_those_of_test_were(name: str) -> None:
         np.testing.assert_array_equal(made, was)
 
 
-@pytest.mark.parametrize("name", ARMS)
-def test_tags_are_those_that_evaluate_gave(name: str) -> None:
-    tags = read_json(Path("data/posts/tags.json"))
-    labels = {split: read_labels(split, tags) for split in ("valid", "test")}
-    answers, _ = evaluate.ask(name, torch.device("cpu"))
-    run = evaluate.assess(labels, answers[0], "tuned")
-    arm = Arm(name)
-    texts = [text for batch in read_texts("test") for text in batch]
-    assert arm.threshold == run.scores["threshold"]
-    np.testing.assert_array_equal(arm.probabilities(texts) >= arm.threshold, run.guesses)
+def test_tags_are_those_that_evaluate_gave() -> None:
+    study = Study()
+    labels = {split: read_labels(split, study.tags) for split in ("valid", "test")}
+    dense, sparse = (evaluate.ask(name, torch.device("cpu"))[0][0] for name in ARMS)
+    weight = best_weight(labels["valid"], dense["valid"], sparse["valid"])
+    fused = {split: mean(dense[split], sparse[split], weight) for split in dense}
+    found = study.answers([text for batch in read_texts("test") for text in batch])
+    for name, own in {"dense": dense, "sparse": sparse, "fusion": fused}.items():
+        run = evaluate.assess(labels, own, "tuned")
+        assert study.thresholds[name] == run.scores["threshold"]
+        np.testing.assert_array_equal(found[name].probabilities >= study.thresholds[name], run.guesses)
 
 
-def test_a_text_gets_tags_of_both_arms_and_the_words_that_speak_for_them(study: Path) -> None:
+def test_a_text_gets_tags_of_all_and_the_words_that_speak_for_them(study: Path) -> None:
     text = "How do I read a file in Python?"
     done = predict(study, text)
     assert done.returncode == 0, done.stderr
     heading, *table = done.stdout.decode().splitlines()
-    assert all(name in heading for name in ARMS)
+    assert all(name in heading for name in SPEAKERS)
     assert len(table) >= 5
     told = json.loads(predict(study, "--json", text).stdout)
-    for name in ARMS:
-        arm = Arm(name)
-        [probabilities] = arm.probabilities([text])
+    trained = Study()
+    whole = trained.answers([text])
+    for name in SPEAKERS:
         found = {row["tag"]: row for row in told[name]["tags"]}
-        assert told[name]["threshold"] == arm.threshold
-        assert {tag: row["probability"] for tag, row in found.items()} == {
-            tag: pytest.approx(value, abs=1e-4) for tag, value in zip(arm.tags, probabilities.tolist(), strict=True)
-        }
+        assert told[name]["threshold"] == trained.thresholds[name]
+        probabilities = dict(zip(trained.tags, whole[name].probabilities[0].tolist(), strict=True))
+        assert {tag: row["probability"] for tag, row in found.items()} == pytest.approx(probabilities, abs=1e-4)
         for tag, row in found.items():
-            assert row["given"] == (probabilities[arm.tags.index(tag)] >= arm.threshold)
+            assert row["given"] == (probabilities[tag] >= trained.thresholds[name])
             for word in row["words"]:
-                without = arm.logits([" ".join(token for token in tokenize(text) if token != word)])
-                assert (without < arm.logits([text]))[0, arm.tags.index(tag)]
+                without = trained.answers([" ".join(token for token in tokenize(text) if token != word)])
+                assert (without[name].logits < whole[name].logits)[0, trained.tags.index(tag)]
 
 
 @given(st.lists(st.sampled_from(["c#", "C#", "İ", "list.append", "$.ajax", "…", "<p>", "a", "\n"]), max_size=12))
@@ -122,10 +123,12 @@ def test_a_file_s_tags_are_the_same_in_every_format(study: Path, tmp_path: Path)
     assert found[0][-1]["id"] == "'=1+1" and found[1][-1]["id"] == found[2][-1]["id"] == "=1+1"
     assert found[0][:-1] == found[1][:-1] == found[2][:-1]
     assert [row["id"] for row in found[1]] == [*map(str, range(1000)), "=1+1"]
-    for name in ARMS:
-        arm = Arm(name)
-        for row, scores in zip(found[1], arm.probabilities([*titles, "php"]), strict=True):
-            given = {arm.tags[tag]: float(scores[tag]) for tag in np.flatnonzero(scores >= arm.threshold)}
+    trained = Study()
+    for name, answer in trained.answers([*titles, "php"]).items():
+        for row, scores in zip(found[1], answer.probabilities, strict=True):
+            given = {
+                trained.tags[tag]: float(scores[tag]) for tag in np.flatnonzero(scores >= trained.thresholds[name])
+            }
             assert dict(zip(row[f"{name}_tags"], row[f"{name}_scores"], strict=True)) == pytest.approx(given, abs=1e-4)
     assert {path.name for path in tmp_path.iterdir()} == {"new.csv", "tags.csv", "tags.jsonl", "tags.parquet"}
 
@@ -134,11 +137,13 @@ def test_standard_input_goes_to_standard_output(study: Path) -> None:
     done = predict(study, "--file", "-", "--format", "jsonl", "--json", stdin=b'{"title": "python"}\n{"body": "php"}')
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["id"] for row in told] == ["stdin.jsonl:1", "stdin.jsonl:2"]
-    arm = Arm("sparse")
-    for row, scores in zip(told, arm.probabilities(["python", "php"]), strict=True):
-        assert row["sparse_tags"] == [arm.tags[tag] for tag in np.argsort(-scores) if scores[tag] >= arm.threshold]
+    trained = Study()
+    limit = trained.thresholds["sparse"]
+    for row, scores in zip(told, trained.answers(["python", "php"])["sparse"].probabilities, strict=True):
+        assert row["sparse_tags"] == [trained.tags[tag] for tag in np.argsort(-scores) if scores[tag] >= limit]
     table = predict(study, "--file", "-", stdin=b"title\npython\n").stdout.decode().splitlines()
-    assert table[0] == "id,dense_tags,dense_scores,sparse_tags,sparse_scores" and len(table) == 2
+    assert table[0] == "id,dense_tags,dense_scores,sparse_tags,sparse_scores,fusion_tags,fusion_scores"
+    assert len(table) == 2
 
 
 @pytest.mark.parametrize(
@@ -181,4 +186,4 @@ def test_onnx_says_what_torch_says(study: Path, tmp_path: Path) -> None:
         ):  # sizes it was not tried on
             columns, weights = onnx_file.pad(*arm.vectorize(texts))
             [found] = session.run(None, {"columns": columns, "weights": weights})
-            np.testing.assert_allclose(found, arm.probabilities(texts), atol=1e-5)
+            np.testing.assert_allclose(found, arm.answer(texts).probabilities, atol=1e-5)
