@@ -9,9 +9,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -21,7 +19,7 @@ from dumps import ROOT, arguments
 
 sys.path.insert(0, str(ROOT / "src"))
 
-from encoders import PACKAGED, Encoded, Encoder, has_bfloat16, load
+from encoders import PACKAGED, has_bfloat16, load, resting
 from text import clean
 
 
@@ -31,9 +29,7 @@ def main() -> None:
         bodies = pd.read_csv(file)["content"].map(clean)
     texts = bodies[bodies != ""].sample(chosen.posts, random_state=0).tolist()
     theirs, threads = load(PACKAGED), torch.get_num_threads()
-    encoder = Encoder(PACKAGED)
-    with TemporaryDirectory() as folder:
-        ours = Encoded(encoder, torch.device("cpu"), Path(folder) / "encoded.sqlite")
+    encoder = resting(PACKAGED, torch.device("cpu"))
     pieces, bounds = encoder.pieces(texts)
     first = [theirs.tokenizer.decode(pieces[start:end][: encoder.window]) for start, end in pairwise(bounds)]
     lengths = np.diff(bounds)
@@ -48,7 +44,7 @@ def main() -> None:
             torch.set_num_threads(threads)
             expected = timed(lambda: theirs.encode(posts), len(posts), speeds["sentence-transformers"])  # noqa: B023
             torch.set_num_threads(1)  # each of ours reads a batch of its own
-            found = timed(lambda: ours.encode(posts), len(posts), speeds["ours"])  # noqa: B023
+            found = timed(lambda: encoder.encode(posts), len(posts), speeds["ours"])  # noqa: B023
         cosines = (expected * found).sum(axis=1)
         ratio = median(a / b for a, b in zip(speeds["ours"], speeds["sentence-transformers"], strict=True))
         both = ", ".join(f"{who} {median(of):.1f} posts/s" for who, of in speeds.items())

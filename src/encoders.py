@@ -4,21 +4,16 @@ sentence-transformers loads them. A post longer than an encoder's window is cut 
 a word piece, and its vector is the mean of theirs, each by its length.
 """
 
-import hashlib
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from tqdm import tqdm
 
 from stage import BadInput, needs_pretrained
 from text import title
@@ -28,9 +23,8 @@ if TYPE_CHECKING:
 
 PACKAGED = "all-MiniLM-L6-v2"  # comes with requirements-pretrained.txt and needs no network
 BUDGET = {"cpu": 512, "cuda": 65536}  # word pieces read at once: on a CPU few, so that they stay in its cache
+TIMED = 16384  # word pieces of the posts that are encoded to see how long one takes
 FEW = 8  # word pieces, those around a window included, of one that is read alone
-ENCODED = Path("data/encoded.sqlite")
-POSTS = 256  # encoded between two writes to it
 
 
 def load(name: str) -> "SentenceTransformer":
@@ -75,6 +69,14 @@ class Encoder(nn.Module):
         self.before, self.after = whole[:first], whole[first + len(own) :]
         self.around = len(self.before) + len(self.after)
         self.window = (model.max_seq_length or 512) - self.around
+
+    @torch.no_grad()
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """[texts, dims]"""
+        pieces, offsets = self.pieces(texts)
+        device = next(self.parameters()).device
+        batch = (torch.from_numpy(part).to(device) for part in (pieces, offsets, np.ones(len(pieces), np.float32)))
+        return self(*batch).cpu().numpy()
 
     def pieces(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Word pieces of all texts [entries], and where each text begins and the last one ends [texts + 1]."""
@@ -165,85 +167,17 @@ class Encoder(nn.Module):
         return read * sum(layer.weight.numel() for layer in self.modules() if isinstance(layer, nn.Linear))
 
 
+def resting(name: str, device: torch.device) -> Encoder:
+    """An encoder that encodes on a device and does not learn."""
+    torch.set_num_threads(1)  # of which each batch takes one
+    return Encoder(name).eval().to(device)
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 numbers faster than float32; a vector keeps a cosine of 0.9999."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-class Encoded:
-    """Vectors of texts; those that were encoded before are read from a file.
-
-    Other tags, another split or a longer corpus encode what is new alone, and what an interrupted run encoded is kept.
-    """
-
-    def __init__(self, encoder: Encoder, device: torch.device, path: Path = ENCODED) -> None:
-        torch.set_num_threads(1)  # of which each batch takes one
-        self.encoder = encoder.eval().to(device)
-        # Whatever a vector follows from besides its text.
-        about = hashlib.blake2b(Path(__file__).read_bytes() + bytes([has_bfloat16(device)]) + device.type.encode())
-        for weights in encoder.state_dict().values():
-            about.update(weights.cpu().contiguous().numpy().data)
-        self.about = about.digest()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        with self.readable():
-            self.file = sqlite3.connect(path, timeout=600)  # another run may be writing to it
-            self.file.execute("CREATE TABLE IF NOT EXISTS vectors (text BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
-
-    @contextmanager
-    def readable(self) -> Iterator[None]:
-        """Around what reads and writes the file. Raises :class:`BadInput` where it is damaged."""
-        try:
-            yield
-        except sqlite3.DatabaseError as problem:
-            if "full" in str(problem):  # the disk, which stage.py tells
-                raise
-            raise BadInput(f"{self.path}: cannot be read ({problem}); delete it, and posts are encoded anew") from None
-
-    def vectors(self, texts: list[str], bar: tqdm) -> np.ndarray:
-        """[texts, dims]"""
-        keys = [hashlib.blake2b(text.encode(), key=self.about, digest_size=16).digest() for text in texts]
-        found = {}
-        with self.readable():
-            for key in keys:
-                row = self.file.execute("SELECT vector FROM vectors WHERE text = ?", [key]).fetchone()
-                if row:
-                    found[key] = np.frombuffer(row[0], np.float32)
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
-        bar.update(len(texts) - len(missing))
-        order = sorted(missing, key=lambda key: -len(missing[key]))
-        for group in (order[start : start + POSTS] for start in range(0, len(order), POSTS)):
-            rows = self.encode([missing[key] for key in group])
-            found.update(zip(group, rows, strict=True))
-            with self.readable(), self.file:  # which commits
-                values = [(key, row.tobytes()) for key, row in zip(group, rows, strict=True)]
-                self.file.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", values)
-            bar.update(len(group))
-        return np.stack([found[key] for key in keys])
-
-    @torch.no_grad()
-    def encode(self, texts: list[str]) -> np.ndarray:
-        """[texts, dims], whether they were encoded before or not."""
-        pieces, offsets = self.encoder.pieces(texts)
-        device = next(self.encoder.parameters()).device
-        batch = (torch.from_numpy(part).to(device) for part in (pieces, offsets, np.ones(len(pieces), np.float32)))
-        return self.encoder(*batch).cpu().numpy()
-
-    def cost(self, posts: list[str]) -> dict[str, float]:
-        """Parameters, and multiply-adds and seconds for one of these posts on average; the best of three times."""
-        _, offsets = self.encoder.pieces(with_titles(posts))
-        seconds = []
-        for _ in range(3):
-            start = time.perf_counter()
-            vectors_of_posts(self.encoder, self.encode, posts)
-            seconds.append(time.perf_counter() - start)
-        return {
-            "parameters": sum(parameter.numel() for parameter in self.encoder.parameters()),
-            "multiply_adds": self.encoder.multiply_adds(np.diff(offsets)) / len(posts),
-            "seconds": min(seconds) / len(posts),
-        }
 
 
 def vectors_of_posts(encoder: Encoder, vectors: Callable[[list[str]], np.ndarray], posts: list[str]) -> np.ndarray:
@@ -260,3 +194,23 @@ def vectors_of_posts(encoder: Encoder, vectors: Callable[[list[str]], np.ndarray
 def with_titles(posts: list[str]) -> list[str]:
     """Posts and their titles, each text once."""
     return list(dict.fromkeys([*posts, *map(title, posts)]))
+
+
+def cost(encoder: Encoder, posts: list[str]) -> dict[str, float]:
+    """Parameters, and multiply-adds and seconds for a post on average, of as many as have TIMED word pieces.
+
+    The best of three times, on all processors; cutting texts into pieces is part of it.
+    """
+    _, offsets = encoder.pieces(posts)
+    posts = posts[: max(1, int(np.searchsorted(offsets, TIMED)))]
+    _, offsets = encoder.pieces(with_titles(posts))
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        vectors_of_posts(encoder, encoder.encode, posts)
+        seconds.append(time.perf_counter() - start)
+    return {
+        "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
+        "multiply_adds": encoder.multiply_adds(np.diff(offsets)) / len(posts),
+        "seconds": min(seconds) / len(posts),
+    }

@@ -13,6 +13,7 @@ out: data/features/dense: features.json (what the network has to take), texts.js
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -36,8 +37,10 @@ from stage import (
 from text import words_of
 from vectors import read_vectors
 
+if TYPE_CHECKING:
+    from encoded import Encoded
+
 STARTED = 0.2  # standard deviation of a table that starts from elsewhere: enough to tell words apart, and to move
-TIMED = 64  # posts that are encoded to see how long one takes
 NO_COST = {"parameters": 0, "multiply_adds": 0, "seconds": 0.0}
 
 
@@ -106,19 +109,18 @@ def glove(words: list[str], params: FeaturizeDense) -> np.ndarray:
 
 def static(words: list[str], params: FeaturizeDense) -> np.ndarray:
     """[words, at most embedding_dim] The encoder's vectors of the words by themselves, their principal components."""
-    from encoders import Encoded, Encoder
-
+    encoded = open_encoded(params)
     with tqdm(total=len(words), desc="encoding", unit=" words", disable=None) as bar:
-        vectors = Encoded(Encoder(params.encoder), choose_device(read_params().train.device)).vectors(words, bar)
+        vectors = encoded.vectors(words, bar)
     kept = min(params.embedding_dim, *vectors.shape)
     return PCA(kept, svd_solver="covariance_eigh").fit_transform(vectors)
 
 
 def write_vectors(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:
-    from encoders import Encoded, Encoder, vectors_of_posts, with_titles
+    from encoders import cost, vectors_of_posts, with_titles
 
-    encoder = Encoder(params.encoder)
-    encoded = Encoded(encoder, choose_device(read_params().train.device))
+    encoded = open_encoded(params)
+    encoder = encoded.encoder
     posts = sum(map(count_posts, SPLITS))
     texts = sum(len(with_titles(batch)) for split in SPLITS for batch in read_texts(split))
     with tqdm(total=texts, desc="encoding", unit=" posts and titles", disable=None) as bar:
@@ -128,7 +130,14 @@ def write_vectors(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, 
                     writer.append(vectors_of_posts(encoder, lambda of: encoded.vectors(of, bar), batch))
     write_json(folder / "features.json", {"inputs": encoder.dims, "bag": False, "embedding_dim": None})
     write_json(folder / "texts.json", {"as": "encoder", "encoder": params.encoder})
-    return f"{posts:,} vectors of {encoder.dims} dimensions", encoded.cost(next(read_texts("test"))[:TIMED])
+    return f"{posts:,} vectors of {encoder.dims} dimensions", cost(encoder, next(read_texts("test")))
+
+
+def open_encoded(params: FeaturizeDense) -> "Encoded":
+    from encoded import Encoded  # and with it torch, which bags of words do not need
+    from encoders import resting
+
+    return Encoded(resting(params.encoder, choose_device(read_params().train.device)))
 
 
 def write_pieces(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:

@@ -39,10 +39,10 @@ def bags(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorize:
 
 
 def encoder(folder: Path, encoder: str) -> Vectorize:
-    from encoders import Encoded, Encoder, vectors_of_posts
+    from encoders import resting, vectors_of_posts
 
-    encoded = Encoded(Encoder(encoder), choose_device("auto"), Path(":memory:"))  # what is asked once need not be kept
-    return lambda texts: (vectors_of_posts(encoded.encoder, encoded.encode, texts),)
+    own = resting(encoder, choose_device("auto"))
+    return lambda texts: (vectors_of_posts(own, own.encode, texts),)
 
 
 def finetuned(folder: Path, encoder: str) -> Vectorize:

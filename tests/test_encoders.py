@@ -1,7 +1,6 @@
-"""encoders.py with the real encoder: its vectors, windows of long posts, what is kept of an interrupted run."""
+"""encoders.py with the real encoder: its vectors, windows of long posts, learning, what it costs."""
 
 import copy
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from tqdm import tqdm
 
 import encoders
-from encoders import PACKAGED, Encoded, Encoder, vectors_of_posts
+from encoders import PACKAGED, Encoder, resting, vectors_of_posts
 from stage import BadInput
 
 TEXTS = [
@@ -27,7 +25,7 @@ LONG = "A linked list of nodes, each with a pointer to the next one, is walked f
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return Encoder(PACKAGED).eval()
+    return resting(PACKAGED, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -35,51 +33,43 @@ def reference() -> SentenceTransformer:
     return encoders.load(PACKAGED)
 
 
-def encoded(encoder: Encoder, folder: Path) -> Encoded:
-    return Encoded(encoder, torch.device("cpu"), folder / "encoded.sqlite")
-
-
 def cosine(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return (left * right).sum(axis=1) / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)
 
 
-def test_vectors_are_those_of_sentence_transformers(
-    encoder: Encoder, reference: SentenceTransformer, tmp_path: Path
-) -> None:
-    found = encoded(encoder, tmp_path).encode(TEXTS)
+def test_vectors_are_those_of_sentence_transformers(encoder: Encoder, reference: SentenceTransformer) -> None:
+    found = encoder.encode(TEXTS)
     assert found.shape == (len(TEXTS), encoder.dims) and found.dtype == np.float32
     assert cosine(found, reference.encode(TEXTS)).min() > 0.999
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
 
 
-def test_a_long_post_is_the_mean_of_its_windows(
-    encoder: Encoder, reference: SentenceTransformer, tmp_path: Path
-) -> None:
+def test_a_long_post_is_the_mean_of_its_windows(encoder: Encoder, reference: SentenceTransformer) -> None:
     """Its second half counts, which sentence-transformers cuts off."""
     pieces, _ = encoder.pieces([LONG])
     count = -(-len(pieces) // encoder.window)
     assert count > 2
     windows = [reference.tokenizer.decode(part) for part in np.array_split(pieces, count)]
     parts = reference.encode(windows)
-    found = encoded(encoder, tmp_path).encode([LONG])
+    found = encoder.encode([LONG])
     assert cosine(found, parts.mean(axis=0, keepdims=True)).min() > 0.999
     changed = LONG + "Bees dance. " * 300
-    assert cosine(encoded(encoder, tmp_path).encode([changed]), found)[0] < 0.95
+    assert cosine(encoder.encode([changed]), found)[0] < 0.95
     assert cosine(reference.encode([changed]), reference.encode([LONG]))[0] > 0.9999
 
 
-def test_a_vector_does_not_depend_on_the_posts_beside_it(encoder: Encoder, tmp_path: Path) -> None:
+def test_a_vector_does_not_depend_on_the_posts_beside_it(encoder: Encoder) -> None:
     texts = [*TEXTS, LONG, LONG[:700], *(text[::-1] for text in TEXTS)]
-    together = encoded(encoder, tmp_path).encode(texts)
-    alone = np.concatenate([encoded(encoder, tmp_path).encode([text]) for text in texts])
+    together = encoder.encode(texts)
+    alone = np.concatenate([encoder.encode([text]) for text in texts])
     np.testing.assert_array_equal(together, alone)
 
 
-def test_nor_does_that_of_a_post_of_a_few_words(encoder: Encoder, tmp_path: Path) -> None:
+def test_nor_does_that_of_a_post_of_a_few_words(encoder: Encoder) -> None:
     words = ["cat", "dog", "bird", "fish", "cow", "hen", "pig", "fox", "ant", "bee"]
     texts = ["", "", *(" ".join(words[start : start + length]) for length in range(1, 10) for start in range(3))]
-    together = encoded(encoder, tmp_path).encode(texts)
-    alone = np.concatenate([encoded(encoder, tmp_path).encode([text]) for text in texts])
+    together = encoder.encode(texts)
+    alone = np.concatenate([encoder.encode([text]) for text in texts])
     np.testing.assert_array_equal(together, alone)
 
 
@@ -118,69 +108,6 @@ def test_learning_reads_as_encoding_does_and_reaches_every_layer(encoder: Encode
         encoder.eval()
 
 
-def test_what_was_encoded_is_read_and_only_the_rest_encoded(
-    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As when a run was interrupted, or other tags or another split bring other posts."""
-    monkeypatch.setattr(encoders, "POSTS", 2)
-    seen: list[str] = []
-    encode = Encoded.encode
-
-    def watched(self: Encoded, texts: list[str]) -> np.ndarray:
-        seen.extend(texts)
-        if LONG in texts:
-            raise KeyboardInterrupt
-        return encode(self, texts)
-
-    monkeypatch.setattr(Encoded, "encode", watched)
-    short = [*TEXTS, LONG[:80]]
-    with tqdm(disable=True) as bar:
-        with pytest.raises(KeyboardInterrupt):  # the longest come first
-            encoded(encoder, tmp_path).vectors([LONG], bar)
-        first = encoded(encoder, tmp_path).vectors(short[:4], bar)
-        again = encoded(encoder, tmp_path).vectors([*short[::-1], short[0]], bar)
-    assert sorted(seen[1:]) == sorted(short)
-    np.testing.assert_array_equal(again[-5:-1][::-1], first)
-    np.testing.assert_array_equal(again[-1], first[0])
-
-
-def test_another_encoder_or_other_code_encodes_anew(
-    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = encoded(encoder, tmp_path).about
-    assert encoded(Encoder(PACKAGED), tmp_path).about == first
-    other = Encoder(PACKAGED)
-    with torch.no_grad():
-        next(other.parameters()).add_(1)
-    assert encoded(other, tmp_path).about != first
-    (tmp_path / "code.py").write_text("# other")
-    monkeypatch.setattr(encoders, "__file__", str(tmp_path / "code.py"))
-    assert encoded(encoder, tmp_path).about != first
-
-
-def test_a_file_of_vectors_that_is_none_is_one_line(encoder: Encoder, tmp_path: Path) -> None:
-    (tmp_path / "encoded.sqlite").write_bytes(b"not a database" * 100)
-    with pytest.raises(BadInput, match=r"encoded\.sqlite: cannot be read .*; delete it"):
-        encoded(encoder, tmp_path)
-
-
-def test_a_file_of_vectors_that_is_damaged_is_one_line(encoder: Encoder, tmp_path: Path) -> None:
-    with tqdm(disable=True) as bar:
-        encoded(encoder, tmp_path).vectors(TEXTS, bar)
-        path = tmp_path / "encoded.sqlite"
-        whole = path.read_bytes()
-        path.write_bytes(whole[:4096] + bytes(byte ^ 0x5A for byte in whole[4096:]))
-        with pytest.raises(BadInput, match=r"encoded\.sqlite: cannot be read .*; delete it"):
-            encoded(encoder, tmp_path).vectors(TEXTS, bar)
-
-
-def test_the_file_is_a_plain_database(encoder: Encoder, tmp_path: Path) -> None:
-    with tqdm(disable=True) as bar:
-        vectors = encoded(encoder, tmp_path).vectors(TEXTS, bar)
-    rows = sqlite3.connect(tmp_path / "encoded.sqlite").execute("SELECT vector FROM vectors").fetchall()
-    assert {row for (row,) in rows} == {vector.tobytes() for vector in vectors}
-
-
 def test_an_encoder_that_is_none_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(BadInput, match=r"featurize_dense\.encoder: .*cannot be loaded"):
@@ -197,12 +124,11 @@ def test_weights_that_are_pickled_are_not_read(reference: SentenceTransformer, t
         Encoder(str(tmp_path / "encoder"))
 
 
-def test_a_title_counts_as_much_as_its_post(encoder: Encoder, tmp_path: Path) -> None:
+def test_a_title_counts_as_much_as_its_post(encoder: Encoder) -> None:
     posts = ["sort a list\nI have a list of numbers, and", "sort a list", "sort a list\n", ""]
-    encode = encoded(encoder, tmp_path).encode
     seen: list[list[str]] = []
-    found = vectors_of_posts(encoder, lambda texts: seen.append(texts) or encode(texts), posts)
-    whole, title = encode(posts[:2])
+    found = vectors_of_posts(encoder, lambda texts: seen.append(texts) or encoder.encode(texts), posts)
+    whole, title = encoder.encode(posts[:2])
     mean = (whole + title) / np.linalg.norm(whole + title)
     np.testing.assert_allclose(found[0], mean, atol=1e-6)
     np.testing.assert_allclose(found[1], title, atol=1e-6)
