@@ -13,7 +13,7 @@ from compare import prepare
 from dumps import arguments
 from ours import train  # isort: split
 
-from comparison import LEVEL, METRICS, compare
+from comparison import LEVEL, METRICS, compare, score
 from features import read_labels
 from scoring import tune_threshold
 from stage import read_json
@@ -32,7 +32,7 @@ def main() -> None:
     named = []
     for _ in range(COMPARISONS):
         ten = [guesses[run] for run in draw.choice(RUNS, 10, replace=False)]
-        named.append(compare(test, ten[:5], ten[5:], resamples=200)["p"][: len(METRICS)] < LEVEL)
+        named.append(compare(score(test, ten[:5], 200), score(test, ten[5:], 200))["p"][: len(METRICS)] < LEVEL)
     for metric, share in zip(METRICS, np.mean(named, axis=0), strict=True):
         print(f"{metric:16} a winner in {share:.1%} of {COMPARISONS} comparisons")
 

@@ -79,14 +79,20 @@ def keep(corpus: str, embedding: str, folder: Path, **made_from: str) -> None:
 
 
 def scores(folder: Path) -> dict[str, float]:
-    """Test scores of both arms and of their fusion, what each costs, and the arms' difference."""
+    """Test scores of both arms and of their fusion, what each costs, and the differences in micro-F1."""
     runs = pd.read_csv(folder / "metrics/runs.csv").query("run == 'mean'").set_index("arm")
     cost = pd.read_csv(folder / "plots/cost.csv").set_index("arm")
     seconds = pd.DataFrame(read_json(folder / "metrics/timings.json")).T
     about = runs[SCORES].round(4).join(cost[["parameters", "multiply_adds"]].astype(int)).join(seconds)
-    difference = read_json(folder / "metrics/metrics.json")["difference"]
+    fusion = pd.read_csv(folder / "metrics/fusion.csv").query("score == 'micro_f1'").set_index("arm")
+    differences = {
+        "dense_over_sparse": pd.read_csv(folder / "metrics/comparison.csv").query("score == 'micro_f1'").iloc[0],
+        **{f"fusion_over_{arm}": fusion.loc[arm] for arm in fusion.index},
+    }
     return {f"{arm}_{name}": about[name][arm] for arm in about.index for name in about} | {
-        f"difference_{name}": value for name, value in difference.items()
+        f"{name}_{part}": round(row[part], 4)
+        for name, row in differences.items()
+        for part in ("difference", "low", "high", "p")
     }
 
 
@@ -134,27 +140,34 @@ def cells(row: Any, arm: str, name: str) -> dict[str, str]:
 
 
 def draw(table: pd.DataFrame) -> None:
-    """The answer: how far each embedding is from TF-IDF, with its interval, and its micro-F1."""
+    """The answer: how far each embedding, and its fusion, is from TF-IDF, with intervals; at the right micro-F1."""
     names, places = [], []
     for corpus, rows in table.groupby("corpus", sort=False):
         names += [f"{corpus}: TF-IDF {rows['sparse_micro_f1'].iloc[-1]:.3f}", *rows["embedding"]]
         places += [None, *rows.index]
-    figure, axes = figures.rows(names, 0.24)
+    heights = {place: height for height, place in enumerate(places) if place is not None}
+    figure, axes = figures.rows(names, 0.3)
     axes.axvline(0, color=figures.COLOURS["sparse"], linewidth=2)
-    for height, place in enumerate(places):
-        if place is None:
-            continue
-        row = table.loc[place]
-        middle = row["difference_micro_f1"]
-        ends = [[middle - row["difference_low"]], [row["difference_high"] - middle]]
+    shown = table.loc[list(heights)]
+    for arm, label, shift in (("dense", "dense", -0.17), ("fusion", "fusion with TF-IDF", 0.17)):
+        middle, low, high = (shown[f"{arm}_over_sparse_{part}"] for part in ("difference", "low", "high"))
         axes.errorbar(
-            middle, height, xerr=ends, fmt=figures.MARKERS["dense"], color=figures.COLOURS["dense"], capsize=3
+            middle,
+            [height + shift for height in heights.values()],
+            xerr=[middle - low, high - middle],
+            fmt=figures.MARKERS[arm],
+            markersize=4,
+            color=figures.COLOURS[arm],
+            capsize=2,
+            label=label,
         )
-        axes.annotate(f"{row['dense_micro_f1']:.3f}", (1, height), xycoords=("axes fraction", "data"), va="center")
+    for height, row in zip(heights.values(), shown.itertuples(), strict=True):
+        both = f"{row.dense_micro_f1:.3f}  {row.fusion_micro_f1:.3f}"
+        axes.annotate(both, (1.01, height), xycoords=("axes fraction", "data"), va="center")
     for label, place in zip(axes.get_yticklabels(), places, strict=True):
         label.set_fontweight("bold" if place is None else "normal")
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("test micro-F1, dense embedding − TF-IDF, with its 95% interval (at the right: micro-F1)")
+    axes.set_xlabel("test micro-F1 − that of TF-IDF, with 95% intervals (at the right: micro-F1, dense and fusion)")
     figures.save(figure, FOLDER / "answer.png")
 
 

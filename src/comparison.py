@@ -12,9 +12,13 @@ arm, and posts as cases.
 Two different runs share nothing but the posts, so their covariance holds what is owed to the posts and nothing of what
 is owed to the seeds, which the second line counts once. The interval is Student's t, with Satterthwaite's degrees of
 freedom: few runs make it wide.
+
+A fusion and one of its arms are no two arms: a run of the one holds a run of the other. They are paired, and their
+difference in a run takes the place of an arm: posts is the covariance of two of these, runs their variance / number.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,11 +31,24 @@ LEVEL = 0.05  # of the test; the interval's is 1 − this
 BLOCK = 50  # resamples at a time
 
 
-def resample(labels: np.ndarray, runs: Sequence[np.ndarray], resamples: int, seed: int) -> np.ndarray:
-    """The METRICS of every run, and its F1 of every tag, on posts drawn anew: [resamples, runs, metrics + tags].
+class Scores(NamedTuple):
+    """METRICS, and F1 of every tag, of an arm's runs."""
 
-    labels and each run's guesses are boolean [posts, tags]. A resample weighs every post by how often it was drawn, so
-    that its counts are one matrix product.
+    found: np.ndarray  # [runs, metrics + tags] on the posts as they are
+    drawn: np.ndarray  # [resamples, runs, metrics + tags] on posts drawn anew
+    posts: int
+
+
+def score(labels: np.ndarray, runs: Sequence[np.ndarray], resamples: int) -> Scores:
+    """Of runs' guesses; these and the labels are boolean [posts, tags]. Every arm is scored on the same resamples."""
+    found = np.stack([measure(scoring.count(labels, run)) for run in runs])
+    return Scores(found, resample(labels, runs, resamples, seed=0), len(labels))
+
+
+def resample(labels: np.ndarray, runs: Sequence[np.ndarray], resamples: int, seed: int) -> np.ndarray:
+    """The scores of every run on posts drawn anew: [resamples, runs, metrics + tags].
+
+    A resample weighs every post by how often it was drawn, so that its counts are one matrix product.
     """
     rng = np.random.default_rng(seed)
     posts = len(labels)
@@ -54,30 +71,29 @@ def measure(counts: scoring.Counts) -> np.ndarray:
     return np.concatenate([np.stack([found[name] for name in METRICS], -1), scoring.by_tag(counts)["f1"]], axis=-1)
 
 
-def compare(
-    labels: np.ndarray, dense: Sequence[np.ndarray], sparse: Sequence[np.ndarray], resamples: int
-) -> pd.DataFrame:
+def compare(dense: Scores, sparse: Scores, *, paired: bool = False) -> pd.DataFrame:
     """Dense − sparse, a row for each of METRICS and then for each tag's F1: dense, sparse, difference, low, high, p.
 
-    Both arms are given as the guesses of their runs, boolean [posts, tags]. The rows of tags are corrected for looking
-    at all of them (Bonferroni): their intervals hold all together with 95%. With a single run of an arm nothing is
-    known of its seeds, and the interval is one over posts.
+    The rows of tags are corrected for looking at all of them (Bonferroni): their intervals hold all together with 95%.
+    With a single run of an arm nothing is known of its seeds, and the interval is one over posts. ``paired``: each run
+    of the one is compared with that of the other which it shares a model with.
     """
-    posts, tags = labels.shape
-    found = [np.stack([measure(scoring.count(labels, run)) for run in arm]) for arm in (dense, sparse)]
-    drawn = resample(labels, [*dense, *sparse], resamples, seed=0)
-    drawn -= drawn.mean(axis=0)
-    of_dense, of_sparse = np.split(drawn, [len(dense)], axis=1)
-    between = covariance(of_dense.mean(axis=1), of_sparse.mean(axis=1))
-    parts = [np.maximum(shared(of_dense) + shared(of_sparse) - 2 * between, 0), *map(spread, found)]
+    of_dense, of_sparse = (own.drawn - own.drawn.mean(axis=0) for own in (dense, sparse))
+    if paired:
+        of_posts, of_runs = shared(of_dense - of_sparse), [dense.found - sparse.found]
+    else:
+        between = covariance(of_dense.mean(axis=1), of_sparse.mean(axis=1))
+        of_posts, of_runs = shared(of_dense) + shared(of_sparse) - 2 * between, [dense.found, sparse.found]
+    parts = [np.maximum(of_posts, 0), *map(spread, of_runs)]
     variance = sum(parts)
-    sizes = (posts, len(dense), len(sparse))
+    sizes = (dense.posts, *map(len, of_runs))
     doubt = sum(part**2 / max(size - 1, 1) for part, size in zip(parts, sizes, strict=True))
     freedom = np.maximum(scoring.ratio(variance**2, doubt), 1)
     error = np.sqrt(variance)
 
-    means = [own.mean(axis=0) for own in found]
+    means = [own.found.mean(axis=0) for own in (dense, sparse)]
     difference = means[0] - means[1]
+    tags = len(difference) - len(METRICS)
     looks = np.repeat([1, tags], [len(METRICS), tags])
     margin = student.ppf(1 - LEVEL / 2 / looks, freedom) * error
     with np.errstate(divide="ignore", invalid="ignore"):  # without variance: certain, or no difference at all

@@ -2,9 +2,10 @@
 
 in:  data/models, data/features, data/posts, data/timings
 out: metrics/metrics.json (headline scores, mean over runs, and the difference of the arms), runs.csv (every score of
-     each run, and means), prediction.json (thresholds and fusion weights of each run, for predict.py), comparison.csv
-     (differences with their intervals), verdict.txt (the first one in a sentence), timings.json (seconds, which alone
-     change from run to run, with plots/images/cost.png);
+     each run, and means), prediction.json (of each run, for predict.py: thresholds, the dense arm's share of the
+     fusion), comparison.csv (differences of the arms with their intervals), verdict.txt (the first one in a
+     sentence), fusion.csv (the fusion's from each arm), timings.json (seconds, which alone change from run to run, with
+     plots/images/cost.png);
      plots/*.csv, which DVC draws or a reader opens, and plots/images/*.png, drawn with matplotlib
 """
 
@@ -21,9 +22,9 @@ import figures
 import scoring
 import tables
 from comparison import METRICS as COMPARED
-from comparison import compare, verdict
+from comparison import Scores, compare, score, verdict
 from features import open_features, read_labels, read_texts
-from fusion import Answer, best_weight, mean
+from fusion import Answer, best_share, mean
 from losses import LOSSES
 from params import read_params
 from stage import (
@@ -65,20 +66,23 @@ def main() -> str:
     for arm in ARMS:
         answers[arm], costs[arm] = ask(arm, device)
     pairs = list(zip(*answers.values(), strict=False))  # of runs of the dense and of the sparse arm
-    weights = [best_weight(labels["valid"], dense["valid"], sparse["valid"]) for dense, sparse in pairs]
+    shares = [best_share(labels["valid"], dense["valid"], sparse["valid"]) for dense, sparse in pairs]
     answers["fusion"] = [
-        {split: mean(dense[split], sparse[split], weight) for split in dense}
-        for (dense, sparse), weight in zip(pairs, weights, strict=True)
+        {split: mean(dense[split], sparse[split], share) for split in dense}
+        for (dense, sparse), share in zip(pairs, shares, strict=True)
     ]
     runs = {arm: [assess(labels, own, params.evaluate.threshold) for own in answers.pop(arm)] for arm in list(answers)}
-    dense, sparse = ([run.guesses for run in runs[arm]] for arm in ARMS)
-    differences = compare(labels["test"], dense, sparse, params.evaluate.resamples)
+    scored = {
+        arm: score(labels["test"], [run.guesses for run in own], params.evaluate.resamples) for arm, own in runs.items()
+    }
+    differences = compare(scored["dense"], scored["sparse"])
     differences.insert(0, "score", [*COMPARED, *tags])
-    sentence = verdict(differences.iloc[0], len(dense), len(sparse))
+    sentence = verdict(differences.iloc[0], len(runs["dense"]), len(runs["sparse"]))
     with whole_folder(METRICS) as metrics, whole_folder(PLOTS) as plots:
         means = write_metrics(metrics, runs, differences[: len(COMPARED)], sentence)
+        write_csv(metrics / "fusion.csv", gains(scored))
         thresholds = {arm: [run.scores["threshold"] for run in own] for arm, own in runs.items()}
-        write_json(metrics / "prediction.json", {"thresholds": thresholds, "dense_weights": weights})
+        write_json(metrics / "prediction.json", {"thresholds": thresholds, "dense_shares": shares})
         write_timings(metrics, plots, costs, means)
         write_plots(plots, runs, labels, tags, differences[len(COMPARED) :])
         figures.differences(plots / "images/verdict.png", differences[: len(COMPARED)])
@@ -86,7 +90,7 @@ def main() -> str:
 
 
 def ask(arm: str, device: torch.device) -> tuple[list[dict[str, Answer]], dict[str, float]]:
-    """What every run of an arm says of valid and test; what it costs, an encoder included, cutting into words not."""
+    """What every run of an arm says of valid and test; what it costs, with an encoder, without cutting into words."""
     about = read_json(MODELS / arm / "model.json")
     network, loss = build(about["network"]).to(device), LOSSES[about["loss"]]
     features = {split: open_features(FEATURES / ARMS[arm] / split) for split in ("valid", "test")}
@@ -126,6 +130,17 @@ def assess(labels: dict[str, np.ndarray], answer: dict[str, Answer], threshold: 
         "calibration_error": error,
     }
     return Run(scores, counts, guesses, answer["test"])
+
+
+def gains(scored: dict[str, Scores]) -> pd.DataFrame:
+    """What the fusion has over each arm, a row for each of COMPARED: arm, score, difference, low, high, p."""
+    fusion, tables = scored["fusion"], []
+    runs = len(fusion.found)  # as many as both arms have
+    for arm in ARMS:
+        found, drawn, posts = scored[arm]
+        table = compare(fusion, Scores(found[:runs], drawn[:, :runs], posts), paired=True)[: len(COMPARED)]
+        tables.append(table.assign(arm=arm, score=COMPARED))
+    return pd.concat(tables)[["arm", "score", "difference", "low", "high", "p"]]
 
 
 def write_metrics(folder: Path, runs: dict[str, list[Run]], differences: pd.DataFrame, sentence: str) -> pd.DataFrame:

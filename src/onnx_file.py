@@ -2,8 +2,9 @@
 
 Of an arm that reads bags the file takes `columns` and `weights`, both [posts, longest], each post's filled up with
 weights of 0; of one that reads an encoder's vectors, `vectors` [posts, dims]. It gives `probabilities` [posts, tags].
-Columns are numbered as in the vocabulary.json of the arm's features, tags as in data/posts/tags.json. The fusion is the
-mean of both files' probabilities, in the shares that metrics/prediction.json tells.
+Columns are numbered as in the vocabulary.json of the arm's features, tags as in data/posts/tags.json. The fusion is a
+mean of both files' probabilities. metrics/prediction.json has the dense arm's share of it, and all thresholds; the
+first of each list belongs to these files.
 """
 
 import copy

@@ -42,12 +42,12 @@ class Study:
         self.tags: list[str] = read_json(POSTS / "tags.json")
         about = read_json(METRICS / "prediction.json")
         self.thresholds: dict[str, float] = {name: about["thresholds"][name][0] for name in SPEAKERS}
-        self.weight: float = about["dense_weights"][0]
+        self.dense_share: float = about["dense_shares"][0]
 
     def answers(self, texts: list[str]) -> dict[str, Answer]:
         """What each of SPEAKERS says."""
         dense, sparse = (arm.answer(texts) for arm in self.arms.values())
-        return {"dense": dense, "sparse": sparse, "fusion": mean(dense, sparse, self.weight)}
+        return {"dense": dense, "sparse": sparse, "fusion": mean(dense, sparse, self.dense_share)}
 
     def explain(self, text: str) -> dict[str, list[dict[str, Any]]]:
         """For each of SPEAKERS all tags from the most probable down, each with the words that speak most for it.
@@ -65,7 +65,7 @@ class Study:
                     "given": bool(probabilities[0, tag] >= self.thresholds[name]),
                     "words": [words[word] for word in np.argsort(-falls[:, tag])[:TOLD] if falls[word, tag] > 0],
                 }
-                for tag in np.argsort(-logits[0], kind="stable")
+                for tag in np.lexsort([-logits[0], -probabilities[0]])  # many a probability is 0
             ]
         return told
 

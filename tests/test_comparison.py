@@ -19,6 +19,7 @@ class World(NamedTuple):
     sparse: float
     bold: float  # how far a run is bolder or shyer than the others of its arm, on all posts alike
     whim: float  # how far a run's view of a post is its own
+    fused: bool = False  # whether in the place of the dense arm there is the mean of both arms' views, run by run
 
     def study(self, rng: np.random.Generator, posts: int, runs: int) -> tuple[np.ndarray, list[list[np.ndarray]]]:
         """Labels, and the guesses of both arms' runs, each [posts, tags]."""
@@ -28,12 +29,14 @@ class World(NamedTuple):
         for off in (self.dense, self.sparse):
             view = shared + off * rng.normal(size=truth.shape)
             bold = self.bold * rng.normal(size=runs)
-            arms.append([view + own + self.whim * rng.normal(size=truth.shape) > 1 for own in bold])
-        return truth > 1, arms
+            arms.append([view + own + self.whim * rng.normal(size=truth.shape) for own in bold])
+        if self.fused:
+            arms[0] = [(one + other) / 2 for one, other in zip(*arms, strict=True)]
+        return truth > 1, [[view > 1 for view in views] for views in arms]
 
     def difference(self) -> np.ndarray:
         """[metrics] The truth, from very many posts and runs; exactly 0 where the arms are of one kind."""
-        if self.dense == self.sparse:
+        if self.dense == self.sparse and not self.fused:
             return np.zeros(len(comparison.METRICS))
         rng = np.random.default_rng(1)
         studies = [self.study(rng, posts=20_000, runs=1) for _ in range(200)]
@@ -45,7 +48,14 @@ WORLDS = [
     pytest.param(World(dense=0.3, sparse=0.6, bold=0.02, whim=0.1), id="mostly the posts"),
     pytest.param(World(dense=0.3, sparse=0.6, bold=0.3, whim=0.1), id="mostly the seeds"),
     pytest.param(World(dense=0, sparse=0, bold=0.1, whim=0.5), id="one arm against itself"),
+    pytest.param(World(dense=0.6, sparse=0.6, bold=0.3, whim=0.3, fused=True), id="a fusion against one of its arms"),
 ]
+
+
+def compare(
+    labels: np.ndarray, dense: list[np.ndarray], sparse: list[np.ndarray], *, resamples: int = 100, paired: bool = False
+) -> pd.DataFrame:
+    return comparison.compare(*(comparison.score(labels, runs, resamples) for runs in (dense, sparse)), paired=paired)
 
 
 def coverage(world: World, studies: int, resamples: int) -> pd.Series:
@@ -54,7 +64,7 @@ def coverage(world: World, studies: int, resamples: int) -> pd.Series:
     held = []
     for _ in range(studies):
         labels, arms = world.study(rng, POSTS, RUNS)
-        table = comparison.compare(labels, *arms, resamples)[: len(truth)]
+        table = compare(labels, *arms, resamples=resamples, paired=world.fused)[: len(truth)]
         held.append((table["low"] <= truth) & (truth <= table["high"]))
     return pd.DataFrame(held).mean().set_axis(comparison.METRICS)
 
@@ -76,8 +86,8 @@ def test_more_than_the_posts_is_covered() -> None:
     """Runs that differ widen the interval, also where each of them is sure of its posts."""
     rng = np.random.default_rng(0)
     labels, (dense, sparse) = World(dense=0.3, sparse=0.3, bold=0.4, whim=0).study(rng, 2000, RUNS)
-    together = comparison.compare(labels, dense, sparse, resamples=100)
-    alone = comparison.compare(labels, dense[:1], sparse[:1], resamples=100)
+    together = compare(labels, dense, sparse)
+    alone = compare(labels, dense[:1], sparse[:1])
     assert (together["high"] - together["low"])[0] > 2 * (alone["high"] - alone["low"])[0]
 
 
@@ -94,7 +104,7 @@ def test_resampled_scores_are_those_of_the_posts_drawn() -> None:
 
 def test_arms_that_say_the_same_are_level() -> None:
     labels, (arm, _) = World(dense=0.3, sparse=0.3, bold=0, whim=0).study(np.random.default_rng(0), 50, 2)
-    table = comparison.compare(labels, arm, arm, resamples=100)
+    table = compare(labels, arm, arm)
     assert (table[["difference", "low", "high"]] == 0).all(axis=None) and (table["p"] == 1).all()
     assert comparison.verdict(table.iloc[0], 2, 2).startswith("These data do not tell the arms apart")
 
@@ -102,17 +112,29 @@ def test_arms_that_say_the_same_are_level() -> None:
 @pytest.mark.parametrize(("runs", "says"), [(RUNS, "posts and seeds"), (1, "not over seeds")])
 def test_the_verdict_names_the_winner_and_what_is_covered(runs: int, says: str) -> None:
     labels, arms = World(dense=0, sparse=1.5, bold=0.01, whim=0.1).study(np.random.default_rng(0), 1000, runs)
-    table = comparison.compare(labels, *arms, resamples=100)
+    table = compare(labels, *arms)
     sentence = comparison.verdict(table.iloc[0], runs, runs)
     assert sentence.startswith("The dense arm is better") and says in sentence and "p < 0.001" in sentence
-    turned = comparison.compare(labels, *arms[::-1], resamples=100)
+    turned = compare(labels, *arms[::-1])
     assert comparison.verdict(turned.iloc[0], runs, runs).startswith("The sparse arm is better")
+
+
+def test_paired_runs_owe_less_to_their_seeds() -> None:
+    """A run and the fusion that holds it are bold together: that is no doubt about their difference."""
+    world, rng, widths = World(dense=0.6, sparse=0.6, bold=0.3, whim=0.3, fused=True), np.random.default_rng(0), []
+    for _ in range(20):
+        labels, arms = world.study(rng, POSTS, RUNS)
+        paired, apart = compare(labels, *arms, paired=True), compare(labels, *arms)
+        assert (paired["difference"] == apart["difference"]).all()
+        widths.append([(table["high"] - table["low"])[0] for table in (paired, apart)])
+    paired_width, apart_width = np.mean(widths, axis=0)
+    assert paired_width < 0.8 * apart_width
 
 
 def test_tags_are_corrected_for_how_many_there_are() -> None:
     labels, arms = World(dense=0.3, sparse=0.6, bold=0.1, whim=0.1).study(np.random.default_rng(0), POSTS, RUNS)
-    many = comparison.compare(labels, *arms, resamples=100)
-    one = comparison.compare(labels[:, :1], *([run[:, :1] for run in arm] for arm in arms), resamples=100)
+    many = compare(labels, *arms)
+    one = compare(labels[:, :1], *([run[:, :1] for run in arm] for arm in arms))
     tag = len(comparison.METRICS)
     assert many["difference"][tag] == one["difference"][tag]
     assert many["high"][tag] - many["low"][tag] > 1.1 * (one["high"][tag] - one["low"][tag])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fusion import Answer, best_weight, mean
+from fusion import Answer, best_share, mean
 from scoring import best_micro_f1
 
 
@@ -19,16 +19,16 @@ def test_a_fusion_leans_to_the_arm_that_is_better_on_valid(dense: float, sparse:
     rng = np.random.default_rng(0)
     labels = rng.random((500, 4)) < 0.3
     one, other = answer(rng, labels, dense), answer(rng, labels, sparse)
-    weight = best_weight(labels, one, other)
-    assert share[0] <= weight <= share[1]
-    fused = mean(one, other, weight)
-    np.testing.assert_allclose(fused.probabilities, weight * one.probabilities + (1 - weight) * other.probabilities)
+    found = best_share(labels, one, other)
+    assert share[0] <= found <= share[1]
+    fused = mean(one, other, found)
+    np.testing.assert_allclose(fused.probabilities, found * one.probabilities + (1 - found) * other.probabilities)
     np.testing.assert_allclose(fused.logits, 2 * fused.probabilities - 1)
     reached = [best_micro_f1(labels, own.probabilities) for own in (fused, one, other)]
     assert reached[0] >= max(reached) - 0.01
 
 
-def test_of_weights_that_are_equally_good_the_middle_one_stands() -> None:
+def test_of_shares_that_are_equally_good_the_middle_one_stands() -> None:
     labels = np.array([[True, False]])
     sure = Answer(logits=np.array([[1.0, -1.0]]), probabilities=np.array([[1.0, 0.0]]))
-    assert best_weight(labels, sure, sure) == 0.5
+    assert best_share(labels, sure, sure) == 0.5

@@ -20,7 +20,7 @@ import evaluate
 import onnx_file
 import trained
 from features import open_features, read_labels, read_texts
-from fusion import best_weight, mean
+from fusion import best_share, mean
 from stage import ARMS, FEATURES
 from text import tokenize
 from trained import SPEAKERS, Arm, Study, leave_out_each_word
@@ -50,8 +50,8 @@ def test_tags_are_those_that_evaluate_gave() -> None:
     study = Study()
     labels = {split: read_labels(split, study.tags) for split in ("valid", "test")}
     dense, sparse = (evaluate.ask(name, torch.device("cpu"))[0][0] for name in ARMS)
-    weight = best_weight(labels["valid"], dense["valid"], sparse["valid"])
-    fused = {split: mean(dense[split], sparse[split], weight) for split in dense}
+    share = best_share(labels["valid"], dense["valid"], sparse["valid"])
+    fused = {split: mean(dense[split], sparse[split], share) for split in dense}
     found = study.answers([text for batch in read_texts("test") for text in batch])
     for name, own in {"dense": dense, "sparse": sparse, "fusion": fused}.items():
         run = evaluate.assess(labels, own, "tuned")
