@@ -101,10 +101,13 @@ def best_setting(folder: Path, name: str) -> dict[str, Any]:
 
 
 def call(folder: Path, script: str, *arguments: str) -> bool:
-    """Whether the script ran through."""
+    """Whether the script ran through. One that was killed ends the benchmark: it may have been the best setting."""
     print(f"== {folder.name}: {script} {' '.join(arguments)}", flush=True)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # fastText's threads are its own
-    return not subprocess.call([sys.executable, ROOT / script, *arguments], cwd=folder, env=environment)
+    status = subprocess.call([sys.executable, ROOT / script, *arguments], cwd=folder, env=environment)
+    if status < 0:
+        sys.exit(f"{script} {' '.join(arguments)} was killed by signal {-status}; is there enough memory?")
+    return status == 0
 
 
 def assess(folder: Path, name: str) -> dict[str, Any]:

@@ -20,7 +20,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from features import read_labels, read_texts
-from scoring import count, scores, tune_threshold
 from stage import POSTS, SPLITS, read_json
 from text import words_of
 
@@ -62,11 +61,6 @@ def timed(predict: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
     start = time.perf_counter()
     scores = predict()
     return scores, len(scores) / (time.perf_counter() - start)
-
-
-def tuned_micro_f1(labels: np.ndarray, found: np.ndarray) -> float:
-    """Micro-F1 at the threshold that is best for these posts; both arguments [posts, tags]."""
-    return scores(count(labels, found >= tune_threshold(labels, found)))["micro_f1"]
 
 
 def main() -> None:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from contestant import Result, timed, tuned_micro_f1
+from contestant import Result, timed
 from features import open_features, read_labels
 from losses import LOSSES
 from mlp import MLP
 from params import Train, read_params
+from scoring import best_micro_f1
 from stage import ARMS, FEATURES, POSTS, SPLITS, read_json
 from training import Data, build, describe_network, fit, predict, start_table
 
@@ -60,7 +61,7 @@ def train(arm: str) -> list[Result]:
         def scores(split: str, model: MLP = model) -> np.ndarray:
             return LOSSES[settings.loss].probability(torch.cat(list(predict(model, data[split].features)))).numpy()
 
-        watch = Stopwatch(lambda: tuned_micro_f1(data["valid"].labels.numpy(), scores("valid")))
+        watch = Stopwatch(lambda: best_micro_f1(data["valid"].labels.numpy(), scores("valid")))
         fit(model, data["train"], data["valid"], settings, seed, watch)
         seconds = time.perf_counter() - watch.start
         test, speed = timed(lambda: scores("test"))

@@ -41,13 +41,13 @@ def run(stage: Callable[[], str]) -> None:
     does = str(sys.modules[stage.__module__].__doc__).splitlines()[0]
     print(f"{does.removeprefix('Stage ').rstrip('.')} ...")
     start = time.perf_counter()
-    with one_line(name):
+    with one_line(name, again="run `dvc repro` again"):
         made = stage()
     print(f"{name}: {made} ({time.perf_counter() - start:.1f} s)")
 
 
 @contextmanager
-def one_line(name: str) -> Iterator[None]:
+def one_line(name: str, again: str = "run it again") -> Iterator[None]:
     """End the program with one line on standard error and exit status 1 where the user can mend what is wrong.
 
     That is a :class:`BadInput`, and whatever the machine refuses. Anything else is a mistake of ours, and keeps its
@@ -60,11 +60,11 @@ def one_line(name: str) -> Iterator[None]:
     except FileNotFoundError as problem:
         sys.exit(f"{name}: {problem.filename} is missing; `dvc repro` runs the stages that write it")
     except KeyboardInterrupt:
-        sys.exit(f"{name}: interrupted; `dvc repro` takes it up again")
+        sys.exit(f"{name}: interrupted; {again}")
     except Exception as problem:
         told = str(problem)
         if any(sign in told for sign in DISK_FULL):
-            sys.exit(f"{name}: the disk is full, or its quota; make room and run `dvc repro` again")
+            sys.exit(f"{name}: the disk is full, or its quota; make room and {again}")
         if isinstance(problem, MemoryError) or any(sign in told for sign in NO_MEMORY):
             sys.exit(f"{name}: not enough memory; free some, or give fewer posts or tags")
         if isinstance(problem, OSError):

@@ -109,7 +109,7 @@ def test_an_interrupt_is_one_line_and_loses_nothing(study: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 1
-    assert said.splitlines() == ["train_sparse: interrupted; `dvc repro` takes it up again"]
+    assert said.splitlines() == ["train_sparse: interrupted; run `dvc repro` again"]
     assert outputs(study, "data", "metrics", "plots") == before
 
 
