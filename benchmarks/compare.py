@@ -1,8 +1,9 @@
 """Both arms and their peers on the same posts, splits and tokens: accuracy, seconds, memory. `make bench` runs it.
 
-Prints a table for each corpus and writes benchmarks/results.csv. A peer is trained with every setting of its grid, and
-the one with the highest micro-F1 on valid stands; it is trained once more, alone, for its seconds. Every threshold is
-tuned on valid for micro-F1, one for all tags, and the guesses are scored on test, all by the study's own scoring.
+Prints a table for each corpus and that of the README, and writes benchmarks/results.csv. A peer is trained with every
+setting of its grid, and the one with the highest micro-F1 on valid stands; it is trained once more, alone, for its
+seconds. Every threshold is tuned on valid for micro-F1, one for all tags, and the guesses are scored on test, all by
+the study's own scoring.
 """
 
 import json
@@ -30,6 +31,16 @@ CORPORA = {  # a name, its source, how many tags (None: those of params.yaml) an
     "biology, 50 tags": ("stack_exchange/biology.csv.zip", 50, 1),
 }
 CONTESTANT = "benchmarks/contestant.py"
+RESULTS = ROOT / "benchmarks/results.csv"
+NAMES = {
+    "sparse": "**sparse arm**",
+    "dense": "**dense arm**",
+    "logistic_regression": "TF-IDF + logistic regression",
+    "fasttext": "fastText",
+    "libmultilabel": "LibMultiLabel",
+    "original_dense": "original recipe, dense",
+    "original_sparse": "original recipe, sparse",
+}
 
 
 def main() -> None:
@@ -54,7 +65,8 @@ def main() -> None:
         print("\n".join(f"  {row.contestant}: {row.settings}" for row in table.itertuples() if row.settings))
         print(speed_to_quality(folder, table), flush=True)
         order = {"corpus": list(CORPORA), "contestant": list(CONTESTANTS)}
-        update(ROOT / "benchmarks/results.csv", table.round(4), order)
+        update(RESULTS, table.round(4), order)
+    print(in_markdown(pd.read_csv(RESULTS)))
 
 
 def work_folder(corpus: str) -> Path:
@@ -136,6 +148,18 @@ def assess(folder: Path, name: str) -> dict[str, Any]:
     means = pd.DataFrame(rows).mean().to_dict()
     settings = ", ".join(f"{key}={value}" for key, value in about["settings"].items())
     return {"contestant": name, **means, "peak_mb": about["peak_mb"], "settings": settings}
+
+
+def in_markdown(table: pd.DataFrame) -> str:
+    """The README's table."""
+    cells = [f"{row.micro_f1:.3f} / {row.macro_f1:.3f}, {row.seconds:.1f} s" for row in table.itertuples()]
+    return (
+        table.assign(cell=cells, name=table["contestant"].map(NAMES))
+        .pivot(index="name", columns="corpus", values="cell")
+        .reindex(index=list(NAMES.values()), columns=list(CORPORA))
+        .rename_axis("test micro-F1 / macro-F1, training seconds")
+        .to_markdown()
+    )
 
 
 def speed_to_quality(folder: Path, table: pd.DataFrame) -> str:
