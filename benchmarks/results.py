@@ -97,8 +97,13 @@ def scores(folder: Path) -> dict[str, float]:
 
 
 def commit() -> str:
-    described = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(described, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    """The commit that is checked out, with "-dirty" where code or parameters are no longer as they are in it."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "src", "params.yaml", "benchmarks/*.py")
+    return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
 
 
 def hash_of(source: Path) -> str:
