@@ -32,7 +32,8 @@ def main() -> None:
     named = []
     for _ in range(COMPARISONS):
         ten = [guesses[run] for run in draw.choice(RUNS, 10, replace=False)]
-        named.append(compare(score(test, ten[:5], 200), score(test, ten[5:], 200))["p"][: len(METRICS)] < LEVEL)
+        fives = score(test, {"one": ten[:5], "other": ten[5:]}, resamples=200)
+        named.append(compare(*fives.values())["p"][: len(METRICS)] < LEVEL)
     for metric, share in zip(METRICS, np.mean(named, axis=0), strict=True):
         print(f"{metric:16} a winner in {share:.1%} of {COMPARISONS} comparisons")
 

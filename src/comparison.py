@@ -17,7 +17,7 @@ A fusion and one of its arms are no two arms: a run of the one holds a run of th
 difference in a run takes the place of an arm: posts is the covariance of two of these, runs their variance / number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,10 +39,14 @@ class Scores(NamedTuple):
     posts: int
 
 
-def score(labels: np.ndarray, runs: Sequence[np.ndarray], resamples: int) -> Scores:
-    """Of runs' guesses; these and the labels are boolean [posts, tags]. Every arm is scored on the same resamples."""
-    found = np.stack([measure(scoring.count(labels, run)) for run in runs])
-    return Scores(found, resample(labels, runs, resamples, seed=0), len(labels))
+def score(labels: np.ndarray, arms: Mapping[str, Sequence[np.ndarray]], resamples: int) -> dict[str, Scores]:
+    """Of the guesses of each arm's runs; these and the labels are boolean [posts, tags]. All on the same resamples."""
+    drawn = resample(labels, [run for runs in arms.values() for run in runs], resamples, seed=0)
+    ends = np.cumsum([len(runs) for runs in arms.values()])
+    return {
+        arm: Scores(np.stack([measure(scoring.count(labels, run)) for run in runs]), own, len(labels))
+        for (arm, runs), own in zip(arms.items(), np.split(drawn, ends[:-1], axis=1), strict=True)
+    }
 
 
 def resample(labels: np.ndarray, runs: Sequence[np.ndarray], resamples: int, seed: int) -> np.ndarray:
@@ -75,8 +79,8 @@ def compare(dense: Scores, sparse: Scores, *, paired: bool = False) -> pd.DataFr
     """Dense − sparse, a row for each of METRICS and then for each tag's F1: dense, sparse, difference, low, high, p.
 
     The rows of tags are corrected for looking at all of them (Bonferroni): their intervals hold all together with 95%.
-    With a single run of an arm nothing is known of its seeds, and the interval is one over posts. ``paired``: each run
-    of the one is compared with that of the other which it shares a model with.
+    With a single run of an arm nothing is known of its seeds, and the interval is one over posts. ``paired``: in the
+    dense arm's place is a fusion, each of whose runs is compared with the run of the other that it holds.
     """
     of_dense, of_sparse = (own.drawn - own.drawn.mean(axis=0) for own in (dense, sparse))
     if paired:

@@ -15,7 +15,7 @@ from stage import BadInput
 
 ENCODED = Path("data/encoded.sqlite")
 POSTS = 256  # encoded between two writes to it
-PROBE = "Ünïcode 中文, C# and $.ajax() " * 100  # its vector shows another tokenizer, window, pooling, device or library
+PROBE = "Ünïcode 中文, C# and $.ajax()"  # its vector shows another tokenizer, pooling, device or library
 
 
 class Encoded:
@@ -26,8 +26,9 @@ class Encoded:
 
     def __init__(self, encoder: Encoder, path: Path = ENCODED) -> None:
         self.encoder = encoder
-        # What a vector follows from besides its text: code, weights, and whatever else that of PROBE follows from.
-        about = hashlib.blake2b(Path(encoders.__file__).read_bytes())
+        # What a vector follows from besides its text: code, window, weights, and whatever that of PROBE follows from,
+        # which is one window: a GPU adds up several in any order.
+        about = hashlib.blake2b(Path(encoders.__file__).read_bytes() + str(encoder.window).encode())
         for weights in encoder.state_dict().values():
             about.update(weights.cpu().contiguous().numpy().data)
         about.update(encoder.encode([PROBE]).data)

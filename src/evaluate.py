@@ -72,9 +72,8 @@ def main() -> str:
         for (dense, sparse), share in zip(pairs, shares, strict=True)
     ]
     runs = {arm: [assess(labels, own, params.evaluate.threshold) for own in answers.pop(arm)] for arm in list(answers)}
-    scored = {
-        arm: score(labels["test"], [run.guesses for run in own], params.evaluate.resamples) for arm, own in runs.items()
-    }
+    guesses = {arm: [run.guesses for run in own] for arm, own in runs.items()}
+    scored = score(labels["test"], guesses, params.evaluate.resamples)
     differences = compare(scored["dense"], scored["sparse"])
     differences.insert(0, "score", [*COMPARED, *tags])
     sentence = verdict(differences.iloc[0], len(runs["dense"]), len(runs["sparse"]))
@@ -134,13 +133,13 @@ def assess(labels: dict[str, np.ndarray], answer: dict[str, Answer], threshold: 
 
 def gains(scored: dict[str, Scores]) -> pd.DataFrame:
     """What the fusion has over each arm, a row for each of COMPARED: arm, score, difference, low, high, p."""
-    fusion, tables = scored["fusion"], []
+    fusion, rows = scored["fusion"], []
     runs = len(fusion.found)  # as many as both arms have
     for arm in ARMS:
         found, drawn, posts = scored[arm]
         table = compare(fusion, Scores(found[:runs], drawn[:, :runs], posts), paired=True)[: len(COMPARED)]
-        tables.append(table.assign(arm=arm, score=COMPARED))
-    return pd.concat(tables)[["arm", "score", "difference", "low", "high", "p"]]
+        rows.append(table.assign(arm=arm, score=COMPARED))
+    return pd.concat(rows)[["arm", "score", "difference", "low", "high", "p"]]
 
 
 def write_metrics(folder: Path, runs: dict[str, list[Run]], differences: pd.DataFrame, sentence: str) -> pd.DataFrame:

@@ -41,7 +41,7 @@ class Study:
         self.arms = {name: Arm(name) for name in ARMS}
         self.tags: list[str] = read_json(POSTS / "tags.json")
         about = read_json(METRICS / "prediction.json")
-        self.thresholds: dict[str, float] = {name: about["thresholds"][name][0] for name in SPEAKERS}
+        self.thresholds: dict[str, float] = {name: own[0] for name, own in about["thresholds"].items()}
         self.dense_share: float = about["dense_shares"][0]
 
     def answers(self, texts: list[str]) -> dict[str, Answer]:
