@@ -63,16 +63,15 @@ def read_posts(source: str | Path, tagged: bool = True) -> Generator[Post | Skip
     Raises :class:`BadInput` where the source is missing, empty, unreadable or not what its name says.
     """
     source = Path(source)
-    where = "ingest.source" if tagged else "--file"
     try:
         source.stat()
     except OSError as problem:
-        raise BadInput(f"{source}: {problem.strerror}; set {where} to a file or folder of posts") from None
+        raise BadInput(f"{source}: {problem.strerror}; name a file or a folder of posts") from None
     if source.is_file():
         yield from read_file(source, tagged)
         return
     if not source.is_dir():
-        raise BadInput(f"{source}: neither a file nor a folder; set {where} to one of posts")
+        raise BadInput(f"{source}: neither a file nor a folder; name one of posts")
     files = [path for path in sorted(source.iterdir()) if path.is_file() and holds_posts(path.name)]
     if not files:
         raise BadInput(f"{source}: no posts in this folder; a file of posts ends in {endings()}")
