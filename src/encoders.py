@@ -25,6 +25,7 @@ PACKAGED = "all-MiniLM-L6-v2"  # comes with requirements-pretrained.txt and need
 BUDGET = {"cpu": 512, "cuda": 65536}  # word pieces read at once: on a CPU few, so that they stay in its cache
 TIMED = 16384  # word pieces of the posts that are encoded to see how long one takes
 FEW = 8  # word pieces, those around a window included, of one that is read alone
+END = -1  # in a bag of word pieces, between one text and the next
 
 
 def load(name: str) -> "SentenceTransformer":
@@ -48,9 +49,9 @@ def load(name: str) -> "SentenceTransformer":
 
 
 class Encoder(nn.Module):
-    """Takes bags of word pieces in their order, as :meth:`pieces` gives them; gives [posts, dims].
+    """Takes bags of word pieces in their order, of a text or of several with END between them; gives [bags, dims].
 
-    A piece of weight 0 is hidden from the encoder.
+    A bag's vector is the mean of its texts' vectors. A piece of weight 0 is hidden from the encoder.
     """
 
     def __init__(self, name: str) -> None:
@@ -79,10 +80,17 @@ class Encoder(nn.Module):
         return self(*batch).cpu().numpy()
 
     def pieces(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Word pieces of all texts [entries], and where each text begins and the last one ends [texts + 1]."""
-        found = self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-        offsets = np.concatenate([[0], np.cumsum([len(pieces) for pieces in found])])
-        return np.array([piece for pieces in found for piece in pieces], dtype=np.int32), offsets
+        """Bags of a text each: word pieces [entries], and where each bag begins and the last one ends [texts + 1]."""
+        return in_one(self.cut(texts))
+
+    def pieces_of_posts(self, posts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Bags of a post each, and of its title before it: the vectors are those of :func:`vectors_of_posts`."""
+        cut = zip(self.cut(list(map(title, posts))), self.cut(posts), strict=True)
+        return in_one([[*own, END, *post] if own != post else post for own, post in cut])
+
+    def cut(self, texts: list[str]) -> list[list[int]]:
+        """The word pieces of each text."""
+        return self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
 
     def windows(self, lengths: np.ndarray) -> np.ndarray:
         """How many windows texts of so many word pieces are cut into; one without any has one, an empty one."""
@@ -90,11 +98,14 @@ class Encoder(nn.Module):
 
     def forward(self, pieces: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
         bounds = offsets.cpu().numpy().astype(np.int64)
-        lengths = np.diff(bounds)
+        between = np.flatnonzero((pieces == END).cpu().numpy())
+        texts = np.diff(np.searchsorted(between, bounds)) + 1  # of each bag
+        begin, end = (np.sort(edges) for edges in (np.append(bounds[:-1], between + 1), np.append(bounds[1:], between)))
+        lengths = end - begin
         windows = self.windows(lengths)
-        post = np.repeat(np.arange(len(lengths)), windows)
-        number = np.arange(len(post)) - np.repeat(np.cumsum(windows) - windows, windows)
-        starts, ends = (bounds[post] + lengths[post] * (number + edge) // windows[post] for edge in (0, 1))
+        text = np.repeat(np.arange(len(lengths)), windows)
+        number = np.arange(len(text)) - np.repeat(np.cumsum(windows) - windows, windows)
+        starts, ends = (begin[text] + lengths[text] * (number + edge) // windows[text] for edge in (0, 1))
         batches = list(self.batches(ends - starts, pieces.device))
 
         def read(batch: np.ndarray) -> Tensor:
@@ -108,10 +119,18 @@ class Encoder(nn.Module):
             with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // torch.get_num_threads())) as threads:
                 vectors = torch.cat(list(threads.map(read, batches)))
         order = np.concatenate(batches)
-        share = (ends - starts + self.around) / (lengths + self.around * windows)[post]
-        share, owner = (torch.from_numpy(of[order]).to(pieces.device) for of in (share.astype(np.float32), post))
-        posts = torch.zeros(len(lengths), self.dims, device=pieces.device).index_add(0, owner, vectors * share[:, None])
-        return normalize(posts) if self.unit else posts
+        share = (ends - starts + self.around) / (lengths + self.around * windows)[text]
+        vectors = self.mean(vectors, text[order], share[order], len(lengths))
+        if not len(between):
+            return vectors
+        bag = np.repeat(np.arange(len(texts)), texts)
+        return self.mean(vectors, bag, 1 / texts[bag], len(texts))
+
+    def mean(self, vectors: Tensor, owner: np.ndarray, share: np.ndarray, owners: int) -> Tensor:
+        """[owners, dims] Of each owner's vectors, every one by its share; of length one where the encoder's are."""
+        index, weight = (torch.from_numpy(of).to(vectors.device) for of in (owner, share.astype(np.float32)))
+        means = torch.zeros(owners, self.dims, device=vectors.device).index_add(0, index, vectors * weight[:, None])
+        return normalize(means) if self.unit else means
 
     def batches(self, lengths: np.ndarray, device: torch.device) -> Iterator[np.ndarray]:
         """Windows that are read together, the longest first.
@@ -165,6 +184,12 @@ class Encoder(nn.Module):
         """Of texts with so many word pieces each; without those of attention between pieces, which are fewer."""
         read = lengths.sum() + self.around * self.windows(lengths).sum()
         return read * sum(layer.weight.numel() for layer in self.modules() if isinstance(layer, nn.Linear))
+
+
+def in_one(bags: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """All bags one behind the other [entries], and where each begins and the last one ends [bags + 1]."""
+    offsets = np.concatenate([[0], np.cumsum([len(bag) for bag in bags])])
+    return np.array([piece for bag in bags for piece in bag], dtype=np.int32), offsets
 
 
 def resting(name: str, device: torch.device) -> Encoder:

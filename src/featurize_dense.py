@@ -7,7 +7,7 @@ out: data/features/dense: features.json (what the network has to take), texts.js
        are averaged; vocabulary.json: the words of train, in the order of the columns; but for learned, table.npy
        [words, dims]: where the table starts
      encoder: {train,valid,test}: matrices [posts, dims] of the encoder's vectors, titles counting as much as posts
-     finetuned: {train,valid,test}: bags of word pieces in their order, all of weight one
+     finetuned: {train,valid,test}: bags of word pieces in their order, titles counting as much as posts
      data/timings/encode_dense.json: what encoding a post costs, where the network does not do it itself
 """
 
@@ -147,7 +147,7 @@ def write_pieces(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, f
     for split in SPLITS:
         with BagWriter(folder / split) as writer:
             for texts in read_texts(split):
-                pieces, offsets = encoder.pieces(texts)
+                pieces, offsets = encoder.pieces_of_posts(texts)
                 writer.append(csr_array((np.ones(len(pieces)), pieces, offsets), shape=(len(texts), 2**31 - 1)))
     about = {"inputs": encoder.dims, "bag": False, "embedding_dim": None, "encoder": params.encoder}
     write_json(folder / "features.json", about)

@@ -48,10 +48,10 @@ def encoder(folder: Path, encoder: str) -> Vectorize:
 def finetuned(folder: Path, encoder: str) -> Vectorize:
     from encoders import Encoder
 
-    pieces_of = Encoder(encoder).pieces
+    pieces_of_posts = Encoder(encoder).pieces_of_posts
 
     def vectorize(texts: list[str]) -> tuple[np.ndarray, ...]:
-        pieces, offsets = pieces_of(texts)
+        pieces, offsets = pieces_of_posts(texts)
         return pieces, offsets.astype(np.int32), np.ones(len(pieces), np.float32)
 
     return vectorize

@@ -135,6 +135,15 @@ def test_a_title_counts_as_much_as_its_post(encoder: Encoder) -> None:
     assert seen == [posts]  # each text once
 
 
+def test_an_encoder_that_learns_reads_titles_and_posts_alike(encoder: Encoder) -> None:
+    posts = ["sort a list\nI have a list of numbers, and", f"sort\n{LONG}", "\nbody", "sort a list", "sort\n", ""]
+    pieces, offsets = encoder.pieces_of_posts(posts)
+    assert (pieces == encoders.END).sum() == 3  # of which each ends a title
+    with torch.no_grad():
+        found = encoder(torch.from_numpy(pieces), torch.from_numpy(offsets), torch.ones(len(pieces)))
+    np.testing.assert_array_equal(found, vectors_of_posts(encoder, encoder.encode, posts))
+
+
 def test_multiply_adds_are_those_of_every_piece_that_is_read(encoder: Encoder) -> None:
     read: list[int] = []
     layers = [module for module in encoder.modules() if isinstance(module, torch.nn.Linear)]
