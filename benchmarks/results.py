@@ -3,8 +3,8 @@
 `python benchmarks/results.py` runs the stages with each embedding on each corpus, writes results.csv (means over runs,
 differences with their intervals, cost, the commit and a hash of the data), tags.csv (each tag) and pictures, and prints
 the README's tables; `--corpora` and `--embeddings` name some of them, and the rows of the others stay. `glove` is left
-out where `--vectors` names no file for it. On longer posts and on more than ten tags an encoder is fine-tuned on a GPU
-alone.
+out where `--vectors` names no file for it. Without a GPU `finetuned` takes hours on longer posts and on more than ten
+tags: there it is left out too, where `--embeddings` does not name it.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from stage import read_json
 
 EMBEDDINGS = ["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 FOLDER = ROOT / "docs/results"
-ON_A_CPU = "so_titles, 10 tags"  # where an encoder is fine-tuned without a GPU
+ON_A_CPU = "so_titles, 10 tags"  # where an encoder is fine-tuned without a GPU in any case
 SCORES = ["micro_f1", "macro_f1", "hamming_loss"]
 TITLES = {
     "accuracy": "test micro-F1 / macro-F1 / Hamming loss",
@@ -40,21 +40,24 @@ def main() -> None:
     chosen = arguments(
         __doc__,
         corpora={"nargs": "*", "choices": CORPORA, "default": list(CORPORA)},
-        embeddings={"nargs": "*", "choices": EMBEDDINGS, "default": EMBEDDINGS},
+        embeddings={"nargs": "*", "choices": EMBEDDINGS},
         vectors={"type": Path, "help": "file of word vectors that glove starts from"},
+        runs={"type": int, "help": "of the dense arm, in place of those of params.yaml"},
     )
     vectors = str(chosen.vectors.resolve()) if chosen.vectors else None
+    runs = {"train_dense": {"runs": chosen.runs}} if chosen.runs else {}
     made_from = commit()  # before the first row is written
     for corpus in chosen.corpora:
         trained = False
-        for embedding in chosen.embeddings:
-            if embedding == "finetuned" and corpus != ON_A_CPU and not torch.cuda.is_available():
-                print(f"{corpus}: finetuned needs a GPU", file=sys.stderr)
+        for embedding in chosen.embeddings or EMBEDDINGS:
+            fast = embedding != "finetuned" or corpus == ON_A_CPU or torch.cuda.is_available()
+            if not fast and not chosen.embeddings:
+                print(f"{corpus}: finetuned takes hours; name it in --embeddings", file=sys.stderr)
                 continue
             if embedding == "glove" and not vectors:
                 print(f"{corpus}: glove needs --vectors", file=sys.stderr)
                 continue
-            folder = prepare(corpus, chosen.data, featurize_dense={"embedding": embedding, "vectors": vectors})
+            folder = prepare(corpus, chosen.data, featurize_dense={"embedding": embedding, "vectors": vectors}, **runs)
             run_stages(folder, "train_dense", *([] if trained else ["train_sparse"]), "evaluate")
             trained = True
             keep(corpus, embedding, folder, commit=made_from, data=hash_of(chosen.data / CORPORA[corpus][0]))
@@ -80,10 +83,12 @@ def keep(corpus: str, embedding: str, folder: Path, **made_from: str) -> None:
 
 def scores(folder: Path) -> dict[str, float]:
     """Test scores of both arms and of their fusion, what each costs, and the differences in micro-F1."""
-    runs = pd.read_csv(folder / "metrics/runs.csv").query("run == 'mean'").set_index("arm")
+    runs = pd.read_csv(folder / "metrics/runs.csv").set_index("arm")
+    means = runs.query("run == 'mean'")
+    number = runs.query("run != 'mean'").groupby("arm").size().rename("runs")
     cost = pd.read_csv(folder / "plots/cost.csv").set_index("arm")
     seconds = pd.DataFrame(read_json(folder / "metrics/timings.json")).T
-    about = runs[SCORES].round(4).join(cost[["parameters", "multiply_adds"]].astype(int)).join(seconds)
+    about = means[SCORES].round(4).join(number).join(cost[["parameters", "multiply_adds"]].astype(int)).join(seconds)
     fusion = pd.read_csv(folder / "metrics/fusion.csv").query("score == 'micro_f1'").set_index("arm")
     differences = {
         "dense_over_sparse": pd.read_csv(folder / "metrics/comparison.csv").query("score == 'micro_f1'").iloc[0],
@@ -139,7 +144,8 @@ def cells(row: Any, arm: str, name: str) -> dict[str, str]:
     micro, macro, hamming, adds, seconds, speed = (
         getattr(row, f"{arm}_{of}") for of in (*SCORES, "multiply_adds", "training_seconds", "posts_per_second")
     )
-    accuracy = f"{micro:.3f} / {macro:.3f} / {hamming:.3f}"
+    single = " (1 run)" if getattr(row, f"{arm}_runs") == 1 else ""
+    accuracy = f"{micro:.3f} / {macro:.3f} / {hamming:.3f}{single}"
     cost = f"{engineering(adds)} / {seconds:,.1f} s / {engineering(speed)}" if arm != "fusion" else ""
     return {"corpus": row.corpus, "name": name, "accuracy": accuracy, "cost": cost}
 
