@@ -28,8 +28,8 @@ test: $(VENV)/dev ## lint, types, pytest (requirements-dev.txt; ten minutes)
 test-slow: $(VENV)/dev ## simulations, kills, fuzzing, a browser if there is one (requirements-dev.txt; an hour)
 	pytest -m slow
 
-bench: $(VENV)/bench ## both arms beside their peers on real posts (requirements-bench.txt; 45 minutes)
-	python benchmarks/compare.py
+bench: $(VENV)/bench ## both arms beside their peers on the posts in DATA=folder (requirements-bench.txt; 45 minutes)
+	python benchmarks/compare.py $(if $(DATA),--data $(DATA))
 
 audit: $(AUDIT)/bin/pip-audit ## known vulnerabilities of the pinned packages (pip-audit, in .venv-audit/; a minute)
 	$< --strict --no-deps --disable-pip $(patsubst %,--requirement %,$(wildcard requirements*.txt))

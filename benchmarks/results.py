@@ -42,22 +42,20 @@ def main() -> None:
         corpora={"nargs": "*", "choices": CORPORA, "default": list(CORPORA)},
         embeddings={"nargs": "*", "choices": EMBEDDINGS},
         vectors={"type": Path, "help": "file of word vectors that glove starts from"},
-        runs={"type": int, "help": "of the dense arm, in place of those of params.yaml"},
     )
     vectors = str(chosen.vectors.resolve()) if chosen.vectors else None
-    runs = {"train_dense": {"runs": chosen.runs}} if chosen.runs else {}
     made_from = commit()  # before the first row is written
     for corpus in chosen.corpora:
         trained = False
         for embedding in chosen.embeddings or EMBEDDINGS:
-            fast = embedding != "finetuned" or corpus == ON_A_CPU or torch.cuda.is_available()
-            if not fast and not chosen.embeddings:
+            slow = embedding == "finetuned" and corpus != ON_A_CPU and not torch.cuda.is_available()
+            if slow and not chosen.embeddings:
                 print(f"{corpus}: finetuned takes hours; name it in --embeddings", file=sys.stderr)
                 continue
             if embedding == "glove" and not vectors:
                 print(f"{corpus}: glove needs --vectors", file=sys.stderr)
                 continue
-            folder = prepare(corpus, chosen.data, featurize_dense={"embedding": embedding, "vectors": vectors}, **runs)
+            folder = prepare(corpus, chosen.data, featurize_dense={"embedding": embedding, "vectors": vectors})
             run_stages(folder, "train_dense", *([] if trained else ["train_sparse"]), "evaluate")
             trained = True
             keep(corpus, embedding, folder, commit=made_from, data=hash_of(chosen.data / CORPORA[corpus][0]))
@@ -83,12 +81,10 @@ def keep(corpus: str, embedding: str, folder: Path, **made_from: str) -> None:
 
 def scores(folder: Path) -> dict[str, float]:
     """Test scores of both arms and of their fusion, what each costs, and the differences in micro-F1."""
-    runs = pd.read_csv(folder / "metrics/runs.csv").set_index("arm")
-    means = runs.query("run == 'mean'")
-    number = runs.query("run != 'mean'").groupby("arm").size().rename("runs")
+    runs = pd.read_csv(folder / "metrics/runs.csv").query("run == 'mean'").set_index("arm")
     cost = pd.read_csv(folder / "plots/cost.csv").set_index("arm")
     seconds = pd.DataFrame(read_json(folder / "metrics/timings.json")).T
-    about = means[SCORES].round(4).join(number).join(cost[["parameters", "multiply_adds"]].astype(int)).join(seconds)
+    about = runs[SCORES].round(4).join(cost[["parameters", "multiply_adds"]].astype(int)).join(seconds)
     fusion = pd.read_csv(folder / "metrics/fusion.csv").query("score == 'micro_f1'").set_index("arm")
     differences = {
         "dense_over_sparse": pd.read_csv(folder / "metrics/comparison.csv").query("score == 'micro_f1'").iloc[0],
@@ -144,8 +140,7 @@ def cells(row: Any, arm: str, name: str) -> dict[str, str]:
     micro, macro, hamming, adds, seconds, speed = (
         getattr(row, f"{arm}_{of}") for of in (*SCORES, "multiply_adds", "training_seconds", "posts_per_second")
     )
-    single = " (1 run)" if getattr(row, f"{arm}_runs") == 1 else ""
-    accuracy = f"{micro:.3f} / {macro:.3f} / {hamming:.3f}{single}"
+    accuracy = f"{micro:.3f} / {macro:.3f} / {hamming:.3f}"
     cost = f"{engineering(adds)} / {seconds:,.1f} s / {engineering(speed)}" if arm != "fusion" else ""
     return {"corpus": row.corpus, "name": name, "accuracy": accuracy, "cost": cost}
 
