@@ -84,7 +84,7 @@ def check_size(path: Path, unpacked: int) -> None:
     """Raise :class:`BadInput` where what an archive unpacks to is far more than it weighs."""
     if unpacked > max(UNPACKED_FREELY, UNPACKED * path.stat().st_size):
         raise BadInput(
-            f"{path}: unpacks to more than {UNPACKED} times its size, as posts never do; if it is right, unpack it "
+            f"{path}: unpacks to more than {UNPACKED} times its size, as text never does; if it is right, unpack it "
             "and name the file"
         )
 

@@ -40,7 +40,8 @@ class TrainCounts:
         numbers = Numbers()
         with BagWriter(folder) as writer:
             for texts in read_texts("train"):
-                writer.append(count(texts, numbers, max_ngram))
+                rows = count(texts, numbers, max_ngram)
+                writer.append(rows.indices, rows.indptr, rows.data)
         self.terms = np.array(list(numbers), dtype=object)
         self.bags = Bags(folder)
         self.posts_with = np.zeros(len(numbers), dtype=np.int64)  # [terms] posts that hold the term
@@ -107,7 +108,7 @@ def write_bags(folder: Path, batches: Iterable[csr_array]) -> None:
     with BagWriter(folder) as writer:
         for rows in batches:
             rows.sort_indices()
-            writer.append(rows)
+            writer.append(rows.indices, rows.indptr, rows.data)
 
 
 def share_of_words(counts: csr_array) -> csr_array:

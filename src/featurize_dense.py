@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array
 from sklearn.decomposition import PCA
 from tqdm import tqdm
 
@@ -148,7 +147,7 @@ def write_pieces(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, f
         with BagWriter(folder / split) as writer:
             for texts in read_texts(split):
                 pieces, offsets = encoder.pieces_of_posts(texts)
-                writer.append(csr_array((np.ones(len(pieces)), pieces, offsets), shape=(len(texts), 2**31 - 1)))
+                writer.append(pieces, offsets, np.ones(len(pieces)))
     about = {"inputs": encoder.dims, "bag": False, "embedding_dim": None, "encoder": params.encoder}
     write_json(folder / "features.json", about)
     write_json(folder / "texts.json", {"as": "finetuned", "encoder": params.encoder})

@@ -190,7 +190,7 @@ def as_post(fields: dict[str, Any], default_id: str, split: str | None) -> Post:
 
     Raises ValueError for tags that do not parse and for characters that no file could hold (lone surrogates).
     """
-    title = unescape(as_text(fields.get("title"))).strip()
+    title = unescape(as_text(fields.get("title"))).replace("\n", " ").strip()  # the first line of the text
     body = clean(as_text(fields.get("body"))) or as_text(fields.get("text")).strip()
     own_split = as_text(fields.get("split")).strip().lower()
     post = Post(

@@ -58,7 +58,8 @@ def one_line(name: str, again: str = "run it again") -> Iterator[None]:
     except BadInput as problem:
         sys.exit(f"{name}: {problem}")
     except FileNotFoundError as problem:
-        sys.exit(f"{name}: {problem.filename} is missing; `dvc repro` runs the stages that write it")
+        missing = problem.filename or " ".join(str(problem).split())  # safetensors gives no name apart
+        sys.exit(f"{name}: {missing} is missing; `dvc repro` runs the stages that write it")
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted; {again}")
     except Exception as problem:

@@ -57,6 +57,7 @@ def train_arm(arm: str, settings: Train, features: str) -> str:
             model.to(choose_device(settings.device))
             if seed == seeds[0]:
                 print(f"{len(train.labels):,} posts to train on, {len(tags)} tags\n{model.describe()}")
+                print(f"at most {settings.epochs} epochs, {settings.batch_size} posts a batch, lr {settings.lr:g}")
             # With its defaults Live would rewrite dvc.yaml in the middle of a repro.
             with Live(str(folder / f"run-{seed}"), dvcyaml=None, save_dvc_exp=False, report=None) as live:
                 checkpoint = Checkpoint(UNFINISHED / arm / f"run-{seed}.pt", about)

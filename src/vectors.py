@@ -9,6 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from archives import bounded
 from stage import BadInput
 
 LONGEST = 10_000  # bytes of a word
@@ -55,14 +56,14 @@ def opened(path: Path, dims: int) -> Iterator[tuple[str, IO[bytes]]]:
     """The name and bytes of a file, or of the one in an archive."""
     with ExitStack() as stack:
         if path.suffix == ".gz":
-            yield path.stem, stack.enter_context(gzip.open(path))  # type: ignore[arg-type]
+            yield path.stem, bounded(path, stack.enter_context(gzip.open(path)))  # type: ignore[arg-type]
         elif path.suffix == ".zip":
             archive = stack.enter_context(zipfile.ZipFile(path))
             names = [name for name in archive.namelist() if not name.endswith("/")]
             chosen = names if len(names) == 1 else [name for name in names if f".{dims}d." in name]
             if len(chosen) != 1:
                 raise ValueError(f"it holds {', '.join(names[:5])}; unpack the one that is meant")
-            yield chosen[0], stack.enter_context(archive.open(chosen[0]))
+            yield chosen[0], bounded(path, stack.enter_context(archive.open(chosen[0])))
         else:
             yield path.name, stack.enter_context(path.open("rb"))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 import encoders
 from encoders import PACKAGED, Encoder, resting, vectors_of_posts
@@ -112,6 +113,13 @@ def test_an_encoder_that_is_none_is_one_line(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(BadInput, match=r"featurize_dense\.encoder: .*cannot be loaded"):
         Encoder(str(tmp_path))
+
+
+def test_an_encoder_that_is_no_transformer_is_one_line(reference: SentenceTransformer, tmp_path: Path) -> None:
+    table = StaticEmbedding(reference.tokenizer.backend_tokenizer, embedding_dim=8)
+    SentenceTransformer(modules=[table], device="cpu").save(str(tmp_path / "table"))
+    with pytest.raises(BadInput, match=r"featurize_dense\.encoder: .*table is no transformer"):
+        Encoder(str(tmp_path / "table"))
 
 
 def test_weights_that_are_pickled_are_not_read(reference: SentenceTransformer, tmp_path: Path) -> None:

@@ -153,6 +153,11 @@ def test_a_title_is_plain_text_but_for_entities(tmp_path: Path) -> None:
     assert posts[0].text == 'Replace " and <br/> in vector<int>'
 
 
+def test_a_title_is_one_line_and_so_the_first(tmp_path: Path) -> None:
+    posts, _ = read(tmp_path / "a.csv", 'title,body,tags\n"Sort\na list","<p>I have</p>",a\n')
+    assert posts[0].text == "Sort a list\nI have"
+
+
 def test_a_row_without_text_is_skipped(tmp_path: Path) -> None:
     posts, skipped = read(tmp_path / "a.csv", "title,body,tags\n , <p></p>,a\nx,,a\n")
     assert [post.text for post in posts] == ["x"]

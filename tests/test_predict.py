@@ -146,6 +146,26 @@ def test_standard_input_goes_to_standard_output(study: Path) -> None:
     assert len(table) == 2
 
 
+def test_a_file_without_posts_gets_a_table_without_rows(study: Path, tmp_path: Path) -> None:
+    source = tmp_path / "none.csv"
+    source.write_text("id,title\n")
+    for suffix in (".csv", ".jsonl", ".parquet"):
+        output = tmp_path / f"tags{suffix}"
+        done = predict(study, "--file", source, "--output", output)
+        assert done.returncode == 0 and done.stderr.decode().splitlines() == [f"predict: {source} holds no posts"]
+        assert rows(output) == []
+    assert (tmp_path / "tags.csv").read_text().startswith("id,dense_tags,")
+
+
+def test_a_file_of_posts_is_not_written_over(study: Path, tmp_path: Path) -> None:
+    source = tmp_path / "new.csv"
+    source.write_text("id,title\n1,python\n")
+    done = predict(study, "--file", source, "--output", source)
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines() == [f"predict: --output {source}: holds the posts; name another file"]
+    assert source.read_text() == "id,title\n1,python\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -1,6 +1,8 @@
 """stage.py: outputs are whole or absent, what the user can mend is one line, and a stage says what it does and made."""
 
 import ast
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -54,6 +56,15 @@ def test_what_the_user_can_mend_is_one_line(problem: BaseException, monkeypatch:
         run(stage)
     assert str(stop.value.code).startswith("ingest: ")
     assert "\n" not in str(stop.value.code)
+
+
+@pytest.mark.parametrize("stage", ["featurize_dense", "featurize_tfidf", "train_dense", "evaluate"])
+def test_what_an_earlier_stage_should_have_left_is_named(tmp_path: Path, stage: str) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    done = call(sys.executable, ROOT / f"src/{stage}.py", cwd=tmp_path)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert re.fullmatch(rf"{stage}: data/posts/\S+ is missing; `dvc repro` runs the stages that write it", line)
 
 
 def test_a_stage_ends_with_what_it_made(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

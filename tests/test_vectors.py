@@ -92,6 +92,16 @@ def test_what_is_no_file_of_vectors_is_one_line(tmp_path: Path, name: str, conte
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("packed", [".gz", ".zip"])
+def test_an_archive_that_unpacks_to_far_more_than_it_weighs_is_refused(tmp_path: Path, packed: str) -> None:
+    path = wrapped(tmp_path, f"v.txt{packed}", b"cat" + b" 1" * 10_000_000)
+    if packed == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("v.txt", b"cat" + b" 1" * 10_000_000)
+    with pytest.raises(BadInput, match="more than 100 times its size"):
+        read_vectors(path, WORDS, 300)
+
+
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="No such file"):
         read_vectors(tmp_path / "none.txt", WORDS, 300)
