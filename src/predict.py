@@ -95,7 +95,7 @@ def predict_file(study: Study, source: str, output: Path | None, format: str, de
     if output and output.exists() and Path(source).exists() and output.samefile(source):
         raise BadInput(f"--output {output}: holds the posts; name another file")
     given = "standard input" if source == "-" else source
-    tagged = skipped = 0
+    found = skipped = 0
     with TemporaryDirectory(dir=output and output.parent, prefix=".predict-") as scratch:
         if source == "-":
             source = f"{scratch}/stdin.{format}"
@@ -106,15 +106,15 @@ def predict_file(study: Study, source: str, output: Path | None, format: str, de
             rows = iter(tqdm(read_posts(source, tagged=False), desc="predict", unit=" posts", disable=None))
             while batch := list(islice(rows, BATCH)):
                 posts = [row for row in batch if isinstance(row, Post)]
-                tagged += len(posts)
+                found += len(posts)
                 skipped += len(batch) - len(posts)
                 if posts:
                     write(tags_of(study, posts))
-            if not tagged:
+            if not found:
                 write(SCHEMA.empty_table())
         if output:
             half.replace(output)
-    if not tagged:
+    if not found:
         print(f"predict: {given} holds no posts", file=sys.stderr)
     if skipped:
         told = "1 row is no post, and has" if skipped == 1 else f"{skipped:,} rows are no posts, and have"

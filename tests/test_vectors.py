@@ -23,7 +23,7 @@ def wrapped(folder: Path, name: str, content: bytes) -> Path:
     if path.suffix == ".gz":
         path.write_bytes(gzip.compress(content))
     elif path.suffix == ".zip":
-        with zipfile.ZipFile(path, "w") as archive:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(path.stem, content)
     else:
         path.write_bytes(content)
@@ -95,9 +95,6 @@ def test_what_is_no_file_of_vectors_is_one_line(tmp_path: Path, name: str, conte
 @pytest.mark.parametrize("packed", [".gz", ".zip"])
 def test_an_archive_that_unpacks_to_far_more_than_it_weighs_is_refused(tmp_path: Path, packed: str) -> None:
     path = wrapped(tmp_path, f"v.txt{packed}", b"cat" + b" 1" * 10_000_000)
-    if packed == ".zip":
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("v.txt", b"cat" + b" 1" * 10_000_000)
     with pytest.raises(BadInput, match="more than 100 times its size"):
         read_vectors(path, WORDS, 300)
 
