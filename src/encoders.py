@@ -139,16 +139,16 @@ class Encoder(nn.Module):
     def batches(self, lengths: np.ndarray, device: torch.device) -> Iterator[np.ndarray]:
         """Windows that are read together, the longest first.
 
-        Where nothing is learned they are of one length: none is padded, and what a post's vector is does not depend, to
-        the last bit, on the posts beside it. So the shortest are read alone: some processors multiply a matrix of a few
-        rows in another order.
+        Where nothing is learned, on a CPU they are of one length: none is padded, and what a post's vector is does not
+        depend, to the last bit, on the posts beside it. So the shortest are read alone: some processors multiply a
+        matrix of a few rows in another order. A GPU's sums depend on the batch anyway, and few large ones suit it.
         """
         order = np.argsort(-lengths, kind="stable")
         start = 0
         while start < len(order):
             longest = lengths[order[start]] + self.around
             end = start + max(1, BUDGET[device.type] // longest)
-            if not self.training:
+            if not self.training and device.type == "cpu":
                 alike = np.count_nonzero(lengths[order[start:end]] == lengths[order[start]])
                 end = start + (alike if longest > FEW else 1)
             yield order[start:end]

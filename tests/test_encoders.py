@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 import encoders
-from encoders import PACKAGED, Encoder, resting, vectors_of_posts
+from encoders import BUDGET, PACKAGED, Encoder, resting, vectors_of_posts
 from stage import BadInput
 
 TEXTS = [
@@ -72,6 +72,16 @@ def test_nor_does_that_of_a_post_of_a_few_words(encoder: Encoder) -> None:
     together = encoder.encode(texts)
     alone = np.concatenate([encoder.encode([text]) for text in texts])
     np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_every_window_is_read_once_on_a_cpu_beside_others_of_its_length(encoder: Encoder, device: str) -> None:
+    lengths = np.array([3, 254, 10, 254, 7, 0, 10, 128] * 200)
+    batches = list(encoder.batches(lengths, torch.device(device)))
+    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(len(lengths)))
+    longest = np.array([lengths[batch].max() for batch in batches]) + encoder.around
+    assert (longest * [len(batch) for batch in batches] <= BUDGET[device]).all()
+    assert all(len(set(lengths[batch])) == 1 for batch in batches) == (device == "cpu")
 
 
 def test_a_hidden_piece_is_not_seen(encoder: Encoder) -> None:
