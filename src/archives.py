@@ -2,7 +2,9 @@
 
 import gzip
 import io
+import lzma
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,13 +14,16 @@ from typing import IO
 from stage import BadInput
 
 ARCHIVES = (".gz", ".zip", ".7z")
+SHOWN = 5  # names in an archive, where it is not clear which is meant
 # An archive of a few bytes may unpack to terabytes; one of posts, to some ten times its size.
 UNPACKED, UNPACKED_FREELY = 100, 2**24  # times its size; bytes that need no such measure
+# What opening one raises, or reading on, where it is damaged, encrypted or none.
+UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
 @contextmanager
-def opened(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, IO[bytes]]]:
-    """The name and bytes of a file, or of the one file in an archive whose name is wanted.
+def opened(path: Path, what: str, choose: Callable[[list[str]], list[str]]) -> Iterator[tuple[str, IO[bytes]]]:
+    """The name and bytes of a file, or of the one in an archive that ``choose`` takes of the names there.
 
     Raises :class:`BadInput` where there is not one, where it is encrypted, or where it is far larger than the archive.
     """
@@ -28,7 +33,8 @@ def opened(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, 
             yield path.stem, bounded(path, stack.enter_context(gzip.open(path)))  # type: ignore[arg-type]
         elif suffix == ".zip":
             archive = stack.enter_context(zipfile.ZipFile(path))
-            member = only_member(path, archive.namelist(), is_wanted)
+            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+            member = only_member(path, names, what, choose)
             yield member, bounded(path, stack.enter_context(archive.open(member)))
         elif suffix == ".7z":
             import py7zr
@@ -36,8 +42,8 @@ def opened(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, 
             folder = stack.enter_context(TemporaryDirectory())
             try:
                 with py7zr.SevenZipFile(path) as archive:
-                    member = only_member(path, archive.getnames(), is_wanted)
-                    sizes = {entry.filename: entry.uncompressed for entry in archive.list()}
+                    sizes = {entry.filename: entry.uncompressed for entry in archive.list() if entry.is_file}
+                    member = only_member(path, list(sizes), what, choose)
                     check_size(path, sizes[member])
                     archive.extract(path=folder, targets=[member])  # refuses a path that leaves the folder
             except py7zr.exceptions.PasswordRequired:
@@ -89,9 +95,10 @@ def check_size(path: Path, unpacked: int) -> None:
         )
 
 
-def only_member(path: Path, names: list[str], is_wanted: Callable[[str], bool]) -> str:
-    members = [name for name in names if is_wanted(name)]
+def only_member(path: Path, names: list[str], what: str, choose: Callable[[list[str]], list[str]]) -> str:
+    members = choose(names)
     if len(members) != 1:
-        found = f"several files of posts ({', '.join(members[:3])}, …)" if members else "no file of posts"
-        raise BadInput(f"{path}: {found} in this archive; unpack it and name the file or the folder")
+        found = "several files" if members else "no file"
+        there = ", ".join((members or names)[:SHOWN])
+        raise BadInput(f"{path}: {found} of {what} in this archive, {there}; unpack it and name the one that is meant")
     return members[0]

@@ -8,23 +8,19 @@ import csv
 import errno
 import io
 import json
-import lzma
 import re
 import shlex
-import zipfile
-import zlib
 from collections.abc import Generator, Iterator
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
-from archives import ARCHIVES, opened
+from archives import ARCHIVES, UNREADABLE, opened
 from stage import BadInput
 from text import clean, unescape
 
 PICKLES = (".pkl", ".pickle", ".joblib")
 # What reading raises for a damaged file; RuntimeError for a zip with a password or an unknown method.
-UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 SPLIT_NAMES = {
     "train": "train", "training": "train",
     "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
@@ -72,7 +68,7 @@ def read_posts(source: str | Path, tagged: bool = True) -> Generator[Post | Skip
         return
     if not source.is_dir():
         raise BadInput(f"{source}: neither a file nor a folder; name one of posts")
-    files = [path for path in sorted(source.iterdir()) if path.is_file() and holds_posts(path.name)]
+    files = [source / name for name in of_posts(sorted(path.name for path in source.iterdir() if path.is_file()))]
     if not files:
         raise BadInput(f"{source}: no posts in this folder; a file of posts ends in {endings()}")
     for path in files:
@@ -83,8 +79,13 @@ def endings() -> str:
     return f"{', '.join(READERS)}, or one of these with {', '.join(ARCHIVES)} behind it"
 
 
+def of_posts(names: list[str]) -> list[str]:
+    """The files of a folder or of an archive that are of posts."""
+    return list(filter(holds_posts, names))
+
+
 def holds_posts(name: str) -> bool:
-    """Whether a file of a folder or of an archive is one of posts. Of a dump's many .xml files, only Posts.xml is."""
+    """Of a dump's many .xml files, only Posts.xml does."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.name.startswith((".", "__")) or "__MACOSX" in path.parts:
         return False
@@ -109,7 +110,7 @@ def read_file(path: Path, tagged: bool) -> Iterator[Post | Skipped]:
         )
     number = 0
     try:
-        with opened(path, holds_posts) as (name, stream):
+        with opened(path, "posts", of_posts) as (name, stream):
             suffix = PurePosixPath(name).suffix.lower()
             if suffix not in READERS:
                 raise BadInput(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")

@@ -1,15 +1,12 @@
-"""Word vectors from a file: GloVe's and word2vec's text, word2vec's binary; plain, .gz or .zip. Streamed."""
+"""Word vectors from a file: GloVe's and word2vec's text, word2vec's binary; plain or in an archive. Streamed."""
 
-import gzip
-import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from archives import bounded
+from archives import UNREADABLE, opened
 from stage import BadInput
 
 LONGEST = 10_000  # bytes of a word
@@ -18,16 +15,20 @@ LONGEST = 10_000  # bytes of a word
 def read_vectors(path: Path, words: list[str], dims: int) -> np.ndarray:
     """A row for each word [words, width of the file], zeros where the file has none.
 
-    ``dims`` chooses among several files in a .zip, such as glove.6B.zip. A word that the file has in other cases alone
-    (JavaScript) gets the first of these.
+    ``dims`` chooses among several files in an archive, such as glove.6B.zip. A word that the file has in other cases
+    alone (JavaScript) gets the first of these.
     Raises :class:`BadInput` where the file is missing, empty, or not of vectors.
     """
     number = {word: row for row, word in enumerate(words)}
     found, exact = (np.zeros(len(words), dtype=bool) for _ in range(2))
     table = np.zeros((len(words), 0), dtype=np.float32)
     read = 0
+
+    def of_width(names: list[str]) -> list[str]:
+        return names if len(names) == 1 else [name for name in names if f".{dims}d." in name]
+
     try:
-        with opened(path, dims) as (name, stream):
+        with opened(path, f"word vectors of {dims} dimensions", of_width) as (name, stream):
             vectors: Iterator[tuple[str, Any]] = (
                 read_binary(stream) if Path(name).suffix == ".bin" else read_text(stream)
             )
@@ -41,31 +42,14 @@ def read_vectors(path: Path, words: list[str], dims: int) -> np.ndarray:
                 if not np.isfinite(table[row]).all():
                     raise ValueError(f"the vector of {word!r} holds what is not a number")
                 found[row], exact[row] = True, word in number
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as problem:
+    except (ValueError, *UNREADABLE) as problem:
         raise BadInput(
             f"{path}, after {read:,} words: no word vectors that can be read ({problem}); featurize_dense.vectors "
-            "takes GloVe's or word2vec's text, or word2vec's binary as .bin, also as .gz or .zip"
+            "takes GloVe's or word2vec's text, or word2vec's binary as .bin, each also in an archive"
         ) from None
     if not found.any():
         raise BadInput(f"{path}: has none of the {len(words):,} words of train; name vectors of the same language")
     return table
-
-
-@contextmanager
-def opened(path: Path, dims: int) -> Iterator[tuple[str, IO[bytes]]]:
-    """The name and bytes of a file, or of the one in an archive."""
-    with ExitStack() as stack:
-        if path.suffix == ".gz":
-            yield path.stem, bounded(path, stack.enter_context(gzip.open(path)))  # type: ignore[arg-type]
-        elif path.suffix == ".zip":
-            archive = stack.enter_context(zipfile.ZipFile(path))
-            names = [name for name in archive.namelist() if not name.endswith("/")]
-            chosen = names if len(names) == 1 else [name for name in names if f".{dims}d." in name]
-            if len(chosen) != 1:
-                raise ValueError(f"it holds {', '.join(names[:5])}; unpack the one that is meant")
-            yield chosen[0], bounded(path, stack.enter_context(archive.open(chosen[0])))
-        else:
-            yield path.name, stack.enter_context(path.open("rb"))
 
 
 def read_text(stream: IO[bytes]) -> Iterator[tuple[str, Sequence[bytes]]]:

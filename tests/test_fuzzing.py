@@ -17,7 +17,7 @@ from conftest import ROOT
 from test_posts import FORMATS, fasttext, seven_zipped, zipped
 
 from archives import opened
-from posts import Post, Skipped, holds_posts, read_posts
+from posts import Post, Skipped, of_posts, read_posts
 from stage import BadInput
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "600"))
@@ -40,7 +40,7 @@ def corpus() -> dict[str, bytes]:
     files = {**FORMATS, "a.txt": fasttext()}
     for path in sorted(REAL.rglob("*.*")) if REAL.is_dir() else []:
         if path.suffix != ".md":
-            with opened(path, holds_posts) as (member, file):
+            with opened(path, "posts", of_posts) as (member, file):
                 files[f"real{len(files)}{Path(member).suffix}"] = file.read(4000)
     return files
 

@@ -6,8 +6,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import py7zr
 import pytest
 from gensim.models import KeyedVectors
+from test_bad_input import damaged, marked
+from test_posts import zipped
 
 from stage import BadInput
 from vectors import read_vectors
@@ -22,6 +25,9 @@ def wrapped(folder: Path, name: str, content: bytes) -> Path:
     path = folder / name
     if path.suffix == ".gz":
         path.write_bytes(gzip.compress(content))
+    elif path.suffix == ".7z":
+        with py7zr.SevenZipFile(path, "w") as archive:
+            archive.writestr(content, path.stem)
     elif path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(path.stem, content)
@@ -41,7 +47,7 @@ def binary(text: bytes) -> bytes:
         return path.read_bytes()
 
 
-@pytest.mark.parametrize("packed", ["", ".gz", ".zip"])
+@pytest.mark.parametrize("packed", ["", ".gz", ".zip", ".7z"])
 @pytest.mark.parametrize("kind", ["glove.txt", "word2vec.vec", "word2vec.bin"])
 def test_every_format_gives_the_words_of_the_vocabulary(tmp_path: Path, kind: str, packed: str) -> None:
     """A word that the file has in other cases alone gets the first of these; one that it lacks gets zeros."""
@@ -82,6 +88,11 @@ def test_of_several_files_in_an_archive_that_of_the_width_is_read(tmp_path: Path
         ("v.bin", b"cat 1 2\n", "no word vectors"),
         ("v.bin", b"9 3\n" + b"x" * 20_000, "middle of a word"),
         ("v.txt.gz", b"", "no word vectors"),
+        ("v.txt.gz", damaged(gzip.compress(TEXT * 1000), 20), "no word vectors"),
+        ("v.txt.zip", marked(zipped(v__txt=TEXT), 0, 1), "encrypted|password"),
+        ("v.txt.zip", b"x", "not a zip"),
+        ("v.txt.7z", b"x", "7z"),
+        ("v.zip", zipped(a__csv=b"x", b__csv=b"x"), r"no file of word vectors of 300 dimensions.*a\.csv, b\.csv"),
     ],
 )
 def test_what_is_no_file_of_vectors_is_one_line(tmp_path: Path, name: str, content: bytes, says: str) -> None:
