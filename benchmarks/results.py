@@ -1,7 +1,7 @@
 """The answer on real posts: every dense embedding beside TF-IDF on four corpora, accuracy and cost, in docs/results.
 
 `python benchmarks/results.py` runs the stages with each embedding on each corpus, writes results.csv (means over runs,
-differences with their intervals, cost, the commit and a hash of the data), tags.csv (each tag) and pictures, and prints
+differences with their intervals, cost, device, the commit and a hash of the data), tags.csv (each tag) and pictures, and prints
 the README's tables; `--corpora` and `--embeddings` name some of them, and the rows of the others stay. `glove` is left
 out where `--vectors` names no file for it. On longer posts and on more than ten tags an encoder is fine-tuned on a GPU
 alone.
@@ -26,6 +26,7 @@ from stage import read_json
 
 EMBEDDINGS = ["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 FOLDER = ROOT / "docs/results"
+CPU = "CPU"
 ON_A_CPU = "so_titles, 10 tags"  # where an encoder is fine-tuned without a GPU
 SCORES = ["micro_f1", "macro_f1", "hamming_loss"]
 TITLES = {
@@ -45,6 +46,7 @@ def main() -> None:
     )
     vectors = str(chosen.vectors.resolve()) if chosen.vectors else None
     made_from = commit()  # before the first row is written
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else CPU
     for corpus in chosen.corpora:
         trained = False
         for embedding in chosen.embeddings:
@@ -57,7 +59,8 @@ def main() -> None:
             folder = prepare(corpus, chosen.data, featurize_dense={"embedding": embedding, "vectors": vectors})
             run_stages(folder, "train_dense", *([] if trained else ["train_sparse"]), "evaluate")
             trained = True
-            keep(corpus, embedding, folder, commit=made_from, data=hash_of(chosen.data / CORPORA[corpus][0]))
+            data = hash_of(chosen.data / CORPORA[corpus][0])
+            keep(corpus, embedding, folder, device=device, commit=made_from, data=data)
     table = pd.read_csv(FOLDER / "results.csv")
     draw(table)
     print(scores_and_costs(table))
@@ -141,6 +144,8 @@ def cells(row: Any, arm: str, name: str) -> dict[str, str]:
     )
     accuracy = f"{micro:.3f} / {macro:.3f} / {hamming:.3f}"
     cost = f"{engineering(adds)} / {seconds:,.1f} s / {engineering(speed)}" if arm != "fusion" else ""
+    if cost and row.device != CPU:
+        cost += f" on {row.device}"
     return {"corpus": row.corpus, "name": name, "accuracy": accuracy, "cost": cost}
 
 
@@ -148,7 +153,7 @@ def draw(table: pd.DataFrame) -> None:
     """The answer: how far each embedding, and its fusion, is from TF-IDF, with intervals; at the right micro-F1."""
     names, places = [], []
     for corpus, rows in table.groupby("corpus", sort=False):
-        names += [f"{corpus}: TF-IDF {rows['sparse_micro_f1'].iloc[-1]:.3f}", *rows["embedding"]]
+        names += [f"{corpus}: TF-IDF {rows['sparse_micro_f1'].iloc[0]:.3f}", *rows["embedding"]]
         places += [None, *rows.index]
     heights = {place: height for height, place in enumerate(places) if place is not None}
     figure, axes = figures.rows(names, 0.3)
