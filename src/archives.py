@@ -17,7 +17,8 @@ ARCHIVES = (".gz", ".zip", ".7z")
 SHOWN = 5  # names in an archive, where it is not clear which is meant
 # An archive of a few bytes may unpack to terabytes; one of posts, to some ten times its size.
 UNPACKED, UNPACKED_FREELY = 100, 2**24  # times its size; bytes that need no such measure
-# What opening one raises, or reading on, where it is damaged, encrypted or none.
+# What opening one raises, or reading on, where it is damaged or none; RuntimeError for a zip with a password or an
+# unknown method.
 UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 

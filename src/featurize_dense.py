@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from encoded import Encoded
 
 STARTED = 0.2  # standard deviation of a table that starts from elsewhere: enough to tell words apart, and to move
+COSTED = 2_000  # test posts, about, whose cost is told
 NO_COST = {"parameters": 0, "multiply_adds": 0, "seconds": 0.0}
 
 
@@ -129,14 +130,16 @@ def write_vectors(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, 
                     writer.append(vectors_of_posts(encoder, lambda of: encoded.vectors(of, bar), batch))
     write_json(folder / "features.json", {"inputs": encoder.dims, "bag": False, "embedding_dim": None})
     write_json(folder / "texts.json", {"as": "encoder", "encoder": params.encoder})
-    return f"{posts:,} vectors of {encoder.dims} dimensions", cost(encoder, next(read_texts("test")))
+    every = -(-count_posts("test") // COSTED)
+    costed = [text for batch in read_texts("test") for text in batch[::every]]
+    return f"{posts:,} vectors of {encoder.dims} dimensions", cost(encoder, costed)
 
 
 def open_encoded(params: FeaturizeDense) -> "Encoded":
     from encoded import Encoded  # and with it torch, which bags of words do not need
     from encoders import resting
 
-    return Encoded(resting(params.encoder, choose_device(read_params().train.device)))
+    return Encoded(resting(params.encoder, choose_device(read_params().train_dense.device)))
 
 
 def write_pieces(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:

@@ -126,13 +126,23 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         raise BadInput(f"{path}: holds no sections; take the one that the repository has")
     featurize = raw.get("featurize_dense")
     embedding = featurize.get("embedding") if isinstance(featurize, dict) else None
-    for arm, parts in {"train_dense": get_args(Embedding), "train_sparse": ()}.items():
-        if isinstance(raw.get("train"), dict) and isinstance(raw.get(arm), dict):
-            raw[arm] = raw["train"] | chosen(raw[arm], parts, embedding)
     try:
-        return Params.model_validate(raw)
+        params = Params.model_validate(merged(raw, embedding))
+        for other in get_args(Embedding):  # what waits for another embedding has to be right as well
+            Params.model_validate(merged(raw, other))
     except ValidationError as problem:
         raise BadInput(f"{path}: {describe(problem)}") from None
+    return params
+
+
+def merged(raw: dict, embedding: object) -> dict:
+    """The parameters with the arms' sections filled up from `train`, as for this embedding."""
+    arms = {"train_dense": get_args(Embedding), "train_sparse": ()}
+    return raw | {
+        arm: raw["train"] | chosen(raw[arm], parts, embedding)
+        for arm, parts in arms.items()
+        if isinstance(raw.get("train"), dict) and isinstance(raw.get(arm), dict)
+    }
 
 
 def chosen(section: dict, parts: Sequence[str], embedding: object) -> dict:

@@ -20,7 +20,6 @@ from stage import BadInput
 from text import clean, unescape
 
 PICKLES = (".pkl", ".pickle", ".joblib")
-# What reading raises for a damaged file; RuntimeError for a zip with a password or an unknown method.
 SPLIT_NAMES = {
     "train": "train", "training": "train",
     "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
@@ -213,8 +212,9 @@ def as_text(value: Any) -> str:
 def parse_tags(value: Any) -> list[str]:
     """Distinct tag names, in order, from any of their spellings.
 
-    A list; `<a><b>` (older data dumps); `|a|b|` (newer ones); a Python or JSON list as text; `a, b`; `a b`.
-    Raises ValueError for a list that does not parse, and for a value that is neither text nor list.
+    A list; `<a><b>` (older data dumps); `|a|b|` (newer ones); a Python or JSON list as text; `a, b`; `a; b`; `a b`.
+    Raises ValueError for a list that does not parse, for a value that is neither text nor list, and for tags of several
+    words between commas: of a row without a comma nobody knew whether it holds one tag or several.
     """
     if as_text(value) == "":
         return []
@@ -226,8 +226,12 @@ def parse_tags(value: Any) -> list[str]:
             value = re.split(r">\s*<", value[1:-1])
         elif value.startswith("|"):
             value = value.split("|")
+        elif {",", ";"} & set(value):
+            value = [tag.strip() for tag in re.split("[,;]", value)]
+            if words := next((tag for tag in value if len(tag.split()) > 1), None):
+                raise ValueError(f"{words!r:.40} between commas: tags of several words are written |one tag|other|")
         else:
-            value = value.split("," if "," in value else None)
+            value = value.split()
     if not isinstance(value, list):
         raise ValueError(f"tags are not a list: {value!r:.60}")
     return list(dict.fromkeys(tag for tag in (as_text(tag).strip() for tag in value) if tag))

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from posts import Post, read_posts
+from posts import Post, Skipped, as_post, endings, holds_posts, read_posts
 from stage import BadInput, one_line
 from tables import harmless
 from trained import SPEAKERS, Study
@@ -42,6 +42,8 @@ def main() -> None:
     given = arguments()
     if given.output and not given.file:
         raise BadInput("--output is for the tags of a file's posts; name one with --file")
+    if given.output and given.json:
+        raise BadInput("--json is for what is printed; what --output writes, its ending says")
     study = Study()
     if given.export:
         from onnx_file import export_onnx  # and with it what requirements-onnx.txt installs
@@ -50,12 +52,15 @@ def main() -> None:
             print(export_onnx(name, arm))
     elif given.file:
         predict_file(study, given.file, given.output, given.format, ".jsonl" if given.json else ".csv")
-    elif given.json:
-        told = study.explain(given.text).items()
-        by_name = {name: {"threshold": study.thresholds[name], "tags": tags} for name, tags in told}
-        print(json_line({"text": given.text} | by_name))
     else:
-        print(side_by_side(study, given.text))
+        title, _, body = given.text.partition("\n")
+        text = as_post({"title": title, "body": body}, "", None).text  # as that of a file
+        if given.json:
+            told = study.explain(text).items()
+            by_name = {name: {"threshold": study.thresholds[name], "tags": tags} for name, tags in told}
+            print(json_line({"text": given.text} | by_name))
+        else:
+            print(side_by_side(study, text))
 
 
 def arguments() -> argparse.Namespace:
@@ -94,6 +99,8 @@ def predict_file(study: Study, source: str, output: Path | None, format: str, de
         raise BadInput(f"--output {output}: name a file in a folder that is there, ending in {', '.join(WRITERS)}")
     if output and output.exists() and Path(source).exists() and output.samefile(source):
         raise BadInput(f"--output {output}: holds the posts; name another file")
+    if source == "-" and not holds_posts(f"stdin.{format}"):
+        raise BadInput(f"--format {format}: no format of posts; a file of posts ends in {endings()}")
     given = "standard input" if source == "-" else source
     found = skipped = 0
     with TemporaryDirectory(dir=output and output.parent, prefix=".predict-") as scratch:
@@ -104,7 +111,7 @@ def predict_file(study: Study, source: str, output: Path | None, format: str, de
         half = Path(scratch) / "half"
         with half.open("wb") if output else nullcontext(sys.stdout.buffer) as out, WRITERS[suffix](out) as write:
             rows = iter(tqdm(read_posts(source, tagged=False), desc="predict", unit=" posts", disable=None))
-            while batch := list(islice(rows, BATCH)):
+            while batch := next_rows(rows, source, given):
                 posts = [row for row in batch if isinstance(row, Post)]
                 found += len(posts)
                 skipped += len(batch) - len(posts)
@@ -119,6 +126,14 @@ def predict_file(study: Study, source: str, output: Path | None, format: str, de
     if skipped:
         told = "1 row is no post, and has" if skipped == 1 else f"{skipped:,} rows are no posts, and have"
         print(f"predict: {told} no line", file=sys.stderr)
+
+
+def next_rows(rows: Iterator[Post | Skipped], source: str, given: str) -> list[Post | Skipped]:
+    """The next BATCH of them. What is wrong with the source is told of what was given."""
+    try:
+        return list(islice(rows, BATCH))
+    except BadInput as problem:
+        raise BadInput(str(problem).replace(source, given)) from None
 
 
 def tags_of(study: Study, posts: list[Post]) -> pa.Table:

@@ -15,8 +15,10 @@ BLOCK = (
     "m(?:ain|eta)|nav|o(?:l|pt(?:group|ion))|p(?:icture|re)?|s(?:ection|elect|ource|ummary)|"
     "t(?:able|body|d|extarea|foot|h(?:ead)?|r)|ul|video"
 )
-# An unclosed comment or script runs to the end, as in a browser (and the search stays linear).
-UNSEEN = re.compile(r"<!--.*?(?:-->|\Z)|<(script|style)\b[^<>]*>.*?(?:</\1\s*>|\Z)", re.DOTALL | re.IGNORECASE)
+# What is never closed is no markup but talk of it, and the rest stays (taken whole, so that the search is linear).
+UNSEEN = re.compile(
+    r"<!--(?:.*?-->|(?P<comment>.*))|<(script|style)\b[^<>]*>(?:.*?</\2\s*>|(?P<code>.*))", re.DOTALL | re.IGNORECASE
+)
 UNSEEN_START = re.compile(r"<(?:!--|script|style)", re.IGNORECASE)  # most posts have none, and this is quicker to tell
 ATTRIBUTES = r"""(?:\s+[\w:-]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>]+))?)*\s*/?"""
 INLINE_TAG = re.compile(rf"</?(?:{INLINE}){ATTRIBUTES}>", re.IGNORECASE)
@@ -38,7 +40,7 @@ def clean(markup: str) -> str:
     """
     if "<" in markup:
         if UNSEEN_START.search(markup):
-            markup = UNSEEN.sub(" ", markup)
+            markup = UNSEEN.sub(lambda found: f" {found['comment'] or found['code'] or ''}", markup)
         markup = BLOCK_TAG.sub("\n", INLINE_TAG.sub("", markup))
     return unescape(markup).strip()
 

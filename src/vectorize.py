@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from counting import Weigh, count_known, share_of_words, tfidf_weights
+from params import read_params
 from stage import choose_device, read_json
 
 Vectorize = Callable[[list[str]], tuple[np.ndarray, ...]]  # texts to a batch, as that of Bags or of Matrix
@@ -41,7 +42,7 @@ def bags(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorize:
 def encoder(folder: Path, encoder: str) -> Vectorize:
     from encoders import resting, vectors_of_posts
 
-    own = resting(encoder, choose_device("auto"))
+    own = resting(encoder, choose_device(read_params().train_dense.device))
     return lambda texts: (vectors_of_posts(own, own.encode, texts),)
 
 

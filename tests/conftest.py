@@ -31,6 +31,7 @@ OUTPUTS = {  # of each stage
     "evaluate": ["metrics", "plots"],
 }
 DVC = (sys.executable, "-m", "dvc")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same bytes each time are promised on the CPU alone
 # This Python's programs first on the path.
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 

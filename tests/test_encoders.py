@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from sentence_transformers.sentence_transformer.modules import Dense, StaticEmbedding
 
 import encoders
 from encoders import BUDGET, PACKAGED, Encoder, resting, vectors_of_posts
@@ -140,6 +140,22 @@ def test_weights_that_are_pickled_are_not_read(reference: SentenceTransformer, t
     weights.unlink()
     with pytest.raises(BadInput, match="cannot be loaded"):
         Encoder(str(tmp_path / "encoder"))
+
+
+def test_a_layer_behind_the_transformer_is_the_top_one(reference: SentenceTransformer, tmp_path: Path) -> None:
+    transformer, pooling, last = reference
+    modules = [transformer, pooling, Dense(384, 16), last]
+    SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path))
+    encoder = Encoder(str(tmp_path))
+    assert encoder.dims == 16 and encoder.encode(["a list"]).shape == (1, 16)
+    top, *layers = encoder.layers()
+    assert [tuple(parameter.shape) for parameter in top] == [(16, 384), (16,)]
+    assert len(layers) == 6 + 1
+    [weights] = tmp_path.glob("*_Dense/model.safetensors")
+    torch.save(dict(zip(("linear.weight", "linear.bias"), top, strict=True)), weights.with_name("pytorch_model.bin"))
+    weights.unlink()
+    with pytest.raises(BadInput, match=r"Dense/pytorch_model\.bin is no safetensors"):
+        Encoder(str(tmp_path))
 
 
 def test_a_title_counts_as_much_as_its_post(encoder: Encoder) -> None:

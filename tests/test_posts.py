@@ -184,6 +184,7 @@ SPELLINGS: dict[str, Callable[[list[str]], Any]] = {
     "a numpy array in a CSV": lambda tags: f"[{' '.join(map(repr, tags))}]",
     "a, b": ", ".join,
     "a,b": ",".join,
+    "a; b": "; ".join,
     "a b": " ".join,
 }
 TAG = st.text(st.characters(categories=["Ll", "Lu", "Nd"], include_characters="#+.-"), min_size=1, max_size=12)
@@ -195,6 +196,12 @@ TAG = st.text(st.characters(categories=["Ll", "Lu", "Nd"], include_characters="#
 @example(tags=[])
 def test_tags_survive_every_spelling(spelling: str, tags: list[str]) -> None:
     assert parse_tags(SPELLINGS[spelling](tags)) == tags
+
+
+@pytest.mark.parametrize("value", ["machine learning, nlp", "nlp;machine learning"])
+def test_tags_of_several_words_between_commas_are_an_error(value: str) -> None:
+    with pytest.raises(ValueError, match="'machine learning' between commas"):
+        parse_tags(value)
 
 
 @pytest.mark.parametrize("value", ["[a, b", "['a'", "[a]", "[" * 9_000, "[" + "-" * 9_000 + "1]", "[" * 20_000])

@@ -174,6 +174,9 @@ def test_a_file_of_posts_is_not_written_over(study: Path, tmp_path: Path) -> Non
         (["--file", "data/sample/Posts.xml", "--output", "tags.xlsx"], "--output tags.xlsx"),
         (["a text", "--output", "tags.csv"], "name one with --file"),
         (["--file", "data/sample/Posts.xml", "--output", "none/tags.csv"], "--output none/tags.csv"),
+        (["--file", "data/sample/Posts.xml", "--output", "tags.csv", "--json"], "--json is for what is printed"),
+        (["--file", "-"], "predict: standard input: the file is empty"),
+        (["--file", "-", "--format", "a/b"], "--format a/b: no format of posts"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(study: Path, arguments: list[str], says: str) -> None:
@@ -189,6 +192,23 @@ def test_before_the_study_has_run_it_says_so(clone: Path) -> None:
     assert done.stderr.decode().splitlines() == [
         "predict: data/models/dense/model.json is missing; `dvc repro` runs the stages that write it"
     ]
+
+
+def test_a_text_is_read_as_a_file_s(study: Path) -> None:
+    title, body = "Rows of <table>", "<p>How do I read <code>a&lt;b&gt;</code> in php?</p>"
+    told = json.loads(predict(study, f"{title}\n{body}", "--json").stdout)
+    line = json.dumps({"title": title, "body": body}).encode()
+    row = json.loads(predict(study, "--file", "-", "--format", "jsonl", "--json", stdin=line).stdout)
+    for name in SPEAKERS:
+        given = {tag["tag"]: tag["probability"] for tag in told[name]["tags"] if tag["given"]}
+        assert given == pytest.approx(dict(zip(row[f"{name}_tags"], row[f"{name}_scores"], strict=True)), abs=1e-4)
+        assert given
+
+
+def test_an_encoder_that_has_learned_is_not_exported_and_all_else_is() -> None:
+    arm = Arm("dense")
+    arm.network.encoder = torch.nn.Identity()
+    assert "dense: holds an encoder that has learned" in onnx_file.export_onnx("dense", arm)
 
 
 def test_onnx_says_what_torch_says(study: Path, tmp_path: Path) -> None:

@@ -83,8 +83,9 @@ def test_plain_text_passes_unchanged(text: str) -> None:
         ("one<script>unseen()</script>two", "one two"),
         ("one<SCRIPT type='x'>if (a < b) unseen()</SCRIPT >two", "one two"),
         ("one<style>p { color: red }</style>two", "one two"),
-        ("one<!-- never closed <p>unseen</p>", "one"),
-        ("one<script>never closed", "one"),
+        ("one<!-- never closed <b>two</b>", "one  never closed two"),
+        ("Where do I put a <script> in my page?", "Where do I put a   in my page?"),
+        ("one<!-- unseen --><style>never closed <!-- two", "one  never closed <!-- two"),
         ("one<style>a</script>b</style>two", "one two"),
     ],
 )
