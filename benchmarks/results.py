@@ -144,16 +144,19 @@ def cells(row: Any, arm: str, name: str) -> dict[str, str]:
     )
     accuracy = f"{micro:.3f} / {macro:.3f} / {hamming:.3f}"
     cost = f"{engineering(adds)} / {seconds:,.1f} s / {engineering(speed)}" if arm != "fusion" else ""
-    if cost and row.device != CPU:
-        cost += f" on {row.device}"
-    return {"corpus": row.corpus, "name": name, "accuracy": accuracy, "cost": cost}
+    return {"corpus": row.corpus, "name": name, "accuracy": accuracy, "cost": cost and cost + device_of(row)}
+
+
+def device_of(row: Any) -> str:
+    return "" if row.device == CPU else f" on {row.device}"
 
 
 def draw(table: pd.DataFrame) -> None:
     """The answer: how far each embedding, and its fusion, is from TF-IDF, with intervals; at the right micro-F1."""
     names, places = [], []
     for corpus, rows in table.groupby("corpus", sort=False):
-        names += [f"{corpus}: TF-IDF {rows['sparse_micro_f1'].iloc[0]:.3f}", *rows["embedding"]]
+        names.append(f"{corpus}: TF-IDF {rows['sparse_micro_f1'].iloc[0]:.3f}")
+        names += [row.embedding + device_of(row) for row in rows.itertuples()]
         places += [None, *rows.index]
     heights = {place: height for height, place in enumerate(places) if place is not None}
     figure, axes = figures.rows(names, 0.3)
