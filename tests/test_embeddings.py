@@ -29,7 +29,7 @@ def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ingest = {"source": str(ROOT / PARAMS["ingest"]["source"])}
     if TITLES.exists():
         with TITLES.open(encoding="utf-8", newline="") as file:
-            lines = file.readlines()[:1200]
+            lines = file.readlines()[:2000]
         (folder / "titles.tsv").write_text("".join(lines), encoding="utf-8", newline="")
         ingest = {"source": "titles.tsv"}
     write_params(folder, ingest=ingest)
