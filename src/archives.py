@@ -34,7 +34,7 @@ def opened(path: Path, what: str, choose: Callable[[list[str]], list[str]]) -> I
             yield path.stem, bounded(path, stack.enter_context(gzip.open(path)))  # type: ignore[arg-type]
         elif suffix == ".zip":
             archive = stack.enter_context(zipfile.ZipFile(path))
-            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+            names = [name for name in archive.namelist() if name and not name.endswith("/")]
             member = only_member(path, names, what, choose)
             yield member, bounded(path, stack.enter_context(archive.open(member)))
         elif suffix == ".7z":
@@ -100,6 +100,6 @@ def only_member(path: Path, names: list[str], what: str, choose: Callable[[list[
     members = choose(names)
     if len(members) != 1:
         found = "several files" if members else "no file"
-        there = ", ".join((members or names)[:SHOWN])
+        there = ", ".join((members or names)[:SHOWN]) or "which holds no file"
         raise BadInput(f"{path}: {found} of {what} in this archive, {there}; unpack it and name the one that is meant")
     return members[0]

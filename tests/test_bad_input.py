@@ -37,6 +37,13 @@ def marked(data: bytes, offset: int, value: int) -> bytes:
     return bytes(changed)
 
 
+def nameless(data: bytes) -> bytes:
+    """A zip archive whose only member, of a name of one letter, has it as a comment."""
+    changed, header = bytearray(data), data.index(b"PK\x01\x02")
+    changed[header + 28], changed[header + 32] = 0, 1
+    return bytes(changed)
+
+
 def rows(*tags: list[str], split: list[str] | None = None) -> bytes:
     """JSON lines of 30 posts, whose tags are these in turn."""
     given = itertools.cycle(split or [""])
@@ -75,6 +82,8 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "not gzip": ("a.csv.gz", b"title,tags\n", "gzip"),
     "not a zip": ("a.zip", b"title,tags\n", "not a zip"),
     "several in a zip": ("a.zip", zipped(a__csv=b"x", b__csv=b"x"), r"several.*a\.csv, b\.csv"),
+    "an empty zip": ("a.zip", zipped(), "no file of posts in this archive, which holds no file; unpack"),
+    "a file without a name in a zip": ("a.zip", nameless(zipped(a=b"x")), "no file of posts"),
     "none in a zip": ("a.zip", zipped(readme__md=b"x"), "no file of posts"),
     "damaged zip": ("a.zip", damaged(zipped(a__csv=MANY)), ""),
     "damaged zip by LZMA": ("a.zip", damaged(zipped(zipfile.ZIP_LZMA, a__csv=MANY)), ""),
