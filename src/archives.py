@@ -26,6 +26,7 @@ UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, l
 def opened(path: Path, what: str, choose: Callable[[list[str]], list[str]]) -> Iterator[tuple[str, IO[bytes]]]:
     """The name and bytes of a file, or of the one in an archive that ``choose`` takes of the names there.
 
+    ``what`` says what it looks for, where there is not one.
     Raises :class:`BadInput` where there is not one, where it is encrypted, or where it is far larger than the archive.
     """
     suffix = path.suffix.lower()

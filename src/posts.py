@@ -67,7 +67,7 @@ def read_posts(source: str | Path, tagged: bool = True) -> Generator[Post | Skip
         return
     if not source.is_dir():
         raise BadInput(f"{source}: neither a file nor a folder; name one of posts")
-    files = [source / name for name in of_posts(sorted(path.name for path in source.iterdir() if path.is_file()))]
+    files = [path for path in sorted(source.iterdir()) if path.is_file() and holds_posts(path.name)]
     if not files:
         raise BadInput(f"{source}: no posts in this folder; a file of posts ends in {endings()}")
     for path in files:
@@ -79,12 +79,11 @@ def endings() -> str:
 
 
 def of_posts(names: list[str]) -> list[str]:
-    """The files of a folder or of an archive that are of posts."""
     return list(filter(holds_posts, names))
 
 
 def holds_posts(name: str) -> bool:
-    """Of a dump's many .xml files, only Posts.xml does."""
+    """Whether a file of a folder or of an archive is one of posts. Of a dump's many .xml files, only Posts.xml is."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.name.startswith((".", "__")) or "__MACOSX" in path.parts:
         return False
@@ -227,7 +226,7 @@ def parse_tags(value: Any) -> list[str]:
         elif value.startswith("|"):
             value = value.split("|")
         elif {",", ";"} & set(value):
-            value = [tag.strip() for tag in re.split("[,;]", value)]
+            value = re.split(r"\s*[,;]\s*", value)
             if words := next((tag for tag in value if len(tag.split()) > 1), None):
                 raise ValueError(f"{words!r:.40} between commas: tags of several words are written |one tag|other|")
         else:

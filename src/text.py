@@ -17,7 +17,8 @@ BLOCK = (
 )
 # What is never closed is no markup but talk of it, and the rest stays (taken whole, so that the search is linear).
 UNSEEN = re.compile(
-    r"<!--(?:.*?-->|(?P<comment>.*))|<(script|style)\b[^<>]*>(?:.*?</\2\s*>|(?P<code>.*))", re.DOTALL | re.IGNORECASE
+    r"<!--(?:.*?-->|(?P<comment>.*))|<(?P<tag>script|style)\b[^<>]*>(?:.*?</(?P=tag)\s*>|(?P<code>.*))",
+    re.DOTALL | re.IGNORECASE,
 )
 UNSEEN_START = re.compile(r"<(?:!--|script|style)", re.IGNORECASE)  # most posts have none, and this is quicker to tell
 ATTRIBUTES = r"""(?:\s+[\w:-]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>]+))?)*\s*/?"""

@@ -1,4 +1,4 @@
-"""Word vectors from a file: GloVe's and word2vec's text, word2vec's binary; plain or in an archive. Streamed."""
+"""Word vectors from a file: GloVe's and word2vec's text, word2vec's binary; plain or in an archive."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -205,7 +205,7 @@ def test_a_text_is_read_as_a_file_s(study: Path) -> None:
         assert given
 
 
-def test_an_encoder_that_has_learned_is_not_exported_and_all_else_is() -> None:
+def test_an_encoder_that_has_learned_is_not_exported() -> None:
     arm = Arm("dense")
     arm.network.encoder = torch.nn.Identity()
     assert "dense: holds an encoder that has learned" in onnx_file.export_onnx("dense", arm)
