@@ -3,8 +3,8 @@
 `python benchmarks/results.py` runs the stages with each embedding on each corpus, writes results.csv (means over runs,
 differences with their intervals, cost, device, the commit and a hash of the data), tags.csv (each tag) and pictures,
 and prints the README's tables; `--corpora` and `--embeddings` name some of them, and the rows of the others stay.
-`glove` is left out where `--vectors` names no file for it. On longer posts than titles an encoder is fine-tuned on a GPU
-alone.
+`glove` is left out where `--vectors` names no file for it. On posts longer than titles an encoder is fine-tuned on a
+GPU alone.
 """
 
 import hashlib
