@@ -29,7 +29,7 @@ test-slow: $(VENV)/dev ## simulations, kills, fuzzing, a browser if there is one
 	pytest -m slow
 
 bench: $(VENV)/bench ## both arms beside their peers on the posts in DATA=folder (requirements-bench.txt; 45 minutes)
-	python benchmarks/compare.py $(if $(DATA),--data $(DATA))
+	python benchmarks/compare.py --data $(DATA)
 
 audit: $(AUDIT)/bin/pip-audit ## known vulnerabilities of the pinned packages (pip-audit, in .venv-audit/; a minute)
 	$< --strict --no-deps --disable-pip $(patsubst %,--requirement %,$(wildcard requirements*.txt))

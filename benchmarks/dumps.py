@@ -20,14 +20,13 @@ import pandas as pd
 import yaml
 
 ROOT = Path(__file__).parents[1]
-DATA = ROOT / "../shared/data"
 SENTENCE = re.compile(r"(?<=[.?!>])\s+")
 
 
 def arguments(description: str | None, **options: dict[str, Any]) -> argparse.Namespace:
     """What the command line says: --data, the folder of the corpora, which has to be there, and the ``options``."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the corpora")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
     for name, option in options.items():
         parser.add_argument(f"--{name}", **option)
     chosen = parser.parse_args()

@@ -151,12 +151,17 @@ def device_of(row: Any) -> str:
     return "" if row.device == CPU else f" on {row.device}"
 
 
+def there(row: Any) -> str:
+    """Where a row is of another device, and so beside a TF-IDF of its own."""
+    return "" if row.device == CPU else f"{device_of(row)}: TF-IDF {row.sparse_micro_f1:.3f}"
+
+
 def draw(table: pd.DataFrame) -> None:
     """The answer: how far each embedding, and its fusion, is from TF-IDF, with intervals; at the right micro-F1."""
     names, places = [], []
     for corpus, rows in table.groupby("corpus", sort=False):
         names.append(f"{corpus}: TF-IDF {rows['sparse_micro_f1'].iloc[0]:.3f}")
-        names += [row.embedding + device_of(row) for row in rows.itertuples()]
+        names += [row.embedding + there(row) for row in rows.itertuples()]
         places += [None, *rows.index]
     heights = {place: height for height, place in enumerate(places) if place is not None}
     figure, axes = figures.rows(names, 0.3)
