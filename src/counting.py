@@ -4,14 +4,14 @@ Train is tokenized once. Its terms are numbered as they turn up, its counts go t
 known, the vocabulary is chosen and the counts are read back under its columns.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from features import Bags, BagWriter, read_texts
-from text import words_of
+from text import parts, tokenize
 
 Weigh = Callable[[csr_array], csr_array]  # counts [posts, columns] to weights
 
@@ -26,6 +26,9 @@ class Numbers(dict[str, int]):
 
 class Columns(dict[str, int]):
     """Terms of a vocabulary and their columns; all others share the one behind the last."""
+
+    def __init__(self, vocabulary: list[str]) -> None:
+        super().__init__(zip(vocabulary, range(len(vocabulary)), strict=True))
 
     def __missing__(self, term: str) -> int:
         return len(self)
@@ -47,8 +50,8 @@ class TrainCounts:
         self.posts_with = np.zeros(len(numbers), dtype=np.int64)  # [terms] posts that hold the term
         self.total = np.zeros(len(numbers), dtype=np.int64)  # [terms] how often it stands in all of them
         for data, indices, _ in self.bags.blocks():
-            self.posts_with += np.bincount(indices, minlength=len(numbers))
-            self.total += np.bincount(indices, weights=data, minlength=len(numbers)).astype(np.int64)
+            np.add.at(self.posts_with, indices, 1)
+            np.add.at(self.total, indices, data.astype(np.int64))
 
     def alphabetical(self, chosen: np.ndarray) -> np.ndarray:
         """Numbers of the ``chosen`` terms in the order of the alphabet: the columns of a vocabulary."""
@@ -66,16 +69,15 @@ class TrainCounts:
             for data, indices, indptr in self.bags.blocks()
         )
         write_bags(folder / "train", (weigh(rows[:, :-1]) for rows in train))
-        vocabulary = self.terms[chosen].tolist()
+        vocabulary = Columns(self.terms[chosen].tolist())
         for split in ("valid", "test"):
-            write_bags(folder / split, map(weigh, count_known(read_texts(split), vocabulary, self.max_ngram)))
+            counts = (count_known(texts, vocabulary, self.max_ngram) for texts in read_texts(split))
+            write_bags(folder / split, map(weigh, counts))
 
 
-def count_known(batches: Iterable[list[str]], vocabulary: list[str], max_ngram: int) -> Iterator[csr_array]:
+def count_known(texts: list[str], vocabulary: Columns, max_ngram: int) -> csr_array:
     """Counts [posts, terms] of the terms of a vocabulary."""
-    columns = Columns((term, column) for column, term in enumerate(vocabulary))
-    for texts in batches:
-        yield count(texts, columns, max_ngram)[:, :-1]
+    return count(texts, vocabulary, max_ngram)[:, :-1]
 
 
 def count(texts: list[str], numbers: dict[str, int], max_ngram: int) -> csr_array:
@@ -83,7 +85,8 @@ def count(texts: list[str], numbers: dict[str, int], max_ngram: int) -> csr_arra
     found: list[str] = []
     indptr = np.zeros(len(texts) + 1, dtype=np.int32)
     for row, text in enumerate(texts, start=1):
-        found += terms(words_of(text), max_ngram)
+        for part in parts(text):
+            found += terms(tokenize(part), max_ngram)
         indptr[row] = len(found)
     indices = np.fromiter(map(numbers.__getitem__, found), np.int32, len(found))
     ones = np.ones(len(indices), dtype=np.float32)

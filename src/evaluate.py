@@ -62,8 +62,8 @@ def main() -> str:
     tags = read_json(POSTS / "tags.json")
     labels = {split: read_labels(split, tags) for split in SPLITS}
     answers, costs = {}, {}
-    for arm, settings in {"dense": params.train_dense, "sparse": params.train_sparse}.items():
-        answers[arm], costs[arm] = ask(arm, choose_device(settings.device))
+    for arm in ARMS:
+        answers[arm], costs[arm] = ask(arm, choose_device(params.train.device))
     pairs = list(zip(*answers.values(), strict=False))  # of runs of the dense and of the sparse arm
     shares = [best_share(labels["valid"], dense["valid"], sparse["valid"]) for dense, sparse in pairs]
     answers["fusion"] = [

@@ -139,7 +139,7 @@ def open_encoded(params: FeaturizeDense) -> "Encoded":
     from encoded import Encoded  # and with it torch, which bags of words do not need
     from encoders import resting
 
-    return Encoded(resting(params.encoder, choose_device(read_params().train_dense.device)))
+    return Encoded(resting(params.encoder, choose_device(read_params().train.device)))
 
 
 def write_pieces(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:

@@ -107,7 +107,7 @@ def gather(params: Ingest, pool: Path) -> Gathered:
         writer.write_batch(pa.record_batch([ids, texts], schema=schema))
     if not keys:
         counts = ", ".join(f"{count:,} × {reason}" for reason, count in sorted(skipped.items()))
-        raise BadInput(f"{broken or params.source}; not one post in it ({counts or 'no rows'})")
+        raise BadInput(f"{broken or params.source}; not one post in it ({counts or 'no rows'}); give one with posts")
     if skipped["broken row"] > params.max_broken * (len(keys) + skipped.total()):
         raise BadInput(
             f"{broken}; {skipped['broken row']} rows are broken, more than ingest.max_broken allows; "
@@ -207,17 +207,22 @@ def write_splits(folder: Path, pool: Path, labels: csr_array, tags: list[str], s
     schema = pa.schema({"id": pa.string(), "text": pa.string(), "tags": pa.list_(pa.string())})
     labels.sort_indices()
     writers = [pq.ParquetWriter(folder / f"{name}.parquet", schema, compression="zstd") for name in SPLITS]
+    waiting: list[list[pa.RecordBatch]] = [[] for _ in SPLITS]  # until there are BATCH posts: few make poor row groups
     start = 0
     # With pre_buffer, what was read stays in memory to the end.
     for batch in pq.ParquetFile(pool, pre_buffer=False).iter_batches(BATCH):
         here = split[start : start + len(batch)]
-        for number, writer in enumerate(writers):
+        for number, (writer, parts) in enumerate(zip(writers, waiting, strict=True)):
             rows = np.flatnonzero(here == number)
             own = labels[start + rows]
             own_tags = pa.ListArray.from_arrays(own.indptr.astype(np.int32), names.take(pa.array(own.indices)))
-            writer.write_batch(pa.record_batch([*batch.take(pa.array(rows)).columns, own_tags], schema=schema))
+            parts.append(pa.record_batch([*batch.take(pa.array(rows)).columns, own_tags], schema=schema))
+            if sum(map(len, parts)) >= BATCH:
+                writer.write_table(pa.Table.from_batches(parts))
+                parts.clear()
         start += len(batch)
-    for writer in writers:
+    for writer, parts in zip(writers, waiting, strict=True):
+        writer.write_table(pa.Table.from_batches(parts, schema))
         writer.close()
 
 

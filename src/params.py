@@ -115,6 +115,12 @@ class Params(Section):
             raise ValueError("train_dense.freeze: keeps a table that embedding=word2vec, glove or static has started")
         return self
 
+    @model_validator(mode="after")
+    def keep_to_one_device(self) -> "Params":
+        if {self.train_dense.device, self.train_sparse.device} != {self.train.device}:
+            raise ValueError("train.device: is for both arms and for all stages; name no other in an arm's section")
+        return self
+
 
 def read_params(path: Path = Path("params.yaml")) -> Params:
     """The parameters of every stage. Raises :class:`BadInput` with all that is wrong with them, in one line."""

@@ -101,7 +101,7 @@ def holds_posts(name: str) -> bool:
 def read_file(path: Path, tagged: bool) -> Iterator[Post | Skipped]:
     """Posts and skipped rows of one file."""
     if path.stat().st_size == 0:
-        raise BadInput(f"{path}: the file is empty")
+        raise BadInput(f"{path}: the file is empty; fetch or export it again")
     if path.suffix.lower() in PICKLES:
         raise BadInput(
             f"{path}: a pickle can run any program, so none is read; if you trust it, run {unpickling(path)}"
@@ -126,7 +126,8 @@ def read_file(path: Path, tagged: bool) -> Iterator[Post | Skipped]:
                 yield post if post.text else Skipped("no text", f"{full}, row {number}: no text")
     except UnicodeDecodeError as problem:
         raise BadInput(
-            f"{path}, after row {number}: not UTF-8 ({problem.reason}); convert it, e.g. with iconv -t utf-8"
+            f"{path}, after row {number}: not UTF-8 ({problem.reason}); convert it, e.g. with "
+            "`iconv -f windows-1252 -t utf-8 OLD > NEW`"
         ) from None
     except UNREADABLE as problem:
         if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:  # where a 7z archive is unpacked
@@ -177,6 +178,8 @@ def columns(path: Path, names: list[str], tagged: bool) -> dict[str, str]:
             free = [name for name in lowered if lowered[name] not in found.values()]
             likely = [name for name in free if name in LIKELY[wanted[0]] or get_close_matches(name, usual, cutoff=0.7)]
             remedy = f"rename {lowered[likely[0]]!r:.40} to {wanted[0]!r}, if it is that" if likely else "add one"
+            if len(names) == 1 and ";" in names[0]:  # as spreadsheets save where a comma stands in numbers
+                remedy = "save it with commas between columns, not semicolons"
             raise BadInput(
                 f"{path}: needs a column {' or '.join(map(repr, usual))}; its columns are "
                 f"{', '.join(f'{name!r:.40}' for name in names[:20]) or 'none'}; {remedy}"

@@ -55,6 +55,8 @@ def main() -> None:
     else:
         title, _, body = given.text.partition("\n")
         text = as_post({"title": title, "body": body}, "", None).text  # as that of a file
+        if not text:
+            raise BadInput("the text is empty; give a post's title, or more")
         if given.json:
             told = study.explain(text).items()
             by_name = {name: {"threshold": study.thresholds[name], "tags": tags} for name, tags in told}
@@ -97,9 +99,9 @@ def predict_file(study: Study, source: str, output: Path | None, format: str, de
     suffix = output.suffix.lower() if output else default
     if suffix not in WRITERS or (output and not output.parent.is_dir()):
         raise BadInput(f"--output {output}: name a file in a folder that is there, ending in {', '.join(WRITERS)}")
-    if output and output.exists() and Path(source).exists() and output.samefile(source):
-        raise BadInput(f"--output {output}: holds the posts; name another file")
-    if source == "-" and not holds_posts(f"stdin.{format}"):
+    if output and Path(source).exists() and any(at.exists() and at.samefile(source) for at in (output, output.parent)):
+        raise BadInput(f"--output {output}: there are the posts; name a file elsewhere")
+    if source == "-" and not holds_posts(f"posts.{format}"):
         raise BadInput(f"--format {format}: no format of posts; a file of posts ends in {endings()}")
     given = "standard input" if source == "-" else source
     found = skipped = 0
@@ -142,7 +144,8 @@ def tags_of(study: Study, posts: list[Post]) -> pa.Table:
     for name, answer in study.answers([post.text for post in posts]).items():
         tags, scores = columns[f"{name}_tags"], columns[f"{name}_scores"] = [], []
         for row in answer.probabilities:
-            given = [tag for tag in np.argsort(-row, kind="stable") if row[tag] >= study.thresholds[name]]
+            given = np.flatnonzero(row >= study.thresholds[name])
+            given = given[np.argsort(-row[given], kind="stable")]
             tags.append([study.tags[tag] for tag in given])
             scores.append(row[given].astype(float).round(4))
     return pa.table(columns, schema=SCHEMA)

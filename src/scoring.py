@@ -81,10 +81,10 @@ def precision_recall(labels: np.ndarray, found: np.ndarray) -> pd.DataFrame:
 
     ``found`` [posts, tags] are probabilities or logits: only their order counts.
     """
-    order = np.argsort(-found, axis=None, kind="stable")
-    ranked, hits = found.ravel()[order], labels.ravel()[order]
-    last = np.flatnonzero(np.append(np.diff(ranked) != 0, True))  # equal ones fall together
-    return pd.DataFrame({"threshold": ranked[last], "given": last + 1, "tp": np.cumsum(hits)[last]})
+    threshold, given = np.unique(found, return_counts=True)  # from the lowest
+    below = np.searchsorted(np.sort(found[labels]), threshold)
+    counts = {"threshold": threshold, "given": given[::-1].cumsum()[::-1], "tp": labels.sum() - below}
+    return pd.DataFrame(counts)[::-1].reset_index(drop=True)
 
 
 def ranking(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:

@@ -53,11 +53,13 @@ def spread(labels: csr_array, share: float, seed: int) -> np.ndarray:
 
 
 def check_splits(labels: csr_array, split: np.ndarray, tags: list[str], params: Ingest) -> None:
-    """Raise :class:`BadInput` for a split without posts, and for a tag that train could not learn."""
+    """Raise :class:`BadInput` for a split without posts or without tags, and for a tag that train could not learn."""
+    remedy = "use ingest.split: random" if params.split == "given" else "give more posts"
     for number, name in enumerate(SPLITS):
         if (split == number).sum() < (2 if number == TRAIN else 1):
-            remedy = "use ingest.split: random" if params.split == "given" else "give more posts"
             raise BadInput(f"{params.source}: not enough posts for {name}; {remedy} or lower ingest.min_tags")
+        if not labels[split == number].sum():
+            raise BadInput(f"{params.source}: no {name} post has a tag; {remedy} or raise ingest.min_tags")
     for tag, count in zip(tags, labels[split == TRAIN].sum(axis=0), strict=True):
         if count == 0:
             remedy = "lower ingest.tags" if isinstance(params.tags, int) else "leave it out of ingest.tags"

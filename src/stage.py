@@ -1,5 +1,6 @@
 """What every stage shares: one-line errors, folders that are whole or absent, the lines it starts and ends with."""
 
+import argparse
 import json
 import os
 import shutil
@@ -36,10 +37,12 @@ class BadInput(Exception):
 
 def run(stage: Callable[[], str]) -> None:
     """Run a stage; print what it does, which its module says first, and what it made and how long that took."""
+    about = str(sys.modules[stage.__module__].__doc__)
+    # No arguments but --help: what varies stands in params.yaml.
+    argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     name = Path(sys.argv[0]).stem
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # no line waits, in a pipe neither
-    does = str(sys.modules[stage.__module__].__doc__).splitlines()[0]
-    print(f"{does.removeprefix('Stage ').rstrip('.')} ...")
+    print(f"{about.splitlines()[0].removeprefix('Stage ').rstrip('.')} ...")
     start = time.perf_counter()
     with one_line(name, again="run `dvc repro` again"):
         made = stage()
@@ -94,7 +97,8 @@ def whole_folder(final: Path) -> Iterator[Path]:
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     for left in final.parent.glob(f".{final.name}-*-*"):
-        if not is_running(int(left.name.split("-")[1])):
+        process = int(left.name.split("-")[1])
+        if process == os.getpid() or not is_running(process):  # in a container numbers come again
             shutil.rmtree(left, ignore_errors=True)
     with TemporaryDirectory(dir=final.parent, prefix=f".{final.name}-{os.getpid()}-") as scratch:
         fresh = Path(scratch) / "fresh"

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 import scoring
 from counting import terms
@@ -125,12 +128,15 @@ def disagreements(
     for right, other in (("dense", "sparse"), ("sparse", "dense")):
         gap = np.where(wrong[right] == 0, wrong[other], 0)
         chosen += [(right, row) for row in np.argsort(-gap, kind="stable")[:UNLIKE] if gap[row]]
-    read = pd.read_parquet(posts, columns=["id", "text"])
+    batches = pq.ParquetFile(posts, pre_buffer=False).iter_batches(1_000, columns=["id", "text"])
+    rows = {row for _, row in chosen}
+    read = {row: post for row, post in enumerate(chain(*map(pa.RecordBatch.to_pylist, batches))) if row in rows}
     given = {"tags": labels, **guess}
 
     def describe(right: str, row: int) -> dict[str, str]:
         named = {name: " ".join(tags[tag] for tag in np.flatnonzero(of[row])) for name, of in given.items()}
-        return {"right": right, "id": read["id"][row], **named, "text": " ".join(read["text"][row].split())[:SHOWN]}
+        text = " ".join(read[row]["text"].split())[:SHOWN]
+        return {"right": right, "id": read[row]["id"], **named, "text": text}
 
     return pd.DataFrame([describe(*at) for at in chosen], columns=["right", "id", *given, "text"])
 

@@ -69,6 +69,11 @@ def title(post: str) -> str:
     return post.partition("\n")[0]
 
 
+def parts(post: str) -> list[str]:
+    """What is counted: a post and, where it has a body, its title once more, which would drown in a long one."""
+    return [post, title(post)] if "\n" in post else [post]
+
+
 def words_of(post: str) -> list[str]:
-    """Tokens of a post and, where it has a body, those of its title once more: in a long post they would drown."""
-    return tokenize(f"{post}\n{title(post)}" if "\n" in post else post)
+    """The tokens of its parts."""
+    return [token for part in parts(post) for token in tokenize(part)]

@@ -5,11 +5,10 @@ import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from dvclive import Live
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -21,6 +20,9 @@ from mlp import MLP, Bag
 from optimizers import AdamW, RowAdagrad
 from params import Train
 from stage import FEATURES, MODELS, POSTS, TIMINGS, BadInput, choose_device, read_json, whole_folder, write_json
+
+if TYPE_CHECKING:
+    from dvclive import Live
 
 PREDICT_BATCH = 4096  # posts per batch where nothing is learned
 FIRST = 256  # posts that the first loss is taken of
@@ -38,6 +40,8 @@ def train_arm(arm: str, settings: Train, features: str) -> str:
     The seconds go to data/timings/ARM.json, apart from what is the same each time. A training that was stopped is taken
     up from data/unfinished/ARM.
     """
+    from dvclive import Live  # half a second, for training alone
+
     torch.set_num_threads(settings.threads)
     tags = read_json(POSTS / "tags.json")
     train, valid = (
@@ -102,7 +106,7 @@ def start_table(model: MLP, path: Path, freeze: bool) -> None:
 
 
 def fit(
-    model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: Live, checkpoint: Checkpoint | None = None
+    model: MLP, train: Data, valid: Data, settings: Train, seed: int, live: "Live", checkpoint: Checkpoint | None = None
 ) -> tuple[int, float]:
     """Train until micro-F1 on valid has not risen for `patience` epochs; leave the best weights in the model.
 
@@ -185,7 +189,7 @@ def fit(
     return best_epoch, history[best_epoch]["valid_micro_f1"]
 
 
-def log(live: Live, scores: dict[str, float]) -> None:
+def log(live: "Live", scores: dict[str, float]) -> None:
     for name, value in scores.items():
         live.log_metric(name, value)
     live.next_step()
@@ -241,7 +245,7 @@ def draw_mixture(posts: int, mixup: float, rng: np.random.Generator) -> tuple[fl
 def make_optimizers(model: MLP, settings: Train) -> list[AdamW | RowAdagrad]:
     """AdamW for the layers, and an encoder's with rates of their own (Howard and Ruder, ULMFiT, 2018).
 
-    For a table RowAdagrad: only the rows that a batch holds, so that no step walks the vocabulary.
+    For a table RowAdagrad: only the rows that a batch holds, so that no step walks all of it.
     """
     table = model.first.weight if isinstance(model.first, Bag) else None
     own = [parameter for module in (model.first, model.embedding, model.rest) for parameter in module.parameters()]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from counting import Weigh, count_known, share_of_words, tfidf_weights
+from counting import Columns, Weigh, count_known, share_of_words, tfidf_weights
 from params import read_params
 from stage import choose_device, read_json
 
@@ -28,11 +28,10 @@ def tfidf(folder: Path, max_ngram: int, sublinear_tf: bool) -> Vectorize:
 
 
 def bags(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorize:
-    vocabulary = read_json(folder / "vocabulary.json")
+    vocabulary = Columns(read_json(folder / "vocabulary.json"))
 
     def vectorize(texts: list[str]) -> tuple[np.ndarray, ...]:
-        [counts] = count_known([texts], vocabulary, max_ngram)
-        rows = weigh(counts)
+        rows = weigh(count_known(texts, vocabulary, max_ngram))
         rows.sort_indices()
         return rows.indices, rows.indptr, rows.data.astype(np.float32)
 
@@ -42,7 +41,7 @@ def bags(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorize:
 def encoder(folder: Path, encoder: str) -> Vectorize:
     from encoders import resting, vectors_of_posts
 
-    own = resting(encoder, choose_device(read_params().train_dense.device))
+    own = resting(encoder, choose_device(read_params().train.device))
     return lambda texts: (vectors_of_posts(own, own.encode, texts),)
 
 

@@ -114,6 +114,12 @@ def test_tfidf_is_scikit_learn_s_fitted_on_train_alone(
         np.testing.assert_allclose(rows[split], reference.transform(texts).toarray(), rtol=1e-5)
 
 
+def test_a_run_of_words_does_not_reach_from_a_body_to_the_title_that_counts_again(posts: Path) -> None:
+    pq.write_table(pa.table({"text": ["sort list\nloop fails", "x"], "tags": [["a"]] * 2}), "data/posts/train.parquet")
+    vocabulary, _ = featurize(posts, "tfidf", max_ngram=2, min_df=1)
+    assert {term for term in vocabulary if " " in term} == {"sort list", "list loop", "loop fails"}
+
+
 @pytest.mark.parametrize("kept", [1, 2, 4, 99])
 def test_max_features_keeps_the_most_frequent_terms_and_of_equals_the_first(posts: Path, kept: int) -> None:
     vocabulary, _ = featurize(posts, "tfidf", max_features=kept, min_df=1)

@@ -102,6 +102,12 @@ def test_the_most_frequent_tags_are_chosen_and_rows_that_are_no_posts_counted(tm
     assert set(itertools.chain(*every(posts).values())) == {"java", "c#", ".net"}
 
 
+def test_few_posts_out_of_many_are_written_together(tmp_path: Path) -> None:
+    rows = [{"title": f"Post {number}", "tags": ["a"] if number % 100 else ["a", "b"]} for number in range(5000)]
+    ingest(tmp_path, rows, tags=["a", "b"], min_tags=2)
+    assert pq.ParquetFile(tmp_path / "data/posts/train.parquet").num_row_groups == 1
+
+
 @pytest.mark.parametrize("min_tags", [0, 2])
 def test_posts_with_too_few_of_the_named_tags_are_left_out(tmp_path: Path, min_tags: int) -> None:
     named = ["c++", "java", "c#"]

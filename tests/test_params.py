@@ -87,6 +87,7 @@ def test_a_number_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
         ("train", {"hidden": [0]}, "train.hidden"),
         ("train", {"activation": "swish"}, "train.activation"),
         ("train", {"device": "gpu"}, "train.device"),
+        ("train_dense", {"device": "cpu"}, "train.device: is for both arms"),
         ("train", {"hiden": [1]}, "train.hiden: no such parameter; did you mean hidden?"),
         ("train_sparse", {"epochs": -1}, "train_sparse.epochs"),
         ("ingest", {"tags": 0}, "ingest.tags"),

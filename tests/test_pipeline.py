@@ -1,6 +1,7 @@
 """The six stages together, as DVC runs them in a clone: nothing twice, the same bytes, experiments, whole outputs."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -119,6 +120,9 @@ def test_an_editor_finds_parameters_metrics_and_plots(study: Path) -> None:
         f"plots/images/{path.name}" for path in (study / "plots/images").iterdir()
     }
     assert {name for name, own in kinds.items() if own == {"vega"}} == drawn(study)
+    for name in drawn(study):
+        [plot] = plots["data"][name]  # what the editor fills in is named beside it
+        assert set(re.findall(r"<DVC_\w+>", json.dumps(plot["content"]))) == plot["anchor_definitions"].keys()
 
 
 def test_the_plainest_study_runs(study: Path) -> None:

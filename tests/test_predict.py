@@ -157,13 +157,15 @@ def test_a_file_without_posts_gets_a_table_without_rows(study: Path, tmp_path: P
     assert (tmp_path / "tags.csv").read_text().startswith("id,dense_tags,")
 
 
-def test_a_file_of_posts_is_not_written_over(study: Path, tmp_path: Path) -> None:
-    source = tmp_path / "new.csv"
-    source.write_text("id,title\n1,python\n")
-    done = predict(study, "--file", source, "--output", source)
+@pytest.mark.parametrize(("posts", "output"), [("new.csv", "new.csv"), ("", "new.csv"), ("", "tags.csv")])
+def test_nothing_is_written_over_posts_or_among_them(study: Path, tmp_path: Path, posts: str, output: str) -> None:
+    (tmp_path / "new.csv").write_text("id,title\n1,python\n")
+    done = predict(study, "--file", tmp_path / posts, "--output", tmp_path / output)
     assert done.returncode == 1
-    assert done.stderr.decode().splitlines() == [f"predict: --output {source}: holds the posts; name another file"]
-    assert source.read_text() == "id,title\n1,python\n"
+    says = f"predict: --output {tmp_path / output}: there are the posts; name a file elsewhere"
+    assert done.stderr.decode().splitlines() == [says]
+    assert (tmp_path / "new.csv").read_text() == "id,title\n1,python\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["new.csv"]
 
 
 @pytest.mark.parametrize(
@@ -177,6 +179,8 @@ def test_a_file_of_posts_is_not_written_over(study: Path, tmp_path: Path) -> Non
         (["--file", "data/sample/Posts.xml", "--output", "tags.csv", "--json"], "--json is for what is printed"),
         (["--file", "-"], "predict: standard input: the file is empty"),
         (["--file", "-", "--format", "a/b"], "--format a/b: no format of posts"),
+        (["--file", "-", "--format", "xml"], "predict: standard input: the file is empty"),
+        ([" "], "predict: the text is empty; give a post's title"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(study: Path, arguments: list[str], says: str) -> None:

@@ -1,6 +1,7 @@
 """stage.py: outputs are whole or absent, what the user can mend is one line, and a stage says what it does and made."""
 
 import ast
+import os
 import re
 import shutil
 import sys
@@ -32,6 +33,13 @@ def test_a_folder_takes_the_place_of_the_earlier_one(tmp_path: Path) -> None:
             (folder / f"{text}.txt").write_text(text)
     assert [path.name for path in (tmp_path / "data/posts").iterdir()] == ["second.txt"]
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["posts"]
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_tidied_up(tmp_path: Path) -> None:
+    (tmp_path / f".posts-{os.getpid()}-left").mkdir()
+    with whole_folder(tmp_path / "posts"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["posts"]
 
 
 def test_an_error_leaves_the_earlier_folder_as_it_was(tmp_path: Path) -> None:
@@ -79,6 +87,13 @@ def test_a_stage_starts_with_what_it_does_and_no_line_waits_for_the_end(tmp_path
     done = call(sys.executable, "count.py", cwd=tmp_path)
     assert done.returncode == 9, done.stderr
     assert done.stdout == "count: count the posts ...\nhalf of them\n"
+
+
+def test_a_stage_takes_no_arguments_and_says_what_it_reads_and_writes(tmp_path: Path) -> None:
+    helped, told = (call(sys.executable, ROOT / "src/ingest.py", more, cwd=tmp_path) for more in ("--help", "a.csv"))
+    assert helped.returncode == 0 and "out: data/posts/" in helped.stdout
+    assert told.returncode == 2 and "unrecognized arguments: a.csv" in told.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("stage", STAGES)
