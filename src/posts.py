@@ -335,7 +335,9 @@ def read_parquet(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
                 number += 1
                 yield Row(number, {field: row[name] for field, name in named.items()})
     except pa.ArrowException as problem:
-        raise BadInput(f"{path}, after row {number}: not Parquet that can be read ({problem!s:.200})") from None
+        raise BadInput(
+            f"{path}, after row {number}: not Parquet that can be read ({problem!s:.200}); fetch it again"
+        ) from None
 
 
 def read_json_lines(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
