@@ -44,19 +44,19 @@ def main() -> None:
         raise BadInput("--output is for the tags of a file's posts; name one with --file")
     if given.output and given.json:
         raise BadInput("--json is for what is printed; what --output writes, its ending says")
-    study = Study()
     if given.export:
         from onnx_file import export_onnx  # and with it what requirements-onnx.txt installs
 
-        for name, arm in study.arms.items():
+        for name, arm in Study().arms.items():
             print(export_onnx(name, arm))
     elif given.file:
-        predict_file(study, given.file, given.output, given.format, ".jsonl" if given.json else ".csv")
+        predict_file(given.file, given.output, given.format, ".jsonl" if given.json else ".csv")
     else:
         title, _, body = given.text.partition("\n")
         text = as_post({"title": title, "body": body}, "", None).text  # as that of a file
         if not text:
             raise BadInput("the text is empty; give a post's title, or more")
+        study = Study()
         if given.json:
             told = study.explain(text).items()
             by_name = {name: {"threshold": study.thresholds[name], "tags": tags} for name, tags in told}
@@ -94,7 +94,7 @@ def side_by_side(study: Study, text: str) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def predict_file(study: Study, source: str, output: Path | None, format: str, default: str) -> None:
+def predict_file(source: str, output: Path | None, format: str, default: str) -> None:
     """Write the tags of all posts, some at a time; a file is there whole or not."""
     suffix = output.suffix.lower() if output else default
     if suffix not in WRITERS or (output and not output.parent.is_dir()):
@@ -103,6 +103,7 @@ def predict_file(study: Study, source: str, output: Path | None, format: str, de
         raise BadInput(f"--output {output}: there are the posts; name a file elsewhere")
     if source == "-" and not holds_posts(f"posts.{format}"):
         raise BadInput(f"--format {format}: no format of posts; a file of posts ends in {endings()}")
+    study = Study()
     given = "standard input" if source == "-" else source
     found = skipped = 0
     with TemporaryDirectory(dir=output and output.parent, prefix=".predict-") as scratch:
