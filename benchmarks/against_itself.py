@@ -1,7 +1,8 @@
 """How often does the verdict name a winner where there is none? The sparse arm against itself, on real posts.
 
-`python benchmarks/against_itself.py` trains it a hundred times on so_titles with ten tags, draws two different fives of
-these runs again and again, and compares them as evaluate compares the arms: one in twenty may name a winner.
+`python benchmarks/against_itself.py --data FOLDER` trains it a hundred times on so_titles with ten tags, draws two
+different fives of these runs again and again, and compares them as evaluate compares the arms: one in twenty may name a
+winner.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
 """Posts encoded a second, beside `SentenceTransformer.encode` with its defaults, on the same bodies in the same run.
 
-`python benchmarks/encoding.py --posts 512` takes bodies of crypto, first cut to what sentence-transformers reads of
-them, then whole: it reads the first window of a post, the study all of it. The two take turns; medians.
+`python benchmarks/encoding.py --data FOLDER --posts 512` takes bodies of crypto, first cut to what
+sentence-transformers reads of them, then whole: it reads the first window of a post, the study all of it. The two take
+turns; medians.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Every stage from 10,000 to 1,000,000 posts: seconds and peak memory. Prints a table, writes benchmarks/growth.csv.
 
-`python benchmarks/growth.py --posts 10000 100000`. The posts are made from real ones; training takes one run of an
-epoch of each arm.
+`python benchmarks/growth.py --data FOLDER --posts 10000 100000`. The posts are made from real ones; training takes one
+run of an epoch of each arm.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """The whole ingest stage beside a bare lxml.iterparse over the same Posts.xml: seconds, and peak memory by size.
 
-`python benchmarks/ingest.py --megabytes 100 2000`. The files are made from real posts and removed again.
+`python benchmarks/ingest.py --data FOLDER --megabytes 100 2000`. The files are made from real posts and removed again.
 """
 
 from pathlib import Path

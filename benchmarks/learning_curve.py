@@ -1,7 +1,7 @@
 """From how many posts on does a learned embedding pay? Both arms on more and more of train, valid and test the same.
 
-`python benchmarks/learning_curve.py` runs the stages on so_titles with 100 tags and on biology with 50, and writes
-benchmarks/learning_curve.csv and .png.
+`python benchmarks/learning_curve.py --data FOLDER` runs the stages on so_titles with 100 tags and on biology with 50,
+and writes benchmarks/learning_curve.csv and .png.
 """
 
 import pandas as pd

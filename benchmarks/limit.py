@@ -1,8 +1,8 @@
 """The loop beside its floors: what a step must move through memory, what it must compute, and where its time goes.
 
-`python benchmarks/limit.py`. The rows of the table that a batch holds are read and written once at the least, at the
-speed of a large copy; multiply-adds are done at best at the speed of a large matrix product. Both speeds are measured
-here, on as many threads as the loop has.
+`python benchmarks/limit.py --data FOLDER`. The rows of the table that a batch holds are read and written once at the
+least, at the speed of a large copy; multiply-adds are done at best at the speed of a large matrix product. Both speeds
+are measured here, on as many threads as the loop has.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """What share of `dvc repro` goes to anything but the stages' own work: Python's start, imports, hashing, DVC itself.
 
-`python benchmarks/overhead.py`, on so_titles with 100 tags, in a fresh clone of this repository. A stage's own work is
-what it tells in its last line, taken without its imports.
+`python benchmarks/overhead.py --data FOLDER`, on so_titles with 100 tags, in a fresh clone of this repository. A
+stage's own work is what it tells in its last line, taken without its imports.
 """
 
 import re

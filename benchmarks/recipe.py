@@ -1,8 +1,8 @@
 """The dense arm beside the original study's recipe at its own size: seconds to the same Hamming distance on valid.
 
-`python benchmarks/recipe.py`. 47,427 posts with some of ten tags, put together from sentences of real posts that have
-the same tag; some words get a number, as names in code have, so that about 97,000 of them occur twice. Both count
-training and validation alone, the recipe five epochs with all cores, the arm with its own settings.
+`python benchmarks/recipe.py --data FOLDER`. 47,427 posts with some of ten tags, put together from sentences of real
+posts that have the same tag; some words get a number, as names in code have, so that about 97,000 of them occur twice.
+Both count training and validation alone, the recipe five epochs with all cores, the arm with its own settings.
 """
 
 import json

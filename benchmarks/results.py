@@ -1,10 +1,10 @@
 """The answer on real posts: every dense embedding beside TF-IDF on four corpora, accuracy and cost, in docs/results.
 
-`python benchmarks/results.py` runs the stages with each embedding on each corpus, writes results.csv (means over runs,
-differences with their intervals, cost, device, the commit and a hash of the data), tags.csv (each tag) and pictures,
-and prints the README's tables; `--corpora` and `--embeddings` name some of them, and the rows of the others stay.
-`glove` is left out where `--vectors` names no file for it. On posts longer than titles an encoder is fine-tuned on a
-GPU alone.
+`python benchmarks/results.py --data FOLDER` runs the stages with each embedding on each corpus, writes results.csv
+(means over runs, differences with their intervals, cost, device, the commit and a hash of the data), tags.csv (each
+tag) and pictures, and prints the README's tables; `--corpora` and `--embeddings` name some of them, and the rows of the
+others stay. `glove` is left out where `--vectors` names no file for it. On posts longer than titles an encoder is
+fine-tuned on a GPU alone.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from compare import CORPORA, prepare, run_stages, work_folder
 from dumps import ROOT, arguments, update  # isort: split
 
 import figures
+from comparison import LEVEL
 from stage import read_json
 
 EMBEDDINGS = ["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
@@ -64,6 +65,7 @@ def main() -> None:
     table = pd.read_csv(FOLDER / "results.csv")
     draw(table)
     print(scores_and_costs(table))
+    print(f"\nBeyond chance alone, but not among all {len(table)}: {', '.join(doubtful(table)) or 'none'}")
 
 
 def keep(corpus: str, embedding: str, folder: Path, **made_from: str) -> None:
@@ -117,6 +119,15 @@ def hash_of(source: Path) -> str:
     return digest.hexdigest()
 
 
+def doubtful(table: pd.DataFrame) -> list[str]:
+    """Rows whose difference from TF-IDF is lost when corrected for looking at all of them (Holm, 1979)."""
+    ranked = table.sort_values("dense_over_sparse_p")
+    p = ranked["dense_over_sparse_p"]
+    corrected = (p * range(len(p), 0, -1)).cummax()
+    lost = ranked[(p < LEVEL) & (corrected >= LEVEL)]
+    return [f"{row.embedding} on {row.corpus} ({corrected[row.Index]:.3f})" for row in lost.itertuples()]
+
+
 def scores_and_costs(table: pd.DataFrame) -> str:
     """Two tables in Markdown, as they stand in the README: an embedding a row, a corpus a column."""
     found = [
@@ -153,7 +164,8 @@ def device_of(row: Any) -> str:
 
 def there(row: Any) -> str:
     """Where a row is of another device, and so beside a TF-IDF of its own."""
-    return "" if row.device == CPU else f"{device_of(row)}: TF-IDF {row.sparse_micro_f1:.3f}"
+    where = device_of(row)
+    return where and f"{where}: TF-IDF {row.sparse_micro_f1:.3f}"
 
 
 def draw(table: pd.DataFrame) -> None:

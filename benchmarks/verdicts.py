@@ -1,7 +1,7 @@
 """The verdict on real posts: dense against sparse, and sparse against itself with other seeds, which should be level.
 
-`python benchmarks/verdicts.py --runs 5` runs the stages on every corpus, prints the sentence that evaluate ends with
-and its seconds, and writes the differences of all scores to benchmarks/verdicts.csv.
+`python benchmarks/verdicts.py --data FOLDER --runs 5` runs the stages on every corpus, prints the sentence that
+evaluate ends with and its seconds, and writes the differences of all scores to benchmarks/verdicts.csv.
 """
 
 import shutil

@@ -43,8 +43,9 @@ def is_stable(name: str) -> bool:
     Neither is a scratch folder: one that a kill left lies there until its stage runs again, and does not come out of
     DVC's cache.
     """
-    unstable = ("data/timings", "data/unfinished"), ("timings.json", "cost.png")
-    return not (name.startswith(unstable[0]) or name.endswith(unstable[1]) or "/." in name)
+    if name.startswith(("data/timings", "data/unfinished")) or name.endswith(("timings.json", "cost.png")):
+        return False
+    return "/." not in name
 
 
 def scratch(study: Path) -> list[Path]:
