@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 PACKAGED = "all-MiniLM-L6-v2"  # comes with requirements-pretrained.txt and needs no network
-BUDGET = {"cpu": 512, "cuda": 65536}  # word pieces read at once: on a CPU few, so that they stay in its cache
+# Word pieces read at once, those around windows included: on a CPU few, so that they stay in its cache.
+LEAST, MOST, MOST_BFLOAT16, MOST_CUDA = 64, 512, 380, 65536
 TIMED = 16384  # word pieces, about, of the posts that are encoded to see how long one takes
-FEW = 8  # word pieces, those around a window included, of one that is read alone
 END = -1  # in a bag of word pieces, between one text and the next
 
 
@@ -126,9 +126,9 @@ class Encoder(nn.Module):
         else:  # two threads that read a batch each are faster than two that share one
             with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // torch.get_num_threads())) as threads:
                 vectors = torch.cat(list(threads.map(read, batches)))
-        order = np.concatenate(batches)
+        _, place = np.unique(np.concatenate(batches), return_index=True)  # a window may come again
         share = (ends - starts + self.around) / (lengths + self.around * windows)[text]
-        vectors = self.mean(vectors, text[order], share[order], len(lengths))
+        vectors = self.mean(vectors[place], text, share, len(lengths))
         if not len(between):
             return vectors
         bag = np.repeat(np.arange(len(texts)), texts)
@@ -143,20 +143,21 @@ class Encoder(nn.Module):
     def batches(self, lengths: np.ndarray, device: torch.device) -> Iterator[np.ndarray]:
         """Windows that are read together, the longest first.
 
-        Where nothing is learned, on a CPU they are of one length: none is padded, and what a post's vector is does not
-        depend, to the last bit, on the posts beside it. So the shortest are read alone: some processors multiply a
-        matrix of a few rows in another order. A GPU's sums depend on the batch anyway, and few large ones suit it.
+        Where nothing is learned, on a CPU they are of one length, so that none is padded, and come again where they
+        hold fewer than LEAST word pieces. Beside longer ones, or in a matrix of fewer rows or of more than the budget,
+        some processors add up a window in another order, and a post's vector would depend, in its last bits, on the
+        posts beside it. A GPU's sums depend on the batch anyway, and few large ones suit it.
         """
+        alike = not self.training and device.type == "cpu"
         order = np.argsort(-lengths, kind="stable")
         start = 0
         while start < len(order):
             longest = lengths[order[start]] + self.around
-            end = start + max(1, BUDGET[device.type] // longest)
-            if not self.training and device.type == "cpu":
-                alike = np.count_nonzero(lengths[order[start:end]] == lengths[order[start]])
-                end = start + (alike if longest > FEW else 1)
-            yield order[start:end]
-            start = end
+            batch = order[start : start + max(1, budget(device) // longest)]
+            if alike:
+                batch = batch[lengths[batch] == lengths[batch[0]]]
+            start += len(batch)
+            yield np.resize(batch, max(len(batch), -(-LEAST // longest))) if alike else batch
 
     def read(self, pieces: Tensor, weights: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
         """[windows, dims] of the windows between these pieces."""
@@ -205,6 +206,13 @@ def resting(name: str, device: torch.device) -> Encoder:
     """An encoder that encodes on a device and does not learn."""
     torch.set_num_threads(1)  # of which each batch takes one
     return Encoder(name).eval().to(device)
+
+
+def budget(device: torch.device) -> int:
+    """The word pieces that are read at once at most."""
+    if device.type == "cuda":
+        return MOST_CUDA
+    return MOST_BFLOAT16 if has_bfloat16(device) else MOST
 
 
 def has_bfloat16(device: torch.device) -> bool:

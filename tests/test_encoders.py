@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from itertools import islice, permutations
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, StaticEmbedding
 
 import encoders
-from encoders import BUDGET, PACKAGED, Encoder, resting, vectors_of_posts
+from encoders import LEAST, PACKAGED, Encoder, budget, resting, vectors_of_posts
 from stage import BadInput
 
 TEXTS = [
@@ -69,19 +70,30 @@ def test_a_vector_does_not_depend_on_the_posts_beside_it(encoder: Encoder) -> No
 def test_nor_does_that_of_a_post_of_a_few_words(encoder: Encoder) -> None:
     words = ["cat", "dog", "bird", "fish", "cow", "hen", "pig", "fox", "ant", "bee"]
     texts = ["", "", *(" ".join(words[start : start + length]) for length in range(1, 10) for start in range(3))]
+    texts += map(" ".join, islice(permutations(words), 50))  # more of a length than a batch holds
     together = encoder.encode(texts)
     alone = np.concatenate([encoder.encode([text]) for text in texts])
     np.testing.assert_array_equal(together, alone)
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_every_window_is_read_once_on_a_cpu_beside_others_of_its_length(encoder: Encoder, device: str) -> None:
-    lengths = np.array([3, 254, 10, 254, 7, 0, 10, 128] * 200)
+@pytest.mark.parametrize(("device", "bfloat16"), [("cpu", False), ("cpu", True), ("cuda", True)])
+def test_every_window_is_read_on_a_cpu_beside_others_of_its_length(
+    encoder: Encoder, device: str, bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoders, "has_bfloat16", lambda device: bfloat16)
+    lengths = np.array([*[3, 254, 10, 254, 7, 0, 10, 128] * 200, 5, 60])
     batches = list(encoder.batches(lengths, torch.device(device)))
-    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(len(lengths)))
+    together = np.concatenate(batches)
+    np.testing.assert_array_equal(np.unique(together), np.arange(len(lengths)))
     longest = np.array([lengths[batch].max() for batch in batches]) + encoder.around
-    assert (longest * [len(batch) for batch in batches] <= BUDGET[device]).all()
+    read = longest * [len(batch) for batch in batches]
+    assert (read <= budget(torch.device(device))).all()
     assert all(len(set(lengths[batch])) == 1 for batch in batches) == (device == "cpu")
+    if device == "cpu":
+        assert (read >= LEAST).all()
+        assert len(together) < len(lengths) + LEAST  # few come again
+    else:
+        assert len(together) == len(lengths)
 
 
 def test_a_hidden_piece_is_not_seen(encoder: Encoder) -> None:
@@ -178,7 +190,8 @@ def test_an_encoder_that_learns_reads_titles_and_posts_alike(encoder: Encoder) -
     np.testing.assert_array_equal(found, vectors_of_posts(encoder, encoder.encode, posts))
 
 
-def test_multiply_adds_are_those_of_every_piece_that_is_read(encoder: Encoder) -> None:
+def test_multiply_adds_are_those_of_every_piece_that_is_read(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "LEAST", 0)  # so that none is read again
     read: list[int] = []
     layers = [module for module in encoder.modules() if isinstance(module, torch.nn.Linear)]
     counting = [layer.register_forward_hook(count_into(read)) for layer in layers]
