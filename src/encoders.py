@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 PACKAGED = "all-MiniLM-L6-v2"  # comes with requirements-pretrained.txt and needs no network
-# Word pieces read at once, those around windows included: on a CPU few, so that they stay in its cache.
-LEAST, MOST, MOST_BFLOAT16, MOST_CUDA = 64, 512, 380, 65536
+LEAST = 64  # word pieces read at once, those around windows included, on a CPU where nothing is learned
 TIMED = 16384  # word pieces, about, of the posts that are encoded to see how long one takes
 END = -1  # in a bag of word pieces, between one text and the next
 
@@ -149,11 +148,12 @@ class Encoder(nn.Module):
         posts beside it. A GPU's sums depend on the batch anyway, and few large ones suit it.
         """
         alike = not self.training and device.type == "cpu"
+        most = budget(device)
         order = np.argsort(-lengths, kind="stable")
         start = 0
         while start < len(order):
             longest = lengths[order[start]] + self.around
-            batch = order[start : start + max(1, budget(device) // longest)]
+            batch = order[start : start + max(1, most // longest)]
             if alike:
                 batch = batch[lengths[batch] == lengths[batch[0]]]
             start += len(batch)
@@ -209,10 +209,10 @@ def resting(name: str, device: torch.device) -> Encoder:
 
 
 def budget(device: torch.device) -> int:
-    """The word pieces that are read at once at most."""
+    """Word pieces read at once at most, those around windows included: on a CPU few, for its cache to hold."""
     if device.type == "cuda":
-        return MOST_CUDA
-    return MOST_BFLOAT16 if has_bfloat16(device) else MOST
+        return 65536
+    return 380 if has_bfloat16(device) else 512  # a bfloat16 matrix of 384 rows is added up in another order
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -28,7 +28,7 @@ def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study on a few hundred real titles, or on the sample's where there are none."""
     folder = tmp_path_factory.mktemp("embeddings")
     if TITLES.exists():
-        titles = pd.read_csv(TITLES, sep="\t").head(2000)  # of which a tenth has two of the tags
+        titles = pd.read_csv(TITLES, sep="\t", nrows=2000)  # of which a tenth has two of the tags
     else:
         sample = pd.read_xml(ROOT / PARAMS["ingest"]["source"]).query("PostTypeId == 1").head(400)
         titles = sample[["Title", "Tags"]].rename(columns=str.lower)
