@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, call, write_params
+from conftest import REAL, ROOT, call, write_params
 
 import ingest as ingest_stage
 from posts import Post, read_posts
@@ -27,7 +27,6 @@ from stage import BadInput
 from text import fold
 
 SPLITS = ("train", "valid", "test")
-REAL = ROOT.parent / "shared" / "data"
 TAGS = {"java": 0.5, "c#": 0.4, ".net": 0.25, "c++": 0.1, "node.js": 0.05, "r": 0.01}
 Row = dict[str, Any]
 
@@ -245,10 +244,8 @@ def test_a_reader_that_nobody_listens_to_tidies_up_and_ends(tmp_path: Path, monk
 
 # --------------------------------------------------------------------------- real posts
 
-real = pytest.mark.skipif(not REAL.is_dir(), reason="no real posts in ../shared/data")
 
-
-@real
+@pytest.mark.real_posts
 def test_real_titles_in_two_files_that_leak(tmp_path: Path) -> None:
     titles = REAL / "so_titles"
     ten = ["c#", "java", "php", "javascript", "android", "jquery", "c++", "python", "iphone", "asp.net"]
@@ -270,7 +267,7 @@ def test_real_titles_in_two_files_that_leak(tmp_path: Path) -> None:
         assert counts["test"] == pytest.approx(0.2 * total, abs=2 + 0.02 * total)
 
 
-@real
+@pytest.mark.real_posts
 @pytest.mark.parametrize(
     ("source", "rows", "distinct", "tags"),
     [
