@@ -136,7 +136,7 @@ VALUE = st.recursive(
 NAME = st.sampled_from([(section, name) for section in PARAMS for name in [*PARAMS[section], "nme"]])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.dictionaries(NAME, VALUE, min_size=1, max_size=3))
 def test_any_values_are_parameters_or_one_line(tmp_path: Path, changes: dict[tuple[str, str], object]) -> None:
     params = copy.deepcopy(PARAMS)
