@@ -14,10 +14,10 @@ from compare import prepare
 from dumps import arguments
 from ours import train  # isort: split
 
-from comparison import LEVEL, METRICS, compare, score
-from features import read_labels
-from scoring import tune_threshold
-from stage import read_json
+from tagstudy.core.stage import read_json
+from tagstudy.core.store import read_labels
+from tagstudy.evaluation.comparison import LEVEL, METRICS, compare, score
+from tagstudy.evaluation.scoring import tune_threshold
 
 RUNS, COMPARISONS = 100, 400
 

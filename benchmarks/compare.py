@@ -19,10 +19,10 @@ import pandas as pd
 
 from contestant import CONTESTANTS
 from dumps import ROOT, arguments, update, write_params
-from features import read_labels
 from peers import GRIDS
-from scoring import count, scores, tune_threshold
-from stage import read_json
+from tagstudy.core.stage import read_json
+from tagstudy.core.store import read_labels
+from tagstudy.evaluation.scoring import count, scores, tune_threshold
 
 CORPORA = {  # a name, its source, how many tags (None: those of params.yaml) and ingest.min_tags
     "so_titles, 10 tags": ("so_titles", None, 2),

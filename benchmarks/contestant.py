@@ -19,9 +19,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from features import read_labels, read_texts
-from stage import POSTS, SPLITS, read_json
-from text import words_of
+from tagstudy.core.stage import POSTS, SPLITS, read_json
+from tagstudy.core.store import read_labels, read_texts
+from tagstudy.data.text import words_of
 
 CONTESTANTS = {  # a name, and the module whose function of this name it is
     "sparse": "ours",

@@ -20,8 +20,8 @@ from dumps import ROOT, arguments
 
 sys.path.insert(0, str(ROOT / "src"))
 
-from encoders import PACKAGED, has_bfloat16, load, resting
-from text import clean
+from tagstudy.data.text import clean
+from tagstudy.encoders.encoder import PACKAGED, has_bfloat16, load, resting
 
 
 def main() -> None:

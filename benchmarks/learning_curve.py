@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from compare import prepare, run_stages
 from dumps import ROOT, arguments, update  # isort: split
 
-from figures import COLOURS, MARKERS, WIDTH
-from stage import read_json
+from tagstudy.core.stage import read_json
+from tagstudy.evaluation.figures import COLOURS, MARKERS, WIDTH
 
 SIZES = (1000, 2000, 4000, 8000, 16000, None)
 TABLE = ROOT / "benchmarks/learning_curve.csv"

@@ -22,10 +22,9 @@ from compare import CORPORA, prepare
 from dumps import arguments
 from ours import Stopwatch, load  # isort: split
 
-import optimizers
-import training
-from features import Bags
-from stage import ARMS
+from tagstudy.core.stage import ARMS
+from tagstudy.core.store import Bags
+from tagstudy.model import optimizers, training
 
 
 def main() -> None:

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from contestant import Result, timed
-from features import open_features, read_labels
-from losses import LOSSES
-from mlp import MLP
-from params import Train, read_params
-from scoring import best_micro_f1
-from stage import ARMS, FEATURES, POSTS, SPLITS, read_json
-from training import Data, build, describe_network, fit, predict, start_table
+from tagstudy.core.config import Train, read_params
+from tagstudy.core.stage import ARMS, FEATURES, POSTS, SPLITS, read_json
+from tagstudy.core.store import open_features, read_labels
+from tagstudy.evaluation.scoring import best_micro_f1
+from tagstudy.model.losses import LOSSES
+from tagstudy.model.mlp import MLP
+from tagstudy.model.training import Data, build, describe_network, fit, predict, start_table
 
 
 class Stopwatch:

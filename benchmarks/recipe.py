@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 from compare import call, run_stages
 from dumps import arguments, write_params  # isort: split
 
-from posts import Post, read_posts
-from stage import read_json
+from tagstudy.core.stage import read_json
+from tagstudy.data.readers import Post, read_posts
 
 POSTS = 47_427
 SITES = ("crypto", "biology", "robotics")

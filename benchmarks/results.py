@@ -21,9 +21,9 @@ from matplotlib.ticker import EngFormatter
 from compare import CORPORA, prepare, run_stages, work_folder
 from dumps import ROOT, arguments, update  # isort: split
 
-import figures
-from comparison import LEVEL
-from stage import read_json
+from tagstudy.core.stage import read_json
+from tagstudy.evaluation import figures
+from tagstudy.evaluation.comparison import LEVEL
 
 EMBEDDINGS = ["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 FOLDER = ROOT / "docs/results"

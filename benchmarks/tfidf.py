@@ -19,8 +19,8 @@ sys.path.insert(0, str(ROOT / "src"))
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 import featurize_tfidf
-from features import read_texts
-from stage import SPLITS
+from tagstudy.core.stage import SPLITS
+from tagstudy.core.store import read_texts
 
 CORPORA = ["stack_exchange/crypto.csv.zip", "stack_exchange/biology.csv.zip", "so_titles"]
 

@@ -18,16 +18,8 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file
 
-import figures
-import scoring
-import tables
-from comparison import METRICS as COMPARED
-from comparison import Scores, compare, score, verdict
-from features import open_features, read_labels, read_texts
-from fusion import Answer, best_share, mean
-from losses import LOSSES
-from params import read_params
-from stage import (
+from tagstudy.core.config import read_params
+from tagstudy.core.stage import (
     ARMS,
     FEATURES,
     METRICS,
@@ -42,7 +34,13 @@ from stage import (
     whole_folder,
     write_json,
 )
-from training import build, predict
+from tagstudy.core.store import open_features, read_labels, read_texts
+from tagstudy.evaluation import figures, scoring, tables
+from tagstudy.evaluation.comparison import METRICS as COMPARED
+from tagstudy.evaluation.comparison import Scores, compare, score, verdict
+from tagstudy.evaluation.fusion import Answer, best_share, mean
+from tagstudy.model.losses import LOSSES
+from tagstudy.model.training import build, predict
 
 HEADLINE = ["micro_f1", "macro_f1", "hamming_loss"]
 

@@ -19,10 +19,8 @@ import numpy as np
 from sklearn.decomposition import PCA
 from tqdm import tqdm
 
-from counting import TrainCounts, share_of_words
-from features import BagWriter, MatrixWriter, count_posts, read_texts
-from params import FeaturizeDense, read_params
-from stage import (
+from tagstudy.core.config import FeaturizeDense, read_params
+from tagstudy.core.stage import (
     FEATURES,
     SPLITS,
     TIMINGS,
@@ -33,11 +31,13 @@ from stage import (
     whole_folder,
     write_json,
 )
-from text import words_of
-from vectors import read_vectors
+from tagstudy.core.store import BagWriter, MatrixWriter, count_posts, read_texts
+from tagstudy.data.text import words_of
+from tagstudy.features.counts import TrainCounts, share_of_words
+from tagstudy.features.word_vectors import read_vectors
 
 if TYPE_CHECKING:
-    from encoded import Encoded
+    from tagstudy.encoders.cache import Encoded
 
 STARTED = 0.2  # standard deviation of a table that starts from elsewhere: enough to tell words apart, and to move
 COSTED = 2_000  # test posts, about, whose cost is told
@@ -117,7 +117,7 @@ def static(words: list[str], params: FeaturizeDense) -> np.ndarray:
 
 
 def write_vectors(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:
-    from encoders import cost, vectors_of_posts, with_titles
+    from tagstudy.encoders.encoder import cost, vectors_of_posts, with_titles
 
     encoded = open_encoded(params)
     encoder = encoded.encoder
@@ -136,14 +136,14 @@ def write_vectors(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, 
 
 
 def open_encoded(params: FeaturizeDense) -> "Encoded":
-    from encoded import Encoded  # and with it torch, which bags of words do not need
-    from encoders import resting
+    from tagstudy.encoders.cache import Encoded  # and with it torch, which bags of words do not need
+    from tagstudy.encoders.encoder import resting
 
     return Encoded(resting(params.encoder, choose_device(read_params().train.device)))
 
 
 def write_pieces(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:
-    from encoders import Encoder
+    from tagstudy.encoders.encoder import Encoder
 
     encoder = Encoder(params.encoder)
     for split in SPLITS:

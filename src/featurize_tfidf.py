@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from counting import TrainCounts, tfidf_weights
-from params import read_params
-from stage import FEATURES, BadInput, run, whole_folder, write_json
+from tagstudy.core.config import read_params
+from tagstudy.core.stage import FEATURES, BadInput, run, whole_folder, write_json
+from tagstudy.features.counts import TrainCounts, tfidf_weights
 
 
 def main() -> str:

@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 from tqdm import tqdm
 
-from params import Ingest, read_params
-from posts import Post, Skipped, read_posts
-from splits import TRAIN, VALID, beyond, check_splits, split_posts
-from stage import POSTS, SPLITS, BadInput, run, whole_folder, write_json
-from text import fold
+from tagstudy.core.config import Ingest, read_params
+from tagstudy.core.stage import POSTS, SPLITS, BadInput, run, whole_folder, write_json
+from tagstudy.data.readers import Post, Skipped, read_posts
+from tagstudy.data.splits import TRAIN, VALID, beyond, check_splits, split_posts
+from tagstudy.data.text import fold
 
 BATCH = 1_000  # posts in memory at a time
 NOWHERE = -1  # in none of the splits

@@ -25,10 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from posts import Post, Skipped, as_post, endings, holds_posts, read_posts
-from stage import BadInput, one_line
-from tables import harmless
-from trained import SPEAKERS, Study
+from tagstudy.core.stage import BadInput, one_line
+from tagstudy.data.readers import Post, Skipped, as_post, endings, holds_posts, read_posts
+from tagstudy.evaluation.tables import harmless
+from tagstudy.inference.predictor import SPEAKERS, Study
 
 BATCH = 256  # posts at a time
 SHOWN = 5  # tags of a text, at least
@@ -45,7 +45,7 @@ def main() -> None:
     if given.output and given.json:
         raise BadInput("--json is for what is printed; what --output writes, its ending says")
     if given.export:
-        from onnx_file import export_onnx  # and with it what requirements-onnx.txt installs
+        from tagstudy.inference.onnx_export import export_onnx  # and with it what requirements-onnx.txt installs
 
         for name, arm in Study().arms.items():
             print(export_onnx(name, arm))

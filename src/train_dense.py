@@ -5,9 +5,9 @@ out: data/models/dense: model.json (what rebuilds the network); a folder for eac
      data/timings/dense.json: seconds of each run
 """
 
-from params import read_params
-from stage import run
-from training import train_arm
+from tagstudy.core.config import read_params
+from tagstudy.core.stage import run
+from tagstudy.model.training import train_arm
 
 
 def main() -> str:

@@ -16,10 +16,10 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from compare import RESULTS, assess, compete, in_markdown
 from contestant import CONTESTANTS
-from features import read_labels
 from peers import GRIDS
 from results import FOLDER, scores_and_costs
-from scoring import tune_threshold
+from tagstudy.core.store import read_labels
+from tagstudy.evaluation.scoring import tune_threshold
 
 WORDS = {"python": "list dict pip", "java": "jvm spring maven", "c#": "linq wpf unity"}
 

@@ -9,12 +9,11 @@ import torch
 from scipy.sparse import csr_array, random_array
 from test_training import POSTS, TAGS, WORDS, Log, network, settings
 
-import checkpoint
-import training
-from checkpoint import Checkpoint, fingerprint
-from counting import write_bags
-from features import Bags
-from training import Data
+from tagstudy.core.store import Bags
+from tagstudy.features.counts import write_bags
+from tagstudy.model import checkpoint, training
+from tagstudy.model.checkpoint import Checkpoint, fingerprint
+from tagstudy.model.training import Data
 
 
 class Stop(Exception):

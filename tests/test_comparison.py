@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import comparison
-import scoring
+from tagstudy.evaluation import comparison, scoring
 
 POSTS, TAGS, RUNS = 300, 4, 5
 

@@ -11,10 +11,10 @@ import pytest
 from conftest import PARAMS, REAL, ROOT, call, write_params
 from safetensors.torch import load_file
 
-from encoders import PACKAGED, Encoder
-from features import open_features, read_texts
-from stage import FEATURES
-from vectorize import open_vectorizer
+from tagstudy.core.stage import FEATURES
+from tagstudy.core.store import open_features, read_texts
+from tagstudy.encoders.encoder import PACKAGED, Encoder
+from tagstudy.features.transform import open_vectorizer
 
 EMBEDDINGS = ["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 STARTED = ["word2vec", "glove", "static"]

@@ -8,11 +8,11 @@ import pytest
 import torch
 from tqdm import tqdm
 
-import encoded
-import encoders
-from encoded import Encoded
-from encoders import PACKAGED, Encoder, resting
-from stage import BadInput
+from tagstudy.core.stage import BadInput
+from tagstudy.encoders import cache as encoded
+from tagstudy.encoders import encoder as encoders
+from tagstudy.encoders.cache import Encoded
+from tagstudy.encoders.encoder import PACKAGED, Encoder, resting
 
 TEXTS = ["How do I bind a click handler to rows added later?", "c# and c++ and .net", "", "Pointer to a pointer in C"]
 LONG = "A linked list of nodes, each with a pointer to the next one, is walked from its head. " * 40

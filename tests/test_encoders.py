@@ -11,9 +11,9 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, StaticEmbedding
 
-import encoders
-from encoders import LEAST, PACKAGED, Encoder, budget, resting, vectors_of_posts
-from stage import BadInput
+from tagstudy.core.stage import BadInput
+from tagstudy.encoders import encoder as encoders
+from tagstudy.encoders.encoder import LEAST, PACKAGED, Encoder, budget, resting, vectors_of_posts
 
 TEXTS = [
     "How do I bind a click handler to rows added later?",

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-import comparison
 import evaluate
-from fusion import Answer
-from scoring import tune_threshold
+from tagstudy.evaluation import comparison
+from tagstudy.evaluation.fusion import Answer
+from tagstudy.evaluation.scoring import tune_threshold
 
 
 def ask(labels: np.ndarray, rng: np.random.Generator, lean: float) -> Answer:

@@ -13,12 +13,12 @@ from conftest import ROOT, call, write_params
 from scipy.sparse import csr_array, random_array, vstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-import features
 import featurize_dense
 import featurize_tfidf
-from counting import TrainCounts, write_bags
-from features import Bags, read_labels
-from text import tokenize
+from tagstudy.core import store as features
+from tagstudy.core.store import Bags, read_labels
+from tagstudy.data.text import tokenize
+from tagstudy.features.counts import TrainCounts, write_bags
 
 TEXTS = {
     "train": ["the cat sat on the mat", "c# and c++ and .net", "a cat and a dog", "asp.net is not .net"],

@@ -7,9 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-import figures
-import scoring
-import tables
+from tagstudy.evaluation import figures, scoring, tables
 
 ODD = ["c#", r"$\frac{$", "two words", "x" * 200, "<b>&amp;</b>", "naïve_été", "%s{}", "two\nlines", "\"'", "机器学习"]
 

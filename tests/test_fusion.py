@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fusion import Answer, best_share, mean
-from scoring import best_micro_f1
+from tagstudy.evaluation.fusion import Answer, best_share, mean
+from tagstudy.evaluation.scoring import best_micro_f1
 
 
 def answer(rng: np.random.Generator, labels: np.ndarray, noise: float) -> Answer:

@@ -19,9 +19,9 @@ import pytest
 from conftest import REAL
 from test_posts import FORMATS, fasttext, seven_zipped, zipped
 
-from archives import opened
-from posts import Post, Skipped, of_posts, read_posts
-from stage import BadInput
+from tagstudy.core.stage import BadInput
+from tagstudy.data.archives import opened
+from tagstudy.data.readers import Post, Skipped, of_posts, read_posts
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "600"))
 SOON = 10  # seconds of the processor for a file of some kilobytes

@@ -22,9 +22,9 @@ import pytest
 from conftest import REAL, ROOT, call, write_params
 
 import ingest as ingest_stage
-from posts import Post, read_posts
-from stage import BadInput
-from text import fold
+from tagstudy.core.stage import BadInput
+from tagstudy.data.readers import Post, read_posts
+from tagstudy.data.text import fold
 
 SPLITS = ("train", "valid", "test")
 TAGS = {"java": 0.5, "c#": 0.4, ".net": 0.25, "c++": 0.1, "node.js": 0.05, "r": 0.01}

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 KILLS = 20  # of each stage
 # A stage that keeps a checkpoint after each epoch, however short.
 STAGE = (
-    "import runpy, sys; sys.path.insert(0, 'src'); import checkpoint; checkpoint.SECONDS = 0; "
+    "import runpy, sys; sys.path.insert(0, 'src'); from tagstudy.model import checkpoint; checkpoint.SECONDS = 0; "
     "sys.argv = [sys.argv[1]]; runpy.run_path(sys.argv[0], run_name='__main__')"
 )
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from losses import LOSSES, Loss
+from tagstudy.model.losses import LOSSES, Loss
 
 LOGITS = torch.tensor([[0.3, -2.0, 1.5], [-0.2, 0.0, -0.9]])
 LABELS = torch.tensor([[1.0, 0.0, 1.0], [1.0, 0.0, 0.0]])

@@ -9,9 +9,9 @@ import torch
 from scipy.sparse import csr_array, random_array
 from torch import nn
 
-from counting import write_bags
-from features import Bags
-from mlp import MLP, Bag
+from tagstudy.core.store import Bags
+from tagstudy.features.counts import write_bags
+from tagstudy.model.mlp import MLP, Bag
 
 SHAPE = {
     "hidden": [8, 4],

@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import ROOT
 
-from optimizers import AdamW, RowAdagrad
+from tagstudy.model.optimizers import AdamW, RowAdagrad
 
 
 def test_adamw_steps_as_torch_s_class() -> None:
@@ -59,5 +59,5 @@ def test_a_row_without_gradient_stays() -> None:
 
 
 def test_no_compiler_is_imported() -> None:
-    code = "import sys, training; sys.exit('torch._dynamo' in sys.modules)"
+    code = "import sys, tagstudy.model.training; sys.exit('torch._dynamo' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src", check=False).returncode == 0

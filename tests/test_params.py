@@ -10,8 +10,8 @@ from conftest import PARAMS, ROOT, write_params
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from params import read_params
-from stage import BadInput
+from tagstudy.core.config import read_params
+from tagstudy.core.stage import BadInput
 
 
 def message(folder: Path) -> str:

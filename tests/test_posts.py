@@ -19,8 +19,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from posts import Post, Skipped, parse_tags, read_posts
-from stage import BadInput
+from tagstudy.core.stage import BadInput
+from tagstudy.data.readers import Post, Skipped, parse_tags, read_posts
 
 POSTS = [
     Post("7", "Sort a list, in C#?\nI have a list, see x < y", ["c#", "sorting"]),

@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import evaluate
-import onnx_file
-import trained
-from features import open_features, read_labels, read_texts
-from fusion import best_share, mean
-from stage import ARMS, FEATURES
-from text import tokenize
-from trained import SPEAKERS, Arm, Study, leave_out_each_word
+from tagstudy.core.stage import ARMS, FEATURES
+from tagstudy.core.store import open_features, read_labels, read_texts
+from tagstudy.data.text import tokenize
+from tagstudy.evaluation.fusion import best_share, mean
+from tagstudy.inference import onnx_export as onnx_file
+from tagstudy.inference import predictor as trained
+from tagstudy.inference.predictor import SPEAKERS, Arm, Study, leave_out_each_word
 
 torch.set_num_threads(PARAMS["train"]["threads"])  # as evaluate does: a threshold is a probability, to the last digit
 

@@ -11,9 +11,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
-from features import read_labels, read_texts
-from scoring import count, scores, tune_threshold
-from text import tokenize
+from tagstudy.core.store import read_labels, read_texts
+from tagstudy.data.text import tokenize
+from tagstudy.evaluation.scoring import count, scores, tune_threshold
 
 SAMPLE = ROOT / "data/sample/Posts.xml"
 SHARES = {

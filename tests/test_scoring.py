@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics
 
-import scoring
+from tagstudy.evaluation import scoring
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(2, 5))
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
-from params import read_params
-from splits import TEST, TRAIN, VALID, split_posts, spread
+from tagstudy.core.config import read_params
+from tagstudy.data.splits import TEST, TRAIN, VALID, split_posts, spread
 
 LABELS = st.tuples(st.integers(1, 200), st.integers(1, 6)).flatmap(
     lambda shape: arrays(np.int8, shape, elements=st.integers(0, 1))

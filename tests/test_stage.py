@@ -11,13 +11,13 @@ import pytest
 from conftest import ROOT, call
 from test_dvc_yaml import STAGES
 
-from stage import BadInput, run, whole_folder
+from tagstudy.core.stage import BadInput, run, whole_folder
 
 # A stage that ends before anything would be flushed by itself.
 ENDS_EARLY = f"""'Stage count: count the posts.'
 import os, sys
 sys.path.append({str(ROOT / "src")!r})
-from stage import run
+from tagstudy.core.stage import run
 
 def main():
     print("half of them")

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score, precision_recall_curve
 
-import scoring
-import tables
+from tagstudy.evaluation import scoring, tables
 
 LABELS = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], dtype=bool)
 

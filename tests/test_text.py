@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text import clean, fold, title, tokenize, words_of
+from tagstudy.data.text import clean, fold, title, tokenize, words_of
 
 
 @pytest.mark.parametrize(

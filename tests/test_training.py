@@ -22,15 +22,15 @@ from scipy.sparse import csr_array, random_array
 from sklearn.metrics import f1_score
 from torch import nn
 
-import training
-from counting import write_bags
-from features import Bags, Matrix, MatrixWriter, open_features
-from losses import LOSSES
-from mlp import MLP, Bag
-from params import Train, read_params
-from scoring import tune_threshold
-from stage import BadInput
-from training import Data
+from tagstudy.core.config import Train, read_params
+from tagstudy.core.stage import BadInput
+from tagstudy.core.store import Bags, Matrix, MatrixWriter, open_features
+from tagstudy.evaluation.scoring import tune_threshold
+from tagstudy.features.counts import write_bags
+from tagstudy.model import training
+from tagstudy.model.losses import LOSSES
+from tagstudy.model.mlp import MLP, Bag
+from tagstudy.model.training import Data
 
 POSTS, WORDS, TAGS = 40, 60, 3
 torch.set_num_threads(1)  # networks this small only wait for one another

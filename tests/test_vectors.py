@@ -12,8 +12,8 @@ from gensim.models import KeyedVectors
 from test_bad_input import damaged, marked
 from test_posts import zipped
 
-from stage import BadInput
-from vectors import read_vectors
+from tagstudy.core.stage import BadInput
+from tagstudy.features.word_vectors import read_vectors
 
 WORDS = [".net", "c#", "cat", "dog"]
 TEXT = b"the 9 9 9\ncat 1 2 3\nDog 4 5 6\nc# -1e-2 0 .5\nDOG 7 7 7\n"

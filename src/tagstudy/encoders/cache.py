@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-import encoders
-from encoders import Encoder
-from stage import BadInput
+from tagstudy.core.stage import BadInput
+from tagstudy.encoders import encoder as encoders
+from tagstudy.encoders.encoder import Encoder
 
 ENCODED = Path("data/encoded.sqlite")
 POSTS = 256  # encoded between two writes to it

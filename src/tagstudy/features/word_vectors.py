@@ -6,8 +6,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from archives import UNREADABLE, opened
-from stage import BadInput
+from tagstudy.core.stage import BadInput
+from tagstudy.data.archives import UNREADABLE, opened
 
 LONGEST = 10_000  # bytes of a word
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from optimizers import AdamW, RowAdagrad
+from tagstudy.model.optimizers import AdamW, RowAdagrad
 
 UNFINISHED = Path("data/unfinished")
 SECONDS = 30  # of work that are worth keeping; a small study never writes a checkpoint
@@ -78,7 +78,7 @@ def restore(
 def fingerprint(*facts: object, folders: Iterable[Path]) -> str:
     """Changes when one of the facts does, the code, or a file in the folders (by its size and time, as for make)."""
     seen = blake2b(repr((facts, torch.__version__)).encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(Path(__file__).parents[1].rglob("*.py")):
         seen.update(source.read_bytes())
     for file in sorted(path for folder in folders for path in folder.rglob("*")):
         about = file.stat()

@@ -13,13 +13,23 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from checkpoint import UNFINISHED, Checkpoint, fingerprint, restore, snapshot
-from features import Bags, Matrix, open_features, read_labels
-from losses import LOSSES, Loss
-from mlp import MLP, Bag
-from optimizers import AdamW, RowAdagrad
-from params import Train
-from stage import FEATURES, MODELS, POSTS, TIMINGS, BadInput, choose_device, read_json, whole_folder, write_json
+from tagstudy.core.config import Train
+from tagstudy.core.stage import (
+    FEATURES,
+    MODELS,
+    POSTS,
+    TIMINGS,
+    BadInput,
+    choose_device,
+    read_json,
+    whole_folder,
+    write_json,
+)
+from tagstudy.core.store import Bags, Matrix, open_features, read_labels
+from tagstudy.model.checkpoint import UNFINISHED, Checkpoint, fingerprint, restore, snapshot
+from tagstudy.model.losses import LOSSES, Loss
+from tagstudy.model.mlp import MLP, Bag
+from tagstudy.model.optimizers import AdamW, RowAdagrad
 
 if TYPE_CHECKING:
     from dvclive import Live
@@ -92,7 +102,7 @@ def build(network: dict[str, Any]) -> MLP:
     """The network that a model.json describes, untrained."""
     if "encoder" not in network:
         return MLP(**network)
-    from encoders import Encoder  # and with it sentence-transformers, which other networks do not need
+    from tagstudy.encoders.encoder import Encoder  # and with it sentence-transformers, which other networks do not need
 
     return MLP(**network | {"encoder": Encoder(network["encoder"])})
 

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.sparse import csr_array
 
-from params import Ingest
-from stage import SPLITS, BadInput
+from tagstudy.core.config import Ingest
+from tagstudy.core.stage import SPLITS, BadInput
 
 TRAIN, VALID, TEST = range(3)  # as in SPLITS
 

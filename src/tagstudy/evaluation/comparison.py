@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-import scoring
+from tagstudy.evaluation import scoring
 
 METRICS = ("micro_f1", "macro_f1", "hamming_loss", "subset_accuracy")
 LEVEL = 0.05  # of the test; the interval's is 1 − this

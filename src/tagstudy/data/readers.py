@@ -15,9 +15,9 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
-from archives import ARCHIVES, UNREADABLE, opened
-from stage import BadInput
-from text import clean, unescape
+from tagstudy.core.stage import BadInput
+from tagstudy.data.archives import ARCHIVES, UNREADABLE, opened
+from tagstudy.data.text import clean, unescape
 
 PICKLES = (".pkl", ".pickle", ".joblib")
 SPLIT_NAMES = {

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from stage import BadInput, needs_pretrained
-from text import title
+from tagstudy.core.stage import BadInput, needs_pretrained
+from tagstudy.data.text import title
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from fusion import Answer, mean
-from losses import LOSSES
-from stage import ARMS, FEATURES, METRICS, MODELS, POSTS, read_json
-from text import tokenize
-from training import build, to
-from vectorize import open_vectorizer
+from tagstudy.core.stage import ARMS, FEATURES, METRICS, MODELS, POSTS, read_json
+from tagstudy.data.text import tokenize
+from tagstudy.evaluation.fusion import Answer, mean
+from tagstudy.features.transform import open_vectorizer
+from tagstudy.model.losses import LOSSES
+from tagstudy.model.training import build, to
 
 SPEAKERS = [*ARMS, "fusion"]
 WORDS = 200  # of a text that are left out in turn

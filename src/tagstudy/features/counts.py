@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array
 
-from features import Bags, BagWriter, read_texts
-from text import parts, tokenize
+from tagstudy.core.store import Bags, BagWriter, read_texts
+from tagstudy.data.text import parts, tokenize
 
 Weigh = Callable[[csr_array], csr_array]  # counts [posts, columns] to weights
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
-from stage import BadInput
+from tagstudy.core.stage import BadInput
 
 ARCHIVES = (".gz", ".zip", ".7z")
 SHOWN = 5  # names in an archive, where it is not clear which is meant

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from features import read_texts
-from losses import Loss
-from mlp import MLP, Bag
-from stage import MODELS, BadInput
-from trained import Arm
+from tagstudy.core.stage import MODELS, BadInput
+from tagstudy.core.store import read_texts
+from tagstudy.inference.predictor import Arm
+from tagstudy.model.losses import Loss
+from tagstudy.model.mlp import MLP, Bag
 
 TRIED = 256  # test posts that the file is tried on
 NEAR = 1e-5

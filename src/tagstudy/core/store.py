@@ -13,7 +13,7 @@ from types import TracebackType
 import numpy as np
 import pyarrow.parquet as pq
 
-from stage import POSTS
+from tagstudy.core.stage import POSTS
 
 BATCH = 2_000  # posts in memory at a time
 

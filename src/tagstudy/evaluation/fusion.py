@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scoring import best_micro_f1
+from tagstudy.evaluation.scoring import best_micro_f1
 
 SHARES = (0.5, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9)  # of the dense arm; of equals the first
 

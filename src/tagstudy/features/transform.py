@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from counting import Columns, Weigh, count_known, share_of_words, tfidf_weights
-from params import read_params
-from stage import choose_device, read_json
+from tagstudy.core.config import read_params
+from tagstudy.core.stage import choose_device, read_json
+from tagstudy.features.counts import Columns, Weigh, count_known, share_of_words, tfidf_weights
 
 Vectorize = Callable[[list[str]], tuple[np.ndarray, ...]]  # texts to a batch, as that of Bags or of Matrix
 
@@ -39,14 +39,14 @@ def bags(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorize:
 
 
 def encoder(folder: Path, encoder: str) -> Vectorize:
-    from encoders import resting, vectors_of_posts
+    from tagstudy.encoders.encoder import resting, vectors_of_posts
 
     own = resting(encoder, choose_device(read_params().train.device))
     return lambda texts: (vectors_of_posts(own, own.encode, texts),)
 
 
 def finetuned(folder: Path, encoder: str) -> Vectorize:
-    from encoders import Encoder
+    from tagstudy.encoders.encoder import Encoder
 
     pieces_of_posts = Encoder(encoder).pieces_of_posts
 

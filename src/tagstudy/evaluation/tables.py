@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import scoring
-from counting import terms
-from text import tokenize
+from tagstudy.data.text import tokenize
+from tagstudy.evaluation import scoring
+from tagstudy.features.counts import terms
 
 UNLIKE = 20  # posts told of where one arm is right and the other wrong
 SHOWN = 300  # characters of their texts

@@ -1,0 +1,1 @@
+"""Compare dense embeddings with TF-IDF for tagging posts."""

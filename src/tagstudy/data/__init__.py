@@ -1,0 +1,1 @@
+"""From the files people have to posts, tags and splits."""

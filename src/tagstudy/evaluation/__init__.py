@@ -1,0 +1,1 @@
+"""Scores on test posts, the comparison of the arms, tables and figures."""

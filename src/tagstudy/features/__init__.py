@@ -1,0 +1,1 @@
+"""From the text of posts to what each arm's network reads."""

@@ -1,0 +1,1 @@
+"""Tags for new posts, by the models of a finished study."""

@@ -1,0 +1,1 @@
+"""The shared MLP: its layers, losses, optimizers and training loop."""
