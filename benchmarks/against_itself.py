@@ -14,10 +14,10 @@ from compare import prepare
 from dumps import arguments
 from ours import train  # isort: split
 
-from tagstudy.core.stage import read_json
+from tagstudy.core.files import read_json
 from tagstudy.core.store import read_labels
 from tagstudy.evaluation.comparison import LEVEL, METRICS, compare, score
-from tagstudy.evaluation.scoring import tune_threshold
+from tagstudy.evaluation.scoring import best_threshold
 
 RUNS, COMPARISONS = 100, 400
 
@@ -28,7 +28,7 @@ def main() -> None:
     with contextlib.chdir(folder):
         tags = read_json(Path("data/posts/tags.json"))
         valid, test = (read_labels(split, tags) for split in ("valid", "test"))
-        guesses = [result.test >= tune_threshold(valid, result.valid) for result in train("sparse")]
+        guesses = [result.test >= best_threshold(valid, result.valid) for result in train("sparse")]
     draw = np.random.default_rng(0)
     named = []
     for _ in range(COMPARISONS):

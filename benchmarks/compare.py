@@ -20,9 +20,9 @@ import pandas as pd
 from contestant import CONTESTANTS
 from dumps import ROOT, arguments, update, write_params
 from peers import GRIDS
-from tagstudy.core.stage import read_json
+from tagstudy.core.files import read_json
 from tagstudy.core.store import read_labels
-from tagstudy.evaluation.scoring import count, scores, tune_threshold
+from tagstudy.evaluation.scoring import best_threshold, count, scores
 
 CORPORA = {  # a name, its source, how many tags (None: those of params.yaml) and ingest.min_tags
     "so_titles, 10 tags": ("so_titles", None, 2),
@@ -133,7 +133,7 @@ def assess(folder: Path, name: str) -> dict[str, Any]:
     given = np.load(folder / f"results/{name}.npz")
     rows = []
     for number, run in enumerate(about["runs"]):
-        threshold = tune_threshold(labels["valid"], given[f"valid{number}"])
+        threshold = best_threshold(labels["valid"], given[f"valid{number}"])
         found = {split: scores(count(labels[split], given[f"{split}{number}"] >= threshold)) for split in labels}
         rows.append(
             {

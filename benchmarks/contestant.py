@@ -19,7 +19,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from tagstudy.core.stage import POSTS, SPLITS, read_json
+from tagstudy.core.files import read_json
+from tagstudy.core.paths import POSTS, SPLITS
 from tagstudy.core.store import read_labels, read_texts
 from tagstudy.data.text import words_of
 

@@ -21,7 +21,7 @@ from dumps import ROOT, arguments
 sys.path.insert(0, str(ROOT / "src"))
 
 from tagstudy.data.text import clean
-from tagstudy.encoders.encoder import PACKAGED, has_bfloat16, load, resting
+from tagstudy.encoders.encoder import PACKAGED, frozen_encoder, has_bfloat16, load
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
         bodies = pd.read_csv(file)["content"].map(clean)
     texts = bodies[bodies != ""].sample(chosen.posts, random_state=0).tolist()
     theirs, threads = load(PACKAGED), torch.get_num_threads()
-    encoder = resting(PACKAGED, torch.device("cpu"))
+    encoder = frozen_encoder(PACKAGED, torch.device("cpu"))
     pieces, bounds = encoder.pieces(texts)
     first = [theirs.tokenizer.decode(pieces[start:end][: encoder.window]) for start, end in pairwise(bounds)]
     lengths = np.diff(bounds)

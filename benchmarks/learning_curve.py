@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from compare import prepare, run_stages
 from dumps import ROOT, arguments, update  # isort: split
 
-from tagstudy.core.stage import read_json
+from tagstudy.core.files import read_json
 from tagstudy.evaluation.figures import COLOURS, MARKERS, WIDTH
 
 SIZES = (1000, 2000, 4000, 8000, 16000, None)

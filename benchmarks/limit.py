@@ -22,8 +22,8 @@ from compare import CORPORA, prepare
 from dumps import arguments
 from ours import Stopwatch, load  # isort: split
 
-from tagstudy.core.stage import ARMS
-from tagstudy.core.store import Bags
+from tagstudy.core.paths import ARMS
+from tagstudy.core.store import CsrMatrix
 from tagstudy.model import optimizers, training
 
 
@@ -56,11 +56,11 @@ def measure(arm: str) -> dict[str, Any]:
     times = Times(pstats.Stats(profiler))
     step = times.of(training.fit) - times.of(training.assess) - times.of(training.check_first_loss)
     parts = {
-        "gather": times.of(Bags.batch, training.fit) + times.of(training.to, training.fit),
-        "drop words": times.of(training.leave_out_words),
+        "gather": times.of(CsrMatrix.batch, training.fit) + times.of(training.to, training.fit),
+        "drop words": times.of(training.drop_words),
         "backward": times.of(torch.Tensor.backward),
         "clip": times.of(training.clip_gradients),
-        "optimizers": times.of(optimizers.AdamW.step) + times.of(optimizers.RowAdagrad.step),
+        "optimizers": times.of(optimizers.AdamW.step) + times.of(optimizers.RowwiseAdagrad.step),
     }
     parts["forward, loss"] = step - sum(parts.values())
     moved = 2 * distinct * width * 4

@@ -8,12 +8,13 @@ import torch
 
 from contestant import Result, timed
 from tagstudy.core.config import Train, read_params
-from tagstudy.core.stage import ARMS, FEATURES, POSTS, SPLITS, read_json
+from tagstudy.core.files import read_json
+from tagstudy.core.paths import ARMS, FEATURES, POSTS, SPLITS
 from tagstudy.core.store import open_features, read_labels
 from tagstudy.evaluation.scoring import best_micro_f1
 from tagstudy.model.losses import LOSSES
 from tagstudy.model.mlp import MLP
-from tagstudy.model.training import Data, build, describe_network, fit, predict, start_table
+from tagstudy.model.training import Data, build, describe_network, fit, load_pretrained_embedding, predict
 
 
 class Stopwatch:
@@ -45,7 +46,7 @@ def load(arm: str) -> tuple[Train, dict[str, Data], Callable[[], MLP]]:
 
     def make() -> MLP:
         model = build(network)
-        start_table(model, folder / "table.npy", settings.freeze)
+        load_pretrained_embedding(model, folder / "table.npy", settings.freeze)
         return model
 
     return settings, data, make

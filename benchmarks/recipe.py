@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from compare import call, run_stages
 from dumps import arguments, write_params  # isort: split
 
-from tagstudy.core.stage import read_json
+from tagstudy.core.files import read_json
 from tagstudy.data.readers import Post, read_posts
 
 POSTS = 47_427

@@ -21,7 +21,7 @@ from matplotlib.ticker import EngFormatter
 from compare import CORPORA, prepare, run_stages, work_folder
 from dumps import ROOT, arguments, update  # isort: split
 
-from tagstudy.core.stage import read_json
+from tagstudy.core.files import read_json
 from tagstudy.evaluation import figures
 from tagstudy.evaluation.comparison import LEVEL
 

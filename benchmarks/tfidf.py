@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 import featurize_tfidf
-from tagstudy.core.stage import SPLITS
+from tagstudy.core.paths import SPLITS
 from tagstudy.core.store import read_texts
 
 CORPORA = ["stack_exchange/crypto.csv.zip", "stack_exchange/biology.csv.zip", "so_titles"]

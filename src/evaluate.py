@@ -19,26 +19,15 @@ import torch
 from safetensors.torch import load_file
 
 from tagstudy.core.config import read_params
-from tagstudy.core.stage import (
-    ARMS,
-    FEATURES,
-    METRICS,
-    MODELS,
-    PLOTS,
-    POSTS,
-    SPLITS,
-    TIMINGS,
-    choose_device,
-    read_json,
-    run,
-    whole_folder,
-    write_json,
-)
+from tagstudy.core.device import choose_device
+from tagstudy.core.files import read_json, whole_folder, write_json
+from tagstudy.core.paths import ARMS, FEATURES, METRICS, MODELS, PLOTS, POSTS, SPLITS, TIMINGS
+from tagstudy.core.stage import run
 from tagstudy.core.store import open_features, read_labels, read_texts
 from tagstudy.evaluation import figures, scoring, tables
 from tagstudy.evaluation.comparison import METRICS as COMPARED
 from tagstudy.evaluation.comparison import Scores, compare, score, verdict
-from tagstudy.evaluation.fusion import Answer, best_share, mean
+from tagstudy.evaluation.fusion import Answer, best_weight, mean
 from tagstudy.model.losses import LOSSES
 from tagstudy.model.training import build, predict
 
@@ -63,7 +52,7 @@ def main() -> str:
     for arm in ARMS:
         answers[arm], costs[arm] = ask(arm, choose_device(params.train.device))
     pairs = list(zip(*answers.values(), strict=False))  # of runs of the dense and of the sparse arm
-    shares = [best_share(labels["valid"], dense["valid"], sparse["valid"]) for dense, sparse in pairs]
+    shares = [best_weight(labels["valid"], dense["valid"], sparse["valid"]) for dense, sparse in pairs]
     answers["fusion"] = [
         {split: mean(dense[split], sparse[split], share) for split in dense}
         for (dense, sparse), share in zip(pairs, shares, strict=True)
@@ -105,7 +94,7 @@ def ask(arm: str, device: torch.device) -> tuple[list[dict[str, Answer]], dict[s
     return answers, {
         "parameters": parameters,
         "megabytes": parameters * 4 / 1e6,
-        "multiply_adds": before["multiply_adds"] + network.multiply_adds(features["test"].columns_per_post()),
+        "multiply_adds": before["multiply_adds"] + network.multiply_adds(features["test"].entries_per_post()),
         "training_seconds": float(np.mean(read_json(TIMINGS / f"{arm}.json")["seconds"])),
         "posts_per_second": 1 / (before["seconds"] + min(seconds) / posts),
     }
@@ -114,7 +103,7 @@ def ask(arm: str, device: torch.device) -> tuple[list[dict[str, Answer]], dict[s
 def assess(labels: dict[str, np.ndarray], answer: dict[str, Answer], threshold: str | float) -> Run:
     """Score a run on test, at a threshold tuned on valid or at a fixed one."""
     if threshold == "tuned":
-        threshold = scoring.tune_threshold(labels["valid"], answer["valid"].probabilities)
+        threshold = scoring.best_threshold(labels["valid"], answer["valid"].probabilities)
     test, (logits, probabilities) = labels["test"], answer["test"]
     guesses = probabilities >= threshold
     counts = scoring.count(test, guesses)
@@ -219,7 +208,7 @@ def write_plots(
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    tables.harmless(table).round(6).to_csv(path, index=False, lineterminator="\n")
+    tables.escape_cells(table).round(6).to_csv(path, index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -20,24 +20,17 @@ from sklearn.decomposition import PCA
 from tqdm import tqdm
 
 from tagstudy.core.config import FeaturizeDense, read_params
-from tagstudy.core.stage import (
-    FEATURES,
-    SPLITS,
-    TIMINGS,
-    BadInput,
-    choose_device,
-    needs_pretrained,
-    run,
-    whole_folder,
-    write_json,
-)
-from tagstudy.core.store import BagWriter, MatrixWriter, count_posts, read_texts
+from tagstudy.core.errors import UserError, needs_pretrained
+from tagstudy.core.files import whole_folder, write_json
+from tagstudy.core.paths import FEATURES, SPLITS, TIMINGS
+from tagstudy.core.stage import run
+from tagstudy.core.store import CsrWriter, DenseWriter, count_posts, read_texts
 from tagstudy.data.text import words_of
-from tagstudy.features.counts import TrainCounts, share_of_words
+from tagstudy.features.counts import DocumentTermCounts, word_frequencies
 from tagstudy.features.word_vectors import read_vectors
 
 if TYPE_CHECKING:
-    from tagstudy.encoders.cache import Encoded
+    from tagstudy.encoders.cache import EmbeddingCache
 
 STARTED = 0.2  # standard deviation of a table that starts from elsewhere: enough to tell words apart, and to move
 COSTED = 2_000  # test posts, about, whose cost is told
@@ -46,7 +39,7 @@ NO_COST = {"parameters": 0, "multiply_adds": 0, "seconds": 0.0}
 
 def main() -> str:
     params = read_params().featurize_dense
-    write = {"encoder": write_vectors, "finetuned": write_pieces}.get(params.embedding, write_words)
+    write = {"encoder": write_encoder_vectors, "finetuned": write_input_ids}.get(params.embedding, write_words)
     with whole_folder(FEATURES / "dense") as folder:
         made, cost = write(folder, params)
     TIMINGS.mkdir(exist_ok=True)
@@ -56,12 +49,12 @@ def main() -> str:
 
 def write_words(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:
     with TemporaryDirectory() as scratch:
-        counts = TrainCounts(Path(scratch) / "counts")
+        counts = DocumentTermCounts(Path(scratch) / "counts")
         # A vector from elsewhere makes use of a word that train holds once.
         needed = 1 if params.embedding in ("glove", "static") else params.min_count
         chosen = counts.alphabetical(np.flatnonzero(counts.total >= needed))
         if not len(chosen):
-            raise BadInput(f"no word occurs {needed} times in train; lower featurize_dense.min_count")
+            raise UserError(f"no word occurs {needed} times in train; lower featurize_dense.min_count")
         words, dims, said = counts.terms[chosen].tolist(), params.embedding_dim, ""
         start = {"word2vec": word2vec, "glove": glove, "static": static}.get(params.embedding)
         if start:
@@ -75,7 +68,7 @@ def write_words(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, fl
         write_json(folder / "vocabulary.json", words)
         write_json(folder / "features.json", {"inputs": len(words), "bag": True, "embedding_dim": dims})
         write_json(folder / "texts.json", {"as": "words"})
-        counts.write(folder, chosen, weigh=share_of_words)
+        counts.write(folder, chosen, weigh=word_frequencies)
     return f"{len(words):,} words{said}", NO_COST
 
 
@@ -103,31 +96,31 @@ def word2vec(words: list[str], params: FeaturizeDense) -> np.ndarray:
 def glove(words: list[str], params: FeaturizeDense) -> np.ndarray:
     """[words, dims of the file] Vectors that the user has, zeros where there is none."""
     if not params.vectors:
-        raise BadInput("featurize_dense.vectors: name the file of word vectors that embedding=glove starts from")
+        raise UserError("featurize_dense.vectors: name the file of word vectors that embedding=glove starts from")
     return read_vectors(Path(params.vectors), words, params.embedding_dim)
 
 
 def static(words: list[str], params: FeaturizeDense) -> np.ndarray:
     """[words, at most embedding_dim] The encoder's vectors of the words by themselves, their principal components."""
-    encoded = open_encoded(params)
+    encoded = open_cache(params)
     with tqdm(total=len(words), desc="encoding", unit=" words", disable=None) as bar:
         vectors = encoded.vectors(words, bar)
     kept = min(params.embedding_dim, *vectors.shape)
     return PCA(kept, svd_solver="covariance_eigh").fit_transform(vectors)
 
 
-def write_vectors(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:
-    from tagstudy.encoders.encoder import cost, vectors_of_posts, with_titles
+def write_encoder_vectors(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:
+    from tagstudy.encoders.encoder import cost, encode_posts, with_titles
 
-    encoded = open_encoded(params)
+    encoded = open_cache(params)
     encoder = encoded.encoder
     posts = sum(map(count_posts, SPLITS))
     texts = sum(len(with_titles(batch)) for split in SPLITS for batch in read_texts(split))
     with tqdm(total=texts, desc="encoding", unit=" posts and titles", disable=None) as bar:
         for split in SPLITS:
-            with MatrixWriter(folder / split, encoder.dims) as writer:
+            with DenseWriter(folder / split, encoder.dims) as writer:
                 for batch in read_texts(split):
-                    writer.append(vectors_of_posts(encoder, lambda of: encoded.vectors(of, bar), batch))
+                    writer.append(encode_posts(encoder, lambda of: encoded.vectors(of, bar), batch))
     write_json(folder / "features.json", {"inputs": encoder.dims, "bag": False, "embedding_dim": None})
     write_json(folder / "texts.json", {"as": "encoder", "encoder": params.encoder})
     every = -(-count_posts("test") // COSTED)
@@ -135,21 +128,22 @@ def write_vectors(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, 
     return f"{posts:,} vectors of {encoder.dims} dimensions", cost(encoder, costed)
 
 
-def open_encoded(params: FeaturizeDense) -> "Encoded":
-    from tagstudy.encoders.cache import Encoded  # and with it torch, which bags of words do not need
-    from tagstudy.encoders.encoder import resting
+def open_cache(params: FeaturizeDense) -> "EmbeddingCache":
+    from tagstudy.core.device import choose_device
+    from tagstudy.encoders.cache import EmbeddingCache  # and with it torch, which bags of words do not need
+    from tagstudy.encoders.encoder import frozen_encoder
 
-    return Encoded(resting(params.encoder, choose_device(read_params().train.device)))
+    return EmbeddingCache(frozen_encoder(params.encoder, choose_device(read_params().train.device)))
 
 
-def write_pieces(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:
+def write_input_ids(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str, float]]:
     from tagstudy.encoders.encoder import Encoder
 
     encoder = Encoder(params.encoder)
     for split in SPLITS:
-        with BagWriter(folder / split) as writer:
+        with CsrWriter(folder / split) as writer:
             for texts in read_texts(split):
-                pieces, offsets = encoder.pieces_of_posts(texts)
+                pieces, offsets = encoder.tokenize_posts(texts)
                 writer.append(pieces, offsets, np.ones(len(pieces)))
     about = {"inputs": encoder.dims, "bag": False, "embedding_dim": None, "encoder": params.encoder}
     write_json(folder / "features.json", about)

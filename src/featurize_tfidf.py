@@ -12,19 +12,22 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from tagstudy.core.config import read_params
-from tagstudy.core.stage import FEATURES, BadInput, run, whole_folder, write_json
-from tagstudy.features.counts import TrainCounts, tfidf_weights
+from tagstudy.core.errors import UserError
+from tagstudy.core.files import whole_folder, write_json
+from tagstudy.core.paths import FEATURES
+from tagstudy.core.stage import run
+from tagstudy.features.counts import DocumentTermCounts, tfidf_weights
 
 
 def main() -> str:
     params = read_params().featurize_tfidf
     with TemporaryDirectory() as scratch, whole_folder(FEATURES / "tfidf") as folder:
-        counts = TrainCounts(Path(scratch) / "counts", params.max_ngram)
+        counts = DocumentTermCounts(Path(scratch) / "counts", params.max_ngram)
         often = counts.alphabetical(np.flatnonzero(counts.posts_with >= params.min_df))
         most = np.argsort(-counts.total[often], kind="stable")[: params.max_features]
         terms = often[np.sort(most)]
         if not len(terms):
-            raise BadInput(f"no term stands in {params.min_df} posts of train; lower featurize_tfidf.min_df")
+            raise UserError(f"no term stands in {params.min_df} posts of train; lower featurize_tfidf.min_df")
         # As scikit-learn's smooth_idf: as if one more post held every term.
         idf = np.log((1 + len(counts.bags)) / (1 + counts.posts_with[terms])) + 1
         write_json(folder / "vocabulary.json", counts.terms[terms].tolist())

@@ -23,7 +23,10 @@ from scipy.sparse import csr_array
 from tqdm import tqdm
 
 from tagstudy.core.config import Ingest, read_params
-from tagstudy.core.stage import POSTS, SPLITS, BadInput, run, whole_folder, write_json
+from tagstudy.core.errors import UserError
+from tagstudy.core.files import whole_folder, write_json
+from tagstudy.core.paths import POSTS, SPLITS
+from tagstudy.core.stage import run
 from tagstudy.data.readers import Post, Skipped, read_posts
 from tagstudy.data.splits import TRAIN, VALID, beyond, check_splits, split_posts
 from tagstudy.data.text import fold
@@ -46,7 +49,7 @@ def main() -> str:
 
         kept = (owner == np.arange(len(owner))) & (labels.sum(axis=1) >= params.min_tags)
         if not kept.any():
-            raise BadInput(f"{params.source}: no post has {params.min_tags} of the tags {tags}; lower ingest.min_tags")
+            raise UserError(f"{params.source}: no post has {params.min_tags} of the tags {tags}; lower ingest.min_tags")
         labels, tags = order_tags(labels, tags, kept)
         has_valid = params.split == "random" or bool((given == VALID).any())
         split = np.full(len(owner), NOWHERE, dtype=np.int8)
@@ -85,11 +88,11 @@ def gather(params: Ingest, pool: Path) -> Gathered:
         for post in tqdm(read_elsewhere(params.source), desc="ingest", unit=" posts", disable=None):
             if isinstance(post, Skipped):
                 skipped[post.reason] += 1
-                broken = broken or (post.place if post.reason == "broken row" else "")
+                broken = broken or (post.place if post.reason == "malformed row" else "")
                 continue
             if params.split == "given":
                 if post.split not in SPLITS:
-                    raise BadInput(
+                    raise UserError(
                         f"{params.source}: post {post.id} is in split {post.split!r}; ingest.split: given needs "
                         "a column 'split' or files named train, valid and test"
                     )
@@ -107,10 +110,10 @@ def gather(params: Ingest, pool: Path) -> Gathered:
         writer.write_batch(pa.record_batch([ids, texts], schema=schema))
     if not keys:
         counts = ", ".join(f"{count:,} × {reason}" for reason, count in sorted(skipped.items()))
-        raise BadInput(f"{broken or params.source}; not one post in it ({counts or 'no rows'}); give one with posts")
-    if skipped["broken row"] > params.max_broken * (len(keys) + skipped.total()):
-        raise BadInput(
-            f"{broken}; {skipped['broken row']} rows are broken, more than ingest.max_broken allows; "
+        raise UserError(f"{broken or params.source}; not one post in it ({counts or 'no rows'}); give one with posts")
+    if skipped["malformed row"] > params.max_malformed * (len(keys) + skipped.total()):
+        raise UserError(
+            f"{broken}; {skipped['malformed row']} rows are broken, more than ingest.max_malformed allows; "
             "mend the file or raise it"
         )
     columns = np.frombuffer(indices, np.int32)  # of the same memory
@@ -133,7 +136,7 @@ def read_elsewhere(source: str) -> Iterator[Post | Skipped]:
                 raise batch
             yield from batch
     except EOFError:
-        raise BadInput(f"{source}: the process that reads it was killed; is there enough memory?") from None
+        raise UserError(f"{source}: the process that reads it was killed; is there enough memory?") from None
     finally:
         receiver.close()  # what the reader sends next fails, and it tidies up and ends
         reader.join()
@@ -182,7 +185,7 @@ def unite(labels: csr_array, owner: np.ndarray) -> csr_array:
 def choose_tags(labels: csr_array, names: list[str], wanted: int | list[str]) -> list[int]:
     """Columns of the ``wanted`` most frequent tags, or of those named."""
     if not names:
-        raise BadInput("no post has a tag; give posts with tags in ingest.source")
+        raise UserError("no post has a tag; give posts with tags in ingest.source")
     if isinstance(wanted, int):
         frequency = labels.sum(axis=0)
         return sorted(range(len(names)), key=lambda tag: (-frequency[tag], names[tag]))[:wanted]
@@ -190,7 +193,7 @@ def choose_tags(labels: csr_array, names: list[str], wanted: int | list[str]) ->
     for name in wanted:
         if name not in where:
             nearest = get_close_matches(name, names, n=3) or names[:3]
-            raise BadInput(f"ingest.tags: no post has the tag {name!r}; did you mean one of {nearest}?")
+            raise UserError(f"ingest.tags: no post has the tag {name!r}; did you mean one of {nearest}?")
     return [where[name] for name in wanted]
 
 

@@ -25,25 +25,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from tagstudy.core.stage import BadInput, one_line
+from tagstudy.core.errors import UserError, user_errors
 from tagstudy.data.readers import Post, Skipped, as_post, endings, holds_posts, read_posts
-from tagstudy.evaluation.tables import harmless
-from tagstudy.inference.predictor import SPEAKERS, Study
+from tagstudy.evaluation.tables import escape_cells
+from tagstudy.inference.predictor import SYSTEMS, Study
 
 BATCH = 256  # posts at a time
 SHOWN = 5  # tags of a text, at least
 PARTS = {"tags": pa.list_(pa.string()), "scores": pa.list_(pa.float64())}  # the tags that are given; probabilities
 SCHEMA = pa.schema(
-    [("id", pa.string()), *((f"{name}_{part}", kind) for name in SPEAKERS for part, kind in PARTS.items())]
+    [("id", pa.string()), *((f"{name}_{part}", kind) for name in SYSTEMS for part, kind in PARTS.items())]
 )
 
 
 def main() -> None:
     given = arguments()
     if given.output and not given.file:
-        raise BadInput("--output is for the tags of a file's posts; name one with --file")
+        raise UserError("--output is for the tags of a file's posts; name one with --file")
     if given.output and given.json:
-        raise BadInput("--json is for what is printed; what --output writes, its ending says")
+        raise UserError("--json is for what is printed; what --output writes, its ending says")
     if given.export:
         from tagstudy.inference.onnx_export import export_onnx  # and with it what requirements-onnx.txt installs
 
@@ -55,7 +55,7 @@ def main() -> None:
         title, _, body = given.text.partition("\n")
         text = as_post({"title": title, "body": body}, "", None).text  # as that of a file
         if not text:
-            raise BadInput("the text is empty; give a post's title, or more")
+            raise UserError("the text is empty; give a post's title, or more")
         study = Study()
         if given.json:
             told = study.explain(text).items()
@@ -98,11 +98,11 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
     """Write the tags of all posts, some at a time; a file is there whole or not."""
     suffix = output.suffix.lower() if output else default
     if suffix not in WRITERS or (output and not output.parent.is_dir()):
-        raise BadInput(f"--output {output}: name a file in a folder that is there, ending in {', '.join(WRITERS)}")
+        raise UserError(f"--output {output}: name a file in a folder that is there, ending in {', '.join(WRITERS)}")
     if output and Path(source).exists() and any(at.exists() and at.samefile(source) for at in (output, output.parent)):
-        raise BadInput(f"--output {output}: there are the posts; name a file elsewhere")
+        raise UserError(f"--output {output}: there are the posts; name a file elsewhere")
     if source == "-" and not holds_posts(f"posts.{format}"):
-        raise BadInput(f"--format {format}: no format of posts; a file of posts ends in {endings()}")
+        raise UserError(f"--format {format}: no format of posts; a file of posts ends in {endings()}")
     study = Study()
     given = "standard input" if source == "-" else source
     found = skipped = 0
@@ -135,8 +135,8 @@ def next_rows(rows: Iterator[Post | Skipped], source: str, given: str) -> list[P
     """The next BATCH of them. What is wrong with the source is told of what was given."""
     try:
         return list(islice(rows, BATCH))
-    except BadInput as problem:
-        raise BadInput(str(problem).replace(source, given)) from None
+    except UserError as problem:
+        raise UserError(str(problem).replace(source, given)) from None
 
 
 def tags_of(study: Study, posts: list[Post]) -> pa.Table:
@@ -163,7 +163,7 @@ def csv_writer(file: BinaryIO) -> Iterator[Callable[[pa.Table], None]]:
             [json_line(cell) if isinstance(cell, list) else cell for cell in row.values()] for row in table.to_pylist()
         )
         frame = pd.DataFrame(rows, columns=SCHEMA.names)
-        file.write(harmless(frame).to_csv(index=False, header=header, lineterminator="\n").encode())
+        file.write(escape_cells(frame).to_csv(index=False, header=header, lineterminator="\n").encode())
         header = False
 
     yield write
@@ -188,5 +188,5 @@ WRITERS = {".csv": csv_writer, ".jsonl": json_writer, ".parquet": parquet_writer
 
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly where nobody reads on, as `| head` does
-    with one_line("predict"):
+    with user_errors("predict"):
         main()

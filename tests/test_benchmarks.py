@@ -19,7 +19,7 @@ from contestant import CONTESTANTS
 from peers import GRIDS
 from results import FOLDER, scores_and_costs
 from tagstudy.core.store import read_labels
-from tagstudy.evaluation.scoring import tune_threshold
+from tagstudy.evaluation.scoring import best_threshold
 
 WORDS = {"python": "list dict pip", "java": "jvm spring maven", "c#": "linq wpf unity"}
 
@@ -54,7 +54,7 @@ def test_a_contestant_learns_and_is_scored_as_scikit_learn_would(
     labels = {split: read_labels(split, tags) for split in ("valid", "test")}
     given = np.load(f"results/{name}.npz")
     runs = [
-        given[f"test{run}"] >= tune_threshold(labels["valid"], given[f"valid{run}"]) for run in range(len(given) // 2)
+        given[f"test{run}"] >= best_threshold(labels["valid"], given[f"valid{run}"]) for run in range(len(given) // 2)
     ]
     assert row["micro_f1"] == pytest.approx(np.mean([f1_score(labels["test"], run, average="micro") for run in runs]))
     assert row["macro_f1"] == pytest.approx(np.mean([f1_score(labels["test"], run, average="macro") for run in runs]))

@@ -9,8 +9,8 @@ import torch
 from scipy.sparse import csr_array, random_array
 from test_training import POSTS, TAGS, WORDS, Log, network, settings
 
-from tagstudy.core.store import Bags
-from tagstudy.features.counts import write_bags
+from tagstudy.core.store import CsrMatrix
+from tagstudy.features.counts import write_csr
 from tagstudy.model import checkpoint, training
 from tagstudy.model.checkpoint import Checkpoint, fingerprint
 from tagstudy.model.training import Data
@@ -38,8 +38,8 @@ def both(tmp_path: Path) -> tuple[Data, Data]:
     rng = np.random.default_rng(0)
     parts = []
     for name in ("train", "valid"):
-        write_bags(tmp_path / name, [csr_array(random_array((POSTS, WORDS), density=0.2, dtype=np.float32, rng=rng))])
-        parts.append(Data(Bags(tmp_path / name), torch.from_numpy(rng.random((POSTS, TAGS)) < 0.4)))
+        write_csr(tmp_path / name, [csr_array(random_array((POSTS, WORDS), density=0.2, dtype=np.float32, rng=rng))])
+        parts.append(Data(CsrMatrix(tmp_path / name), torch.from_numpy(rng.random((POSTS, TAGS)) < 0.4)))
     return parts[0], parts[1]
 
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import PARAMS, REAL, ROOT, call, write_params
 from safetensors.torch import load_file
 
-from tagstudy.core.stage import FEATURES
+from tagstudy.core.paths import FEATURES
 from tagstudy.core.store import open_features, read_texts
 from tagstudy.encoders.encoder import PACKAGED, Encoder
 from tagstudy.features.transform import open_vectorizer

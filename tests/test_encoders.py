@@ -11,9 +11,9 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, StaticEmbedding
 
-from tagstudy.core.stage import BadInput
+from tagstudy.core.errors import UserError
 from tagstudy.encoders import encoder as encoders
-from tagstudy.encoders.encoder import LEAST, PACKAGED, Encoder, budget, resting, vectors_of_posts
+from tagstudy.encoders.encoder import LEAST, PACKAGED, Encoder, budget, encode_posts, frozen_encoder
 
 TEXTS = [
     "How do I bind a click handler to rows added later?",
@@ -27,7 +27,7 @@ LONG = "A linked list of nodes, each with a pointer to the next one, is walked f
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return resting(PACKAGED, torch.device("cpu"))
+    return frozen_encoder(PACKAGED, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -133,14 +133,14 @@ def test_learning_reads_as_encoding_does_and_reaches_every_layer(encoder: Encode
 
 def test_an_encoder_that_is_none_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(BadInput, match=r"featurize_dense\.encoder: .*cannot be loaded"):
+    with pytest.raises(UserError, match=r"featurize_dense\.encoder: .*cannot be loaded"):
         Encoder(str(tmp_path))
 
 
 def test_an_encoder_that_is_no_transformer_is_one_line(reference: SentenceTransformer, tmp_path: Path) -> None:
     table = StaticEmbedding(reference.tokenizer.backend_tokenizer, embedding_dim=8)
     SentenceTransformer(modules=[table], device="cpu").save(str(tmp_path / "table"))
-    with pytest.raises(BadInput, match=r"featurize_dense\.encoder: .*table is no transformer"):
+    with pytest.raises(UserError, match=r"featurize_dense\.encoder: .*table is no transformer"):
         Encoder(str(tmp_path / "table"))
 
 
@@ -150,7 +150,7 @@ def test_weights_that_are_pickled_are_not_read(reference: SentenceTransformer, t
     weights = tmp_path / "encoder/model.safetensors"
     torch.save(reference[0].auto_model.state_dict(), weights.with_name("pytorch_model.bin"))
     weights.unlink()
-    with pytest.raises(BadInput, match="cannot be loaded"):
+    with pytest.raises(UserError, match="cannot be loaded"):
         Encoder(str(tmp_path / "encoder"))
 
 
@@ -166,14 +166,14 @@ def test_a_layer_behind_the_transformer_is_the_top_one(reference: SentenceTransf
     [weights] = tmp_path.glob("*_Dense/model.safetensors")
     torch.save(dict(zip(("linear.weight", "linear.bias"), top, strict=True)), weights.with_name("pytorch_model.bin"))
     weights.unlink()
-    with pytest.raises(BadInput, match=r"Dense/pytorch_model\.bin is no safetensors"):
+    with pytest.raises(UserError, match=r"Dense/pytorch_model\.bin is no safetensors"):
         Encoder(str(tmp_path))
 
 
 def test_a_title_counts_as_much_as_its_post(encoder: Encoder) -> None:
     posts = ["sort a list\nI have a list of numbers, and", "sort a list", "sort a list\n", ""]
     seen: list[list[str]] = []
-    found = vectors_of_posts(encoder, lambda texts: seen.append(texts) or encoder.encode(texts), posts)
+    found = encode_posts(encoder, lambda texts: seen.append(texts) or encoder.encode(texts), posts)
     whole, title = encoder.encode(posts[:2])
     mean = (whole + title) / np.linalg.norm(whole + title)
     np.testing.assert_allclose(found[0], mean, atol=1e-6)
@@ -183,11 +183,11 @@ def test_a_title_counts_as_much_as_its_post(encoder: Encoder) -> None:
 
 def test_an_encoder_that_learns_reads_titles_and_posts_alike(encoder: Encoder) -> None:
     posts = ["sort a list\nI have a list of numbers, and", f"sort\n{LONG}", "\nbody", "sort a list", "sort\n", ""]
-    pieces, offsets = encoder.pieces_of_posts(posts)
+    pieces, offsets = encoder.tokenize_posts(posts)
     assert (pieces == encoders.END).sum() == 3  # of which each ends a title
     with torch.no_grad():
         found = encoder(torch.from_numpy(pieces), torch.from_numpy(offsets), torch.ones(len(pieces)))
-    np.testing.assert_allclose(found, vectors_of_posts(encoder, encoder.encode, posts), atol=1e-6)
+    np.testing.assert_allclose(found, encode_posts(encoder, encoder.encode, posts), atol=1e-6)
 
 
 def test_multiply_adds_are_those_of_every_piece_that_is_read(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 import evaluate
 from tagstudy.evaluation import comparison
 from tagstudy.evaluation.fusion import Answer
-from tagstudy.evaluation.scoring import tune_threshold
+from tagstudy.evaluation.scoring import best_threshold
 
 
 def ask(labels: np.ndarray, rng: np.random.Generator, lean: float) -> Answer:
@@ -20,8 +20,8 @@ def test_a_threshold_follows_from_valid_alone() -> None:
     labels = {split: rng.random((300, 4)) < 0.3 for split in ("valid", "test")}
     answer = {"valid": ask(labels["valid"], rng, 0), "test": ask(labels["test"], rng, 2)}
     threshold = evaluate.assess(labels, answer, "tuned").scores["threshold"]
-    assert threshold == tune_threshold(labels["valid"], answer["valid"].probabilities)
-    assert threshold != tune_threshold(labels["test"], answer["test"].probabilities)
+    assert threshold == best_threshold(labels["valid"], answer["valid"].probabilities)
+    assert threshold != best_threshold(labels["test"], answer["test"].probabilities)
     assert evaluate.assess(labels | {"test": ~labels["test"]}, answer, "tuned").scores["threshold"] == threshold
 
 

@@ -16,9 +16,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 import featurize_dense
 import featurize_tfidf
 from tagstudy.core import store as features
-from tagstudy.core.store import Bags, read_labels
+from tagstudy.core.store import CsrMatrix, read_labels
 from tagstudy.data.text import tokenize
-from tagstudy.features.counts import TrainCounts, write_bags
+from tagstudy.features.counts import DocumentTermCounts, write_csr
 
 TEXTS = {
     "train": ["the cat sat on the mat", "c# and c++ and .net", "a cat and a dog", "asp.net is not .net"],
@@ -46,7 +46,7 @@ def featurize(folder: Path, arm: str, **params: object) -> tuple[list[str], dict
     vocabulary = json.loads(Path(f"data/features/{arm}/vocabulary.json").read_text(encoding="utf-8"))
     matrices = {}
     for split in TEXTS:
-        bags = Bags(Path(f"data/features/{arm}/{split}"))
+        bags = CsrMatrix(Path(f"data/features/{arm}/{split}"))
         matrices[split] = csr_array(
             (bags.data, bags.indices, bags.indptr), shape=(len(bags), len(vocabulary))
         ).toarray()
@@ -55,8 +55,8 @@ def featurize(folder: Path, arm: str, **params: object) -> tuple[list[str], dict
 
 def test_batches_are_the_rows_in_the_order_asked_for(tmp_path: Path) -> None:
     rows = random_array((50, 20), density=0.2, format="csr", dtype=np.float32, rng=np.random.default_rng(0))
-    write_bags(tmp_path / "bags", [rows[:20], rows[20:21], rows[21:21], rows[21:]])
-    bags = Bags(tmp_path / "bags")
+    write_csr(tmp_path / "bags", [rows[:20], rows[20:21], rows[21:21], rows[21:]])
+    bags = CsrMatrix(tmp_path / "bags")
     assert len(bags) == 50
     chosen = np.array([7, 0, 49, 7])
     indices, offsets, weights = bags.batch(chosen)
@@ -66,15 +66,15 @@ def test_batches_are_the_rows_in_the_order_asked_for(tmp_path: Path) -> None:
 
 
 def test_bags_are_memory_mapped(tmp_path: Path) -> None:
-    write_bags(tmp_path / "bags", [csr_array(np.eye(3, dtype=np.float32))])
-    assert isinstance(Bags(tmp_path / "bags").data, np.memmap)
+    write_csr(tmp_path / "bags", [csr_array(np.eye(3, dtype=np.float32))])
+    assert isinstance(CsrMatrix(tmp_path / "bags").data, np.memmap)
 
 
 def test_blocks_are_all_the_rows_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "BATCH", 7)
     rows = random_array((50, 20), density=0.2, format="csr", dtype=np.float32, rng=np.random.default_rng(0))
-    write_bags(tmp_path / "bags", [rows])
-    blocks = [csr_array(block, shape=(len(block[2]) - 1, 20)) for block in Bags(tmp_path / "bags").blocks()]
+    write_csr(tmp_path / "bags", [rows])
+    blocks = [csr_array(block, shape=(len(block[2]) - 1, 20)) for block in CsrMatrix(tmp_path / "bags").blocks()]
     assert [block.shape[0] for block in blocks] == [7] * 7 + [1]
     np.testing.assert_array_equal(vstack(blocks).toarray(), rows.toarray())
 
@@ -132,7 +132,7 @@ def test_the_size_of_the_batches_changes_nothing(posts: Path, monkeypatch: pytes
     read = {}
     for size in (1, 3, 1000):
         monkeypatch.setattr(features, "BATCH", size)
-        counts = TrainCounts(posts / f"counts-{size}", 2)
+        counts = DocumentTermCounts(posts / f"counts-{size}", 2)
         (posts / f"bags-{size}").mkdir()
         counts.write(posts / f"bags-{size}", counts.alphabetical(np.arange(len(counts.terms))), weigh=lambda rows: rows)
         written = posts / f"bags-{size}"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tagstudy.evaluation.fusion import Answer, best_share, mean
+from tagstudy.evaluation.fusion import Answer, best_weight, mean
 from tagstudy.evaluation.scoring import best_micro_f1
 
 
@@ -19,7 +19,7 @@ def test_a_fusion_leans_to_the_arm_that_is_better_on_valid(dense: float, sparse:
     rng = np.random.default_rng(0)
     labels = rng.random((500, 4)) < 0.3
     one, other = answer(rng, labels, dense), answer(rng, labels, sparse)
-    found = best_share(labels, one, other)
+    found = best_weight(labels, one, other)
     assert share[0] <= found <= share[1]
     fused = mean(one, other, found)
     np.testing.assert_allclose(fused.probabilities, found * one.probabilities + (1 - found) * other.probabilities)
@@ -31,4 +31,4 @@ def test_a_fusion_leans_to_the_arm_that_is_better_on_valid(dense: float, sparse:
 def test_of_shares_that_are_equally_good_the_middle_one_stands() -> None:
     labels = np.array([[True, False]])
     sure = Answer(logits=np.array([[1.0, -1.0]]), probabilities=np.array([[1.0, 0.0]]))
-    assert best_share(labels, sure, sure) == 0.5
+    assert best_weight(labels, sure, sure) == 0.5

@@ -19,7 +19,7 @@ import pytest
 from conftest import REAL
 from test_posts import FORMATS, fasttext, seven_zipped, zipped
 
-from tagstudy.core.stage import BadInput
+from tagstudy.core.errors import UserError
 from tagstudy.data.archives import opened
 from tagstudy.data.readers import Post, Skipped, of_posts, read_posts
 
@@ -95,7 +95,7 @@ def read(path: Path) -> str:
             else:
                 assert isinstance(row, Skipped) and row.reason
         came = "read"
-    except BadInput as problem:
+    except UserError as problem:
         assert str(path) in str(problem)
         assert len(str(problem).splitlines()) == 1 and len(str(problem)) < 2000
         came = "refused"

@@ -22,7 +22,7 @@ import pytest
 from conftest import REAL, ROOT, call, write_params
 
 import ingest as ingest_stage
-from tagstudy.core.stage import BadInput
+from tagstudy.core.errors import UserError
 from tagstudy.data.readers import Post, read_posts
 from tagstudy.data.text import fold
 
@@ -32,7 +32,7 @@ Row = dict[str, Any]
 
 
 def run(folder: Path, **changes: Any) -> subprocess.CompletedProcess:
-    write_params(folder, ingest={"source": "posts.jsonl", "tags": 4, "min_tags": 1, "max_broken": 0.0} | changes)
+    write_params(folder, ingest={"source": "posts.jsonl", "tags": 4, "min_tags": 1, "max_malformed": 0.0} | changes)
     return call(sys.executable, ROOT / "src" / "ingest.py", cwd=folder)
 
 
@@ -224,7 +224,7 @@ def test_a_reader_that_is_killed_is_told_in_one_line(monkeypatch: pytest.MonkeyP
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(ingest_stage, "read_posts", die)
-    with pytest.raises(BadInput, match="killed"):
+    with pytest.raises(UserError, match="killed"):
         list(ingest_stage.read_elsewhere("posts.csv"))
 
 

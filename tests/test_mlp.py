@@ -9,14 +9,14 @@ import torch
 from scipy.sparse import csr_array, random_array
 from torch import nn
 
-from tagstudy.core.store import Bags
-from tagstudy.features.counts import write_bags
-from tagstudy.model.mlp import MLP, Bag
+from tagstudy.core.store import CsrMatrix
+from tagstudy.features.counts import write_csr
+from tagstudy.model.mlp import MLP, CsrEmbedding
 
 SHAPE = {
     "hidden": [8, 4],
     "embedding_dim": None,
-    "shortcut": True,
+    "skip_connection": True,
     "batch_norm": True,
     "activation": "relu",
     "dropout": 0.5,
@@ -30,18 +30,18 @@ def matrix() -> np.ndarray:
 
 @pytest.fixture
 def batch(matrix: np.ndarray, tmp_path: Path) -> list[torch.Tensor]:
-    write_bags(tmp_path / "bags", [csr_array(matrix)])
-    return [torch.from_numpy(part) for part in Bags(tmp_path / "bags").batch(np.arange(len(matrix)))]
+    write_csr(tmp_path / "bags", [csr_array(matrix)])
+    return [torch.from_numpy(part) for part in CsrMatrix(tmp_path / "bags").batch(np.arange(len(matrix)))]
 
 
 def test_a_bag_is_the_dense_product(matrix: np.ndarray, batch: list[torch.Tensor]) -> None:
-    bag = Bag(30, 5)
+    bag = CsrEmbedding(30, 5)
     nn.init.normal_(bag.bias)
     torch.testing.assert_close(bag(*batch), torch.from_numpy(matrix) @ bag.weight + bag.bias)
 
 
 def test_the_gradients_of_a_bag_are_those_of_the_dense_product(matrix: np.ndarray, batch: list[torch.Tensor]) -> None:
-    bag, linear = Bag(30, 5), nn.Linear(30, 5)
+    bag, linear = CsrEmbedding(30, 5), nn.Linear(30, 5)
     linear.weight.data = bag.weight.data.T.clone()
     bag(*batch).square().sum().backward()
     (torch.from_numpy(matrix) @ linear.weight.T).square().sum().backward()
@@ -72,7 +72,7 @@ def test_a_mixture_of_posts_is_read_as_one_post(
 
 def test_an_empty_bag_gives_the_bias() -> None:
     nothing = torch.tensor([], dtype=torch.int64), torch.tensor([0, 0]), torch.tensor([])
-    bag = Bag(30, 5)
+    bag = CsrEmbedding(30, 5)
     found = bag(*nothing)
     assert found.tolist() == [[0.0] * 5]
     found.sum().backward()
@@ -82,17 +82,22 @@ def test_an_empty_bag_gives_the_bias() -> None:
 @pytest.mark.parametrize("bag", [True, False])
 @pytest.mark.parametrize("embedding_dim", [None, 6])
 @pytest.mark.parametrize("hidden", [[], [8], [8, 4]])
-@pytest.mark.parametrize("shortcut", [True, False])
+@pytest.mark.parametrize("skip_connection", [True, False])
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_layers_are_those_asked_for(
-    bag: bool, embedding_dim: int | None, hidden: list[int], shortcut: bool, batch_norm: bool
+    bag: bool, embedding_dim: int | None, hidden: list[int], skip_connection: bool, batch_norm: bool
 ) -> None:
-    shape = {"hidden": hidden, "embedding_dim": embedding_dim, "shortcut": shortcut, "batch_norm": batch_norm}
+    shape = {
+        "hidden": hidden,
+        "embedding_dim": embedding_dim,
+        "skip_connection": skip_connection,
+        "batch_norm": batch_norm,
+    }
     model = MLP(30, 3, bag=bag, **SHAPE | shape)
     weights = [tuple(p.shape) for name, p in model.named_parameters() if name.endswith("weight") and p.ndim == 2]
     widths = [30, *([embedding_dim] if embedding_dim else []), *hidden, 3]
     expected = [[width, before] for before, width in pairwise(widths)]
-    if shortcut and hidden:  # the layer below the hidden ones has a column more for each tag
+    if skip_connection and hidden:  # the layer below the hidden ones has a column more for each tag
         expected[1 if embedding_dim else 0][0] += 3
     expected[0] = expected[0][::-1] if bag else expected[0]
     assert weights == [tuple(shape) for shape in expected]

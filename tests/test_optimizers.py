@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import ROOT
 
-from tagstudy.model.optimizers import AdamW, RowAdagrad
+from tagstudy.model.optimizers import AdamW, RowwiseAdagrad
 
 
 def test_adamw_steps_as_torch_s_class() -> None:
@@ -28,7 +28,10 @@ def test_adamw_steps_as_torch_s_class() -> None:
 def test_adagrad_of_a_table_one_wide_is_torch_s() -> None:
     """With one column, the mean over a row is its only entry; rows outside the batch stay."""
     ours, theirs = torch.nn.Parameter(torch.ones(5, 1)), torch.nn.Parameter(torch.ones(5, 1))
-    mine, reference = RowAdagrad(ours, 0.1, 0.3), torch.optim.Adagrad([theirs], lr=0.1, initial_accumulator_value=0.3)
+    mine, reference = (
+        RowwiseAdagrad(ours, 0.1, 0.3),
+        torch.optim.Adagrad([theirs], lr=0.1, initial_accumulator_value=0.3),
+    )
     for rows in ([0, 3], [3, 4], [3]):
         ours.grad = torch.sparse_coo_tensor(
             [rows], torch.randn(len(rows), 1), (5, 1), is_coalesced=True, check_invariants=False
@@ -46,7 +49,7 @@ def test_a_row_has_one_accumulator() -> None:
     table.grad = torch.sparse_coo_tensor(
         [[1]], torch.tensor([[3.0, 4.0]]), (2, 2), is_coalesced=True, check_invariants=False
     )
-    RowAdagrad(table, 0.1, 0.0).step(1.0)
+    RowwiseAdagrad(table, 0.1, 0.0).step(1.0)
     assert (table[1, 1] / table[1, 0]).item() == pytest.approx(4 / 3)
     assert table[1].square().mean().sqrt().item() == pytest.approx(0.1)
 
@@ -54,7 +57,7 @@ def test_a_row_has_one_accumulator() -> None:
 def test_a_row_without_gradient_stays() -> None:
     table = torch.nn.Parameter(torch.ones(2, 2))
     table.grad = torch.sparse_coo_tensor([[0]], torch.zeros(1, 2), (2, 2), is_coalesced=True, check_invariants=False)
-    RowAdagrad(table, 0.1, 0.0).step(1.0)
+    RowwiseAdagrad(table, 0.1, 0.0).step(1.0)
     assert table.tolist() == [[1, 1], [1, 1]]
 
 

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tagstudy.core.config import read_params
-from tagstudy.core.stage import BadInput
+from tagstudy.core.errors import UserError
 
 
 def message(folder: Path) -> str:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(UserError) as caught:
         read_params(folder / "params.yaml")
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -145,7 +145,7 @@ def test_any_values_are_parameters_or_one_line(tmp_path: Path, changes: dict[tup
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, allow_unicode=True), encoding="utf-8")
     try:
         read_params(tmp_path / "params.yaml")
-    except BadInput as problem:
+    except UserError as problem:
         assert len(str(problem).splitlines()) == 1
         assert any(f"{section}" in str(problem) for section, _ in changes)
 
@@ -154,5 +154,5 @@ def test_any_values_are_parameters_or_one_line(tmp_path: Path, changes: dict[tup
 def test_a_section_that_is_none_is_named(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
     path = tmp_path_factory.getbasetemp() / "section.yaml"
     path.write_text(yaml.safe_dump(PARAMS | {"train": value}), encoding="utf-8")
-    with pytest.raises(BadInput, match="train"):
+    with pytest.raises(UserError, match="train"):
         read_params(path)

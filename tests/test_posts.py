@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tagstudy.core.stage import BadInput
+from tagstudy.core.errors import UserError
 from tagstudy.data.readers import Post, Skipped, parse_tags, read_posts
 
 POSTS = [
@@ -128,7 +128,7 @@ def test_every_format_gives_the_same_posts(tmp_path: Path, name: str) -> None:
 def test_fasttext_lines_give_texts_and_tags(tmp_path: Path) -> None:
     posts, skipped = read(tmp_path / "a.txt", fasttext() + b"\n\nno label here\n")
     assert [(post.text, post.tags) for post in posts] == [(post.text.replace("\n", " "), post.tags) for post in POSTS]
-    assert [row.reason for row in skipped] == ["broken row"]
+    assert [row.reason for row in skipped] == ["malformed row"]
 
 
 @pytest.mark.parametrize(
@@ -338,14 +338,14 @@ def test_a_broken_row_among_good_ones_is_skipped_with_its_place(tmp_path: Path, 
     good = GOOD[name]
     posts, skipped = read(tmp_path / name, "\n".join([*good, bad, good[-1]]))
     assert [post.text for post in posts] == ["x"] * (3 - (name == "a.csv"))
-    assert [row.reason for row in skipped] == ["broken row"]
+    assert [row.reason for row in skipped] == ["malformed row"]
     assert skipped[0].place.startswith(f"{tmp_path / name}, row 3: ")
     assert "\n" not in skipped[0].place
 
 
 def test_a_quote_never_closed_is_told_rather_than_all_rows_behind_it_lost(tmp_path: Path) -> None:
     rows = "".join(f"title {number},a\n" for number in range(1000))
-    with pytest.raises(BadInput, match="1002"):
+    with pytest.raises(UserError, match="1002"):
         read(tmp_path / "a.csv", f'title,tags\n{rows}"oops,a\n{rows}')
 
 

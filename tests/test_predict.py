@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import evaluate
-from tagstudy.core.stage import ARMS, FEATURES
+from tagstudy.core.paths import ARMS, FEATURES
 from tagstudy.core.store import open_features, read_labels, read_texts
 from tagstudy.data.text import tokenize
-from tagstudy.evaluation.fusion import best_share, mean
+from tagstudy.evaluation.fusion import best_weight, mean
 from tagstudy.inference import onnx_export as onnx_file
 from tagstudy.inference import predictor as trained
-from tagstudy.inference.predictor import SPEAKERS, Arm, Study, leave_out_each_word
+from tagstudy.inference.predictor import SYSTEMS, Arm, Study, leave_out_each_word
 
 torch.set_num_threads(PARAMS["train"]["threads"])  # as evaluate does: a threshold is a probability, to the last digit
 
@@ -52,7 +52,7 @@ def test_tags_are_those_that_evaluate_gave() -> None:
     study = Study()
     labels = {split: read_labels(split, study.tags) for split in ("valid", "test")}
     dense, sparse = (evaluate.ask(name, torch.device("cpu"))[0][0] for name in ARMS)
-    share = best_share(labels["valid"], dense["valid"], sparse["valid"])
+    share = best_weight(labels["valid"], dense["valid"], sparse["valid"])
     fused = {split: mean(dense[split], sparse[split], share) for split in dense}
     found = study.answers([text for batch in read_texts("test") for text in batch])
     for name, own in {"dense": dense, "sparse": sparse, "fusion": fused}.items():
@@ -66,12 +66,12 @@ def test_a_text_gets_tags_of_all_and_the_words_that_speak_for_them(study: Path) 
     done = predict(study, text)
     assert done.returncode == 0, done.stderr
     heading, *table = done.stdout.decode().splitlines()
-    assert all(name in heading for name in SPEAKERS)
+    assert all(name in heading for name in SYSTEMS)
     assert len(table) >= 5
     told = json.loads(predict(study, "--json", text).stdout)
     trained = Study()
     whole = trained.answers([text])
-    for name in SPEAKERS:
+    for name in SYSTEMS:
         found = {row["tag"]: row for row in told[name]["tags"]}
         assert told[name]["threshold"] == trained.thresholds[name]
         probabilities = dict(zip(trained.tags, whole[name].probabilities[0].tolist(), strict=True))
@@ -206,7 +206,7 @@ def test_a_text_is_read_as_a_file_s(study: Path) -> None:
     told = json.loads(predict(study, f"{title}\n{body}", "--json").stdout)
     line = json.dumps({"title": title, "body": body}).encode()
     row = json.loads(predict(study, "--file", "-", "--format", "jsonl", "--json", stdin=line).stdout)
-    for name in SPEAKERS:
+    for name in SYSTEMS:
         given = {tag["tag"]: tag["probability"] for tag in told[name]["tags"] if tag["given"]}
         assert given == pytest.approx(dict(zip(row[f"{name}_tags"], row[f"{name}_scores"], strict=True)), abs=1e-4)
         assert given

@@ -13,10 +13,10 @@ from sklearn.multiclass import OneVsRestClassifier
 
 from tagstudy.core.store import read_labels, read_texts
 from tagstudy.data.text import tokenize
-from tagstudy.evaluation.scoring import count, scores, tune_threshold
+from tagstudy.evaluation.scoring import best_threshold, count, scores
 
 SAMPLE = ROOT / "data/sample/Posts.xml"
-SHARES = {
+WEIGHTS = {
     "javascript": 0.58, "jquery": 0.53, "asp.net": 0.26, "c#": 0.22, "java": 0.18,
     "android": 0.16, "php": 0.12, "c++": 0.016, "python": 0.012, "iphone": 0.006,
 }  # fmt: skip
@@ -43,7 +43,7 @@ def test_tags_are_as_frequent_as_in_the_original_study(posts: Path) -> None:
     assert 5_800 < summary["kept"] < 6_200
     assert summary["merged"] > 0 and summary["too_few_tags"] > 0 and summary["skipped"]["answer"] > 100
     counts = {tag: sum(splits.values()) for tag, splits in summary["tags"].items()}
-    assert {tag: counts[tag] / summary["kept"] for tag in counts} == pytest.approx(SHARES, abs=0.01)
+    assert {tag: counts[tag] / summary["kept"] for tag in counts} == pytest.approx(WEIGHTS, abs=0.01)
     assert sum(counts.values()) / summary["kept"] == pytest.approx(2.08, abs=0.02)
 
 
@@ -56,7 +56,7 @@ def test_logistic_regression_finds_it_neither_easy_nor_hopeless(posts: Path, mon
     model = OneVsRestClassifier(LogisticRegression(C=10, solver="liblinear"))
     model.fit(vectorizer.fit_transform(texts["train"]), labels["train"])
     valid, test = (model.predict_proba(vectorizer.transform(texts[split])) for split in ("valid", "test"))
-    for threshold in (0.5, tune_threshold(labels["valid"], valid)):
+    for threshold in (0.5, best_threshold(labels["valid"], valid)):
         assert 0.80 < scores(count(labels["test"], test >= threshold))["micro_f1"] < 0.90
 
 

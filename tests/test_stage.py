@@ -11,7 +11,9 @@ import pytest
 from conftest import ROOT, call
 from test_dvc_yaml import STAGES
 
-from tagstudy.core.stage import BadInput, run, whole_folder
+from tagstudy.core.errors import UserError
+from tagstudy.core.files import whole_folder
+from tagstudy.core.stage import run
 
 # A stage that ends before anything would be flushed by itself.
 ENDS_EARLY = f"""'Stage count: count the posts.'
@@ -53,7 +55,7 @@ def test_an_error_leaves_the_earlier_folder_as_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "problem", [BadInput("posts.csv: no\ntags"), FileNotFoundError(2, "No", "posts"), KeyboardInterrupt()]
+    "problem", [UserError("posts.csv: no\ntags"), FileNotFoundError(2, "No", "posts"), KeyboardInterrupt()]
 )
 def test_what_the_user_can_mend_is_one_line(problem: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def stage() -> str:

@@ -86,7 +86,7 @@ def test_disagreements_are_right_in_one_arm_alone_and_no_formulas(tmp_path: Path
     dense[1] = False  # one wrong
     dense[2, 0] = sparse[2, 0] = False  # both wrong
     runs = [dense, dense, ~dense], [sparse]
-    table = tables.harmless(tables.disagreements(tmp_path / "test.parquet", LABELS, *runs, ["x", "+y", "z"]))
+    table = tables.escape_cells(tables.disagreements(tmp_path / "test.parquet", LABELS, *runs, ["x", "+y", "z"]))
     assert table.to_numpy().tolist() == [
         ["dense", "a", "x +y", "x +y", "'+y z", "'=1+1"],
         ["sparse", "b", "x", "", "x", "'@tag line"],
@@ -95,6 +95,6 @@ def test_disagreements_are_right_in_one_arm_alone_and_no_formulas(tmp_path: Path
 
 def test_text_stays_text_in_a_spreadsheet_and_a_browser() -> None:
     table = pd.DataFrame({"tag": ["=1", "-x", "\tx", "c++", "</script>"], "f1": [-0.5, 0, 0.25, 0.5, 1]})
-    told = tables.harmless(table)
+    told = tables.escape_cells(table)
     assert told["tag"].tolist() == ["'=1", "'-x", "'\tx", "c++", "‹/script>"]
     assert told["f1"].equals(table["f1"])

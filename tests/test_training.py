@@ -23,13 +23,13 @@ from sklearn.metrics import f1_score
 from torch import nn
 
 from tagstudy.core.config import Train, read_params
-from tagstudy.core.stage import BadInput
-from tagstudy.core.store import Bags, Matrix, MatrixWriter, open_features
-from tagstudy.evaluation.scoring import tune_threshold
-from tagstudy.features.counts import write_bags
+from tagstudy.core.errors import UserError
+from tagstudy.core.store import CsrMatrix, DenseMatrix, DenseWriter, open_features
+from tagstudy.evaluation.scoring import best_threshold
+from tagstudy.features.counts import write_csr
 from tagstudy.model import training
 from tagstudy.model.losses import LOSSES
-from tagstudy.model.mlp import MLP, Bag
+from tagstudy.model.mlp import MLP, CsrEmbedding
 from tagstudy.model.training import Data
 
 POSTS, WORDS, TAGS = 40, 60, 3
@@ -54,8 +54,8 @@ def data(tmp_path: Path) -> Data:
     """Random posts with random tags: nothing to understand, all to be learned by heart."""
     rng = np.random.default_rng(0)
     rows = csr_array(random_array((POSTS, WORDS), density=0.2, dtype=np.float32, rng=rng))
-    write_bags(tmp_path / "bags", [rows])
-    return Data(Bags(tmp_path / "bags"), torch.from_numpy(rng.random((POSTS, TAGS)) < 0.4))
+    write_csr(tmp_path / "bags", [rows])
+    return Data(CsrMatrix(tmp_path / "bags"), torch.from_numpy(rng.random((POSTS, TAGS)) < 0.4))
 
 
 def settings(**changes: object) -> Train:
@@ -79,14 +79,14 @@ def network(chosen: Train, embedding_dim: int | None = None) -> MLP:
 
 
 @pytest.mark.parametrize("embedding_dim", [None, 8])
-@pytest.mark.parametrize("shortcut", [True, False])
+@pytest.mark.parametrize("skip_connection", [True, False])
 @pytest.mark.parametrize("batch_norm", [True, False])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("pos_weight", [True, False])
 def test_the_loop_overfits_and_every_weight_moves(
-    data: Data, embedding_dim: int | None, shortcut: bool, batch_norm: bool, loss: str, pos_weight: bool
+    data: Data, embedding_dim: int | None, skip_connection: bool, batch_norm: bool, loss: str, pos_weight: bool
 ) -> None:
-    chosen = settings(shortcut=shortcut, batch_norm=batch_norm, loss=loss, pos_weight=pos_weight, lr=0.01)
+    chosen = settings(skip_connection=skip_connection, batch_norm=batch_norm, loss=loss, pos_weight=pos_weight, lr=0.01)
     model = network(chosen, embedding_dim)
     before = {name: weights.clone() for name, weights in model.state_dict().items()}
     training.fit(model, data, data, chosen, 0, Log())
@@ -126,19 +126,19 @@ def test_an_untrained_network_knows_nothing(data: Data, loss: str, value: str) -
     training.check_first_loss(model, data, LOSSES[loss])
     with torch.no_grad():
         model.output_bias.fill_(3)
-    with pytest.raises(BadInput, match=f"not {value}"):
+    with pytest.raises(UserError, match=f"not {value}"):
         training.check_first_loss(model, data, LOSSES[loss])
 
 
 @pytest.mark.parametrize(("batch_size", "where"), [(16, r"epoch \d+, batch \d+"), (POSTS, "valid after epoch 1")])
 def test_a_loss_that_is_no_number_stops_the_run(data: Data, batch_size: int, where: str) -> None:
     chosen = settings(lr=1e30, clip_value=None, batch_size=batch_size)
-    with pytest.raises(BadInput, match=where):
+    with pytest.raises(UserError, match=where):
         training.fit(network(chosen), data, data, chosen, 0, Log())
 
 
 def test_clipping_bounds_the_summed_gradient_of_a_row() -> None:
-    bag = Bag(4, 2)
+    bag = CsrEmbedding(4, 2)
     (bag(torch.tensor([1, 1, 2]), torch.tensor([0, 3]), torch.ones(3)) * 3).sum().backward()  # 6 for row 1, 3 for row 2
     training.clip_gradients(bag, 4)
     assert bag.weight.grad.to_dense().tolist() == [[0, 0], [4, 4], [3, 3], [0, 0]]
@@ -147,25 +147,25 @@ def test_clipping_bounds_the_summed_gradient_of_a_row() -> None:
 def test_words_are_left_out_and_the_rest_made_up_for() -> None:
     rng = np.random.default_rng(0)
     bags = np.arange(10_000), np.array([0, 10_000]), np.full(10_000, 2, dtype=np.float32)
-    indices, offsets, weights = training.leave_out_words(bags, 0.25, rng)
+    indices, offsets, weights = training.drop_words(bags, 0.25, rng)
     assert indices is bags[0] and offsets is bags[1] and weights.dtype == np.float32
     assert set(np.unique(weights)) == {0, np.float32(2 / 0.75)}
     assert (weights == 0).mean() == pytest.approx(0.25, abs=0.02)
-    assert training.leave_out_words(bags, 0, rng) is bags
+    assert training.drop_words(bags, 0, rng) is bags
 
 
 def test_of_a_matrix_entries_are_left_out() -> None:
-    (rows,) = training.leave_out_words((np.ones((100, 100), np.float32),), 0.5, np.random.default_rng(0))
+    (rows,) = training.drop_words((np.ones((100, 100), np.float32),), 0.5, np.random.default_rng(0))
     assert set(np.unique(rows)) == {0, 2} and rows.mean() == pytest.approx(1, abs=0.05)
 
 
 def test_mixtures_have_every_share_alike_and_cost_no_draw_where_they_are_off() -> None:
     rng = np.random.default_rng(0)
-    shares, others = zip(*(training.draw_mixture(5, 1, rng) for _ in range(2000)), strict=True)  # type: ignore[misc]
+    shares, others = zip(*(training.draw_mixup(5, 1, rng) for _ in range(2000)), strict=True)  # type: ignore[misc]
     assert np.quantile(shares, [0.25, 0.5, 0.75]) == pytest.approx([0.25, 0.5, 0.75], abs=0.04)
     assert all(sorted(own.tolist()) == [0, 1, 2, 3, 4] for own in others)
     before = rng.bit_generator.state
-    assert training.draw_mixture(5, 0, rng) is None and rng.bit_generator.state == before
+    assert training.draw_mixup(5, 0, rng) is None and rng.bit_generator.state == before
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -194,18 +194,18 @@ def test_mixtures_alone_teach_the_posts(data: Data, loss: str) -> None:
 
 
 def test_learning_rates_rise_and_fall_in_straight_lines() -> None:
-    shares = [training.share_of_rate(done, 0.2) for done in (0, 0.1, 0.2, 0.6, 1)]
+    shares = [training.learning_rate_factor(done, 0.2) for done in (0, 0.1, 0.2, 0.6, 1)]
     assert shares == pytest.approx([0, 0.5, 1, 0.5, 0])
-    assert [training.share_of_rate(done, 0) for done in (0, 0.25, 1)] == [1, 0.75, 0]
+    assert [training.learning_rate_factor(done, 0) for done in (0, 0.25, 1)] == [1, 0.75, 0]
 
 
 def test_a_network_on_a_matrix_learns(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    with MatrixWriter(tmp_path / "rows", 12) as writer:
+    with DenseWriter(tmp_path / "rows", 12) as writer:
         writer.append(rng.normal(size=(30, 12)))
         writer.append(rng.normal(size=(10, 12)))
     data = Data(open_features(tmp_path / "rows"), torch.from_numpy(rng.random((40, TAGS)) < 0.4))
-    assert isinstance(data.features, Matrix) and len(data.features) == 40
+    assert isinstance(data.features, DenseMatrix) and len(data.features) == 40
     chosen = settings(lr=0.01)
     torch.manual_seed(0)
     features = {"inputs": 12, "bag": False, "embedding_dim": None}
@@ -223,7 +223,7 @@ def test_assess_agrees_with_all_logits_at_once(data: Data, monkeypatch: pytest.M
     assert found["loss"] == pytest.approx(loss_of(logits, data.labels.float()).item(), rel=1e-5)
     assert found["hamming"] == pytest.approx(((logits > 0) != data.labels).float().mean().item())
     labels, probabilities = data.labels.numpy(), loss_of.probability(logits).numpy()
-    best = f1_score(labels, probabilities >= tune_threshold(labels, probabilities), average="micro")
+    best = f1_score(labels, probabilities >= best_threshold(labels, probabilities), average="micro")
     assert found["micro_f1"] == pytest.approx(best, abs=0.01)  # a thousand thresholds, not all of them
 
 
@@ -246,7 +246,7 @@ def test_a_training_script_writes_every_run_the_same_each_time(arm: str, tmp_pat
         tags = pa.array([["a"] if i % 2 else ["b", "a"] for i in range(POSTS)], pa.list_(pa.string()))
         pq.write_table(pa.table({"tags": tags}), tmp_path / f"data/posts/{split}.parquet")
         rows = csr_array(random_array((POSTS, WORDS), density=0.2, dtype=np.float32, rng=rng))
-        write_bags(tmp_path / f"data/features/{features}/{split}", [rows])
+        write_csr(tmp_path / f"data/features/{features}/{split}", [rows])
     write_params(tmp_path, train={"runs": 2, "epochs": 2})
     written = []
     for _ in range(2):

@@ -12,7 +12,7 @@ from gensim.models import KeyedVectors
 from test_bad_input import damaged, marked
 from test_posts import zipped
 
-from tagstudy.core.stage import BadInput
+from tagstudy.core.errors import UserError
 from tagstudy.features.word_vectors import read_vectors
 
 WORDS = [".net", "c#", "cat", "dog"]
@@ -72,7 +72,7 @@ def test_of_several_files_in_an_archive_that_of_the_width_is_read(tmp_path: Path
         for dims in (2, 3):
             archive.writestr(f"glove.6B.{dims}d.txt", "cat" + " 1" * dims)
     assert read_vectors(tmp_path / "glove.6B.zip", ["cat"], 3).shape == (1, 3)
-    with pytest.raises(BadInput, match=r"glove\.6B\.2d\.txt, glove\.6B\.3d\.txt; unpack"):
+    with pytest.raises(UserError, match=r"glove\.6B\.2d\.txt, glove\.6B\.3d\.txt; unpack"):
         read_vectors(tmp_path / "glove.6B.zip", ["cat"], 300)
 
 
@@ -98,7 +98,7 @@ def test_of_several_files_in_an_archive_that_of_the_width_is_read(tmp_path: Path
 def test_what_is_no_file_of_vectors_is_one_line(tmp_path: Path, name: str, content: bytes, says: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(BadInput, match=says) as caught:
+    with pytest.raises(UserError, match=says) as caught:
         read_vectors(path, WORDS, 300)
     assert str(path) in str(caught.value)
 
@@ -106,10 +106,10 @@ def test_what_is_no_file_of_vectors_is_one_line(tmp_path: Path, name: str, conte
 @pytest.mark.parametrize("packed", [".gz", ".zip"])
 def test_an_archive_that_unpacks_to_far_more_than_it_weighs_is_refused(tmp_path: Path, packed: str) -> None:
     path = wrapped(tmp_path, f"v.txt{packed}", b"cat" + b" 1" * 10_000_000)
-    with pytest.raises(BadInput, match="more than 100 times its size"):
+    with pytest.raises(UserError, match="more than 100 times its size"):
         read_vectors(path, WORDS, 300)
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="No such file"):
+    with pytest.raises(UserError, match="No such file"):
         read_vectors(tmp_path / "none.txt", WORDS, 300)

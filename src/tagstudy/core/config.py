@@ -11,7 +11,7 @@ from typing import Annotated, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from tagstudy.core.stage import BadInput
+from tagstudy.core.errors import UserError
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -34,7 +34,7 @@ class Ingest(Section):
     test: Share
     seed: Seed
     max_train: Annotated[int, Field(ge=2)] | None
-    max_broken: Annotated[float, Field(ge=0, le=1)]
+    max_malformed: Annotated[float, Field(ge=0, le=1)]
 
     @model_validator(mode="after")
     def leave_posts_to_train(self) -> "Ingest":
@@ -73,13 +73,13 @@ class Train(Section):
     # With less, the last batch might hold one post: no variance to normalise by.
     batch_size: Annotated[int, Field(ge=3)]
     lr: Positive
-    table_lr: Positive
-    table_accumulator: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    embedding_lr: Positive
+    embedding_accumulator: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     clip_value: Positive | None
     pos_weight: bool
     hidden: list[Count]
-    shortcut: bool
+    skip_connection: bool
     batch_norm: bool
     activation: Literal["relu", "gelu", "tanh"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -123,13 +123,13 @@ class Params(Section):
 
 
 def read_params(path: Path = Path("params.yaml")) -> Params:
-    """The parameters of every stage. Raises :class:`BadInput` with all that is wrong with them, in one line."""
+    """The parameters of every stage. Raises :class:`UserError` with all that is wrong with them, in one line."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
-        raise BadInput(f"{path}: cannot be read ({' '.join(str(problem).split())})") from None
+        raise UserError(f"{path}: cannot be read ({' '.join(str(problem).split())})") from None
     if not isinstance(raw, dict):
-        raise BadInput(f"{path}: holds no sections; take the one that the repository has")
+        raise UserError(f"{path}: holds no sections; take the one that the repository has")
     featurize = raw.get("featurize_dense")
     embedding = featurize.get("embedding") if isinstance(featurize, dict) else None
     try:
@@ -137,7 +137,7 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         for other in get_args(Embedding):  # what waits for another embedding has to be right as well
             Params.model_validate(merged(raw, other))
     except ValidationError as problem:
-        raise BadInput(f"{path}: {describe(problem)}") from None
+        raise UserError(f"{path}: {describe(problem)}") from None
     return params
 
 

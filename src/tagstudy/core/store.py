@@ -13,13 +13,13 @@ from types import TracebackType
 import numpy as np
 import pyarrow.parquet as pq
 
-from tagstudy.core.stage import POSTS
+from tagstudy.core.paths import POSTS
 
 BATCH = 2_000  # posts in memory at a time
 
 
-class Bags:
-    """Bags of weighted columns, memory-mapped: the features of one arm's posts in one split."""
+class CsrMatrix:
+    """CsrMatrix of weighted columns, memory-mapped: the features of one arm's posts in one split."""
 
     def __init__(self, folder: Path) -> None:
         self.indptr, self.indices, self.data = (
@@ -44,12 +44,12 @@ class Bags:
             entries = slice(indptr[0], indptr[-1])
             yield self.data[entries], self.indices[entries], indptr - indptr[0]
 
-    def columns_per_post(self) -> float:
+    def entries_per_post(self) -> float:
         """How many columns a post holds on average."""
         return len(self.indices) / len(self)
 
 
-class Matrix:
+class DenseMatrix:
     """A row for each post, memory-mapped."""
 
     def __init__(self, folder: Path) -> None:
@@ -62,16 +62,16 @@ class Matrix:
         """[rows, columns] of some posts, as Linear takes them."""
         return (self.rows[rows],)
 
-    def columns_per_post(self) -> float:
+    def entries_per_post(self) -> float:
         return self.rows.shape[1]
 
 
-def open_features(folder: Path) -> Bags | Matrix:
+def open_features(folder: Path) -> CsrMatrix | DenseMatrix:
     """The features of one arm's posts in one split."""
-    return Matrix(folder) if (folder / "matrix.npy").exists() else Bags(folder)
+    return DenseMatrix(folder) if (folder / "matrix.npy").exists() else CsrMatrix(folder)
 
 
-class BagWriter:
+class CsrWriter:
     """Writes bags, some posts at a time."""
 
     def __init__(self, folder: Path) -> None:
@@ -83,12 +83,12 @@ class BagWriter:
         self.indptr.append(np.zeros(1))
 
     def append(self, indices: np.ndarray, offsets: np.ndarray, weights: np.ndarray) -> None:
-        """Add bags as :meth:`Bags.batch` gives them."""
+        """Add bags as :meth:`CsrMatrix.batch` gives them."""
         self.indptr.append(self.indices.length + offsets[1:].astype(np.int64))
         self.indices.append(indices)
         self.data.append(weights)
 
-    def __enter__(self) -> "BagWriter":
+    def __enter__(self) -> "CsrWriter":
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -96,7 +96,7 @@ class BagWriter:
             part.close()
 
 
-class MatrixWriter:
+class DenseWriter:
     """Writes a matrix, some rows at a time."""
 
     def __init__(self, folder: Path, columns: int) -> None:
@@ -106,7 +106,7 @@ class MatrixWriter:
     def append(self, rows: np.ndarray) -> None:
         self.rows.append(rows)
 
-    def __enter__(self) -> "MatrixWriter":
+    def __enter__(self) -> "DenseWriter":
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:

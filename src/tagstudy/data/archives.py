@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
-from tagstudy.core.stage import BadInput
+from tagstudy.core.errors import UserError
 
 ARCHIVES = (".gz", ".zip", ".7z")
 SHOWN = 5  # names in an archive, where it is not clear which is meant
@@ -27,7 +27,7 @@ def opened(path: Path, what: str, choose: Callable[[list[str]], list[str]]) -> I
     """The name and bytes of a file, or of the one in an archive that ``choose`` takes of the names there.
 
     ``what`` says what it looks for, where there is not one.
-    Raises :class:`BadInput` where there is not one, where it is encrypted, or where it is far larger than the archive.
+    Raises :class:`UserError` where there is not one, where it is encrypted, or where it is far larger than the archive.
     """
     suffix = path.suffix.lower()
     with ExitStack() as stack:
@@ -49,9 +49,9 @@ def opened(path: Path, what: str, choose: Callable[[list[str]], list[str]]) -> I
                     check_size(path, sizes[member])
                     archive.extract(path=folder, targets=[member])  # refuses a path that leaves the folder
             except py7zr.exceptions.PasswordRequired:
-                raise BadInput(f"{path}: this archive is encrypted; unpack it first") from None
+                raise UserError(f"{path}: this archive is encrypted; unpack it first") from None
             except py7zr.exceptions.ArchiveError as problem:
-                raise BadInput(
+                raise UserError(
                     f"{path}: not a 7z archive that can be read ({problem!s:.200}); fetch it again"
                 ) from None
             yield member, stack.enter_context((Path(folder) / member).open("rb"))
@@ -89,9 +89,9 @@ def bounded(path: Path, stream: IO[bytes]) -> IO[bytes]:
 
 
 def check_size(path: Path, unpacked: int) -> None:
-    """Raise :class:`BadInput` where what an archive unpacks to is far more than it weighs."""
+    """Raise :class:`UserError` where what an archive unpacks to is far more than it weighs."""
     if unpacked > max(UNPACKED_FREELY, UNPACKED * path.stat().st_size):
-        raise BadInput(
+        raise UserError(
             f"{path}: unpacks to more than {UNPACKED} times its size, as text never does; if it is right, unpack it "
             "and name the file"
         )
@@ -102,5 +102,5 @@ def only_member(path: Path, names: list[str], what: str, choose: Callable[[list[
     if len(members) != 1:
         found = "several files" if members else "no file"
         there = ", ".join((members or names)[:SHOWN]) or "which holds no file"
-        raise BadInput(f"{path}: {found} of {what} in this archive, {there}; unpack it and name the one that is meant")
+        raise UserError(f"{path}: {found} of {what} in this archive, {there}; unpack it and name the one that is meant")
     return members[0]

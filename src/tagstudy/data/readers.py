@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
-from tagstudy.core.stage import BadInput
+from tagstudy.core.errors import UserError
 from tagstudy.data.archives import ARCHIVES, UNREADABLE, opened
 from tagstudy.data.text import clean, unescape
 
@@ -39,7 +39,7 @@ class Post(NamedTuple):
 class Skipped(NamedTuple):
     """A row that is not a post."""
 
-    reason: str  # answer, repeated header, no text, broken row
+    reason: str  # answer, repeated header, no text, malformed row
     place: str  # the file, the row, and what is wrong with it
 
 
@@ -55,21 +55,21 @@ class Row(NamedTuple):
 def read_posts(source: str | Path, tagged: bool = True) -> Generator[Post | Skipped, None, None]:
     """Posts and skipped rows of a file, or of every file of a folder in order of name; their tags only if ``tagged``.
 
-    Raises :class:`BadInput` where the source is missing, empty, unreadable or not what its name says.
+    Raises :class:`UserError` where the source is missing, empty, unreadable or not what its name says.
     """
     source = Path(source)
     try:
         source.stat()
     except OSError as problem:
-        raise BadInput(f"{source}: {problem.strerror}; name a file or a folder of posts") from None
+        raise UserError(f"{source}: {problem.strerror}; name a file or a folder of posts") from None
     if source.is_file():
         yield from read_file(source, tagged)
         return
     if not source.is_dir():
-        raise BadInput(f"{source}: neither a file nor a folder; name one of posts")
+        raise UserError(f"{source}: neither a file nor a folder; name one of posts")
     files = [path for path in sorted(source.iterdir()) if path.is_file() and holds_posts(path.name)]
     if not files:
-        raise BadInput(f"{source}: no posts in this folder; a file of posts ends in {endings()}")
+        raise UserError(f"{source}: no posts in this folder; a file of posts ends in {endings()}")
     for path in files:
         yield from read_file(path, tagged)
 
@@ -101,9 +101,9 @@ def holds_posts(name: str) -> bool:
 def read_file(path: Path, tagged: bool) -> Iterator[Post | Skipped]:
     """Posts and skipped rows of one file."""
     if path.stat().st_size == 0:
-        raise BadInput(f"{path}: the file is empty; fetch or export it again")
+        raise UserError(f"{path}: the file is empty; fetch or export it again")
     if path.suffix.lower() in PICKLES:
-        raise BadInput(
+        raise UserError(
             f"{path}: a pickle can run any program, so none is read; if you trust it, run {unpickling(path)}"
         )
     number = 0
@@ -111,7 +111,7 @@ def read_file(path: Path, tagged: bool) -> Iterator[Post | Skipped]:
         with opened(path, "posts", of_posts) as (name, stream):
             suffix = PurePosixPath(name).suffix.lower()
             if suffix not in READERS:
-                raise BadInput(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")
+                raise UserError(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")
             split = split_in_name(PurePosixPath(name).name) or split_in_name(path.name)
             full, short = str(path), path.name  # a Path takes its time to tell
             for number, fields, problem in READERS[suffix](path, stream, tagged):
@@ -121,18 +121,18 @@ def read_file(path: Path, tagged: bool) -> Iterator[Post | Skipped]:
                 try:
                     post = as_post(fields, f"{short}:{number}", split)
                 except ValueError as unread:
-                    yield Skipped("broken row", f"{full}, row {number}: broken row: {unread}")
+                    yield Skipped("malformed row", f"{full}, row {number}: malformed row: {unread}")
                     continue
                 yield post if post.text else Skipped("no text", f"{full}, row {number}: no text")
     except UnicodeDecodeError as problem:
-        raise BadInput(
+        raise UserError(
             f"{path}, after row {number}: not UTF-8 ({problem.reason}); convert it, e.g. with "
             "`iconv -f windows-1252 -t utf-8 OLD > NEW`"
         ) from None
     except UNREADABLE as problem:
         if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:  # where a 7z archive is unpacked
             raise
-        raise BadInput(f"{path}, after row {number}: cannot be read ({problem!s:.200}); fetch it again") from None
+        raise UserError(f"{path}, after row {number}: cannot be read ({problem!s:.200}); fetch it again") from None
 
 
 def unpickling(path: Path) -> str:
@@ -180,7 +180,7 @@ def columns(path: Path, names: list[str], tagged: bool) -> dict[str, str]:
             remedy = f"rename {lowered[likely[0]]!r:.40} to {wanted[0]!r}, if it is that" if likely else "add one"
             if len(names) == 1 and ";" in names[0]:  # as spreadsheets save where a comma stands in numbers
                 remedy = "save it with commas between columns, not semicolons"
-            raise BadInput(
+            raise UserError(
                 f"{path}: needs a column {' or '.join(map(repr, usual))}; its columns are "
                 f"{', '.join(f'{name!r:.40}' for name in names[:20]) or 'none'}; {remedy}"
             )
@@ -260,18 +260,18 @@ def read_dump(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
     from lxml import etree
 
     if b"<!DOCTYPE" in stream.peek(2**12):  # type: ignore[attr-defined]
-        raise BadInput(f"{path}: declares a DOCTYPE, which no data dump does; remove it")
+        raise UserError(f"{path}: declares a DOCTYPE, which no data dump does; remove it")
     number = 0
     try:
         elements = etree.iterparse(stream, resolve_entities=False, no_network=True, load_dtd=False)
         for place, (_, element) in enumerate(elements):
             if place == 0 and element.getroottree().docinfo.doctype:
-                raise BadInput(f"{path}: declares a DOCTYPE, which no data dump does; remove it")
+                raise UserError(f"{path}: declares a DOCTYPE, which no data dump does; remove it")
             if element.tag == "row":
                 number += 1
                 kind = element.get("PostTypeId")
                 if kind is None:
-                    raise BadInput(f"{path}, row {number}: no PostTypeId; is this a dump's Posts.xml?")
+                    raise UserError(f"{path}, row {number}: no PostTypeId; is this a dump's Posts.xml?")
                 if kind == "1":
                     names = {"id": "Id", "title": "Title", "body": "Body"} | ({"tags": "Tags"} if tagged else {})
                     yield Row(number, {field: element.get(name) for field, name in names.items()})
@@ -281,11 +281,11 @@ def read_dump(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
             while element.getprevious() is not None and element.getparent() is not None:
                 del element.getparent()[0]  # the root would keep every row
     except etree.XMLSyntaxError as problem:
-        raise BadInput(
+        raise UserError(
             f"{path}, after row {number}: broken XML ({problem.msg:.200}); fetch it again or cut it there"
         ) from None
     if number == 0:
-        raise BadInput(f"{path}: no <row> in it; is this a dump's Posts.xml?")
+        raise UserError(f"{path}: no <row> in it; is this a dump's Posts.xml?")
 
 
 def read_csv(path: Path, stream: IO[bytes], tagged: bool, delimiter: str = ",") -> Iterator[Row]:
@@ -293,7 +293,7 @@ def read_csv(path: Path, stream: IO[bytes], tagged: bool, delimiter: str = ",") 
     try:
         header = next(rows, [])
     except csv.Error as problem:
-        raise BadInput(f"{path}, row 1: {problem}; mend the header") from None
+        raise UserError(f"{path}, row 1: {problem}; mend the header") from None
     where = {field: header.index(name) for field, name in columns(path, header, tagged).items()}
     number = 1
     while True:
@@ -305,17 +305,17 @@ def read_csv(path: Path, stream: IO[bytes], tagged: bool, delimiter: str = ",") 
             return
         except csv.Error as problem:
             if str(problem) == "unexpected end of data":  # the quote took in every row behind it
-                raise BadInput(
+                raise UserError(
                     f"{path}, row {number}: a quote in line {line} is never closed; close it, or fetch the file again"
                 ) from None
-            yield Row(number, None, f"broken row: {problem}, at line {line}")
+            yield Row(number, None, f"malformed row: {problem}, at line {line}")
             continue
         if row == header:
             yield Row(number, None, "repeated header")
         elif len(row) == len(header):
             yield Row(number, {field: row[column] for field, column in where.items()})
         elif row:
-            yield Row(number, None, f"broken row: {len(row)} columns, not {len(header)}, at line {line}")
+            yield Row(number, None, f"malformed row: {len(row)} columns, not {len(header)}, at line {line}")
 
 
 def read_tsv(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
@@ -335,7 +335,7 @@ def read_parquet(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
                 number += 1
                 yield Row(number, {field: row[name] for field, name in named.items()})
     except pa.ArrowException as problem:
-        raise BadInput(
+        raise UserError(
             f"{path}, after row {number}: not Parquet that can be read ({problem!s:.200}); fetch it again"
         ) from None
 
@@ -350,16 +350,16 @@ def read_json_lines(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row
             if not isinstance(row, dict):
                 raise ValueError("not an object")
         except (ValueError, RecursionError) as problem:
-            yield Row(number, None, f"broken row: {problem!s:.200}")
+            yield Row(number, None, f"malformed row: {problem!s:.200}")
             continue
         keys = tuple(row)
         if keys not in named:
             try:
                 named[keys] = columns(path, list(keys), tagged)
-            except BadInput as problem:
+            except UserError as problem:
                 if not named:  # the first row speaks for the file
                     raise
-                yield Row(number, None, f"broken row: {problem!s:.200}")
+                yield Row(number, None, f"malformed row: {problem!s:.200}")
                 continue
         yield Row(number, {field: row[name] for field, name in named[keys].items()})
 
@@ -373,7 +373,7 @@ def read_fasttext(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
             text = " ".join(word for word in words if not word.startswith("__label__"))
             yield Row(number, {"text": text, "tags": tags})
         elif words:
-            yield Row(number, None, "broken row: no __label__ in it")
+            yield Row(number, None, "malformed row: no __label__ in it")
 
 
 READERS = {

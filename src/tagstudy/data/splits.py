@@ -4,7 +4,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from tagstudy.core.config import Ingest
-from tagstudy.core.stage import SPLITS, BadInput
+from tagstudy.core.errors import UserError
+from tagstudy.core.paths import SPLITS
 
 TRAIN, VALID, TEST = range(3)  # as in SPLITS
 
@@ -53,15 +54,15 @@ def spread(labels: csr_array, share: float, seed: int) -> np.ndarray:
 
 
 def check_splits(labels: csr_array, split: np.ndarray, tags: list[str], params: Ingest) -> None:
-    """Raise :class:`BadInput` for a split without posts or without tags, and for a tag that train could not learn."""
+    """Raise :class:`UserError` for a split without posts or without tags, and for a tag that train could not learn."""
     remedy = "use ingest.split: random" if params.split == "given" else "give more posts"
     for number, name in enumerate(SPLITS):
         if (split == number).sum() < (2 if number == TRAIN else 1):
-            raise BadInput(f"{params.source}: not enough posts for {name}; {remedy} or lower ingest.min_tags")
+            raise UserError(f"{params.source}: not enough posts for {name}; {remedy} or lower ingest.min_tags")
         if not labels[split == number].sum():
-            raise BadInput(f"{params.source}: no {name} post has a tag; {remedy} or raise ingest.min_tags")
+            raise UserError(f"{params.source}: no {name} post has a tag; {remedy} or raise ingest.min_tags")
     for tag, count in zip(tags, labels[split == TRAIN].sum(axis=0), strict=True):
         if count == 0:
             remedy = "lower ingest.tags" if isinstance(params.tags, int) else "leave it out of ingest.tags"
             remedy += " or raise ingest.max_train" if params.max_train else ""
-            raise BadInput(f"{params.source}: no train post has the tag {tag!r}; {remedy}")
+            raise UserError(f"{params.source}: no train post has the tag {tag!r}; {remedy}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from tagstudy.core.stage import BadInput
+from tagstudy.core.errors import UserError
 from tagstudy.encoders import encoder as encoders
 from tagstudy.encoders.encoder import Encoder
 
@@ -18,8 +18,8 @@ POSTS = 256  # encoded between two writes to it
 PROBE = "Ünïcode 中文, C# and $.ajax()"  # its vector shows another tokenizer, pooling, device or library
 
 
-class Encoded:
-    """What a resting encoder makes of texts; what it made of them before is read from the file.
+class EmbeddingCache:
+    """What a frozen_encoder encoder makes of texts; what it made of them before is read from the file.
 
     Other tags, another split or a longer corpus encode what is new alone, and what an interrupted run encoded is kept.
     """
@@ -41,13 +41,13 @@ class Encoded:
 
     @contextmanager
     def readable(self) -> Iterator[None]:
-        """Around what reads and writes the file. Raises :class:`BadInput` where it is damaged."""
+        """Around what reads and writes the file. Raises :class:`UserError` where it is damaged."""
         try:
             yield
         except sqlite3.DatabaseError as problem:
             if "full" in str(problem):  # the disk, which stage.py tells
                 raise
-            raise BadInput(f"{self.path}: cannot be read ({problem}); delete it, and posts are encoded anew") from None
+            raise UserError(f"{self.path}: cannot be read ({problem}); delete it, and posts are encoded anew") from None
 
     def vectors(self, texts: list[str], bar: tqdm) -> np.ndarray:
         """[texts, dims]"""

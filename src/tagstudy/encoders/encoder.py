@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from tagstudy.core.stage import BadInput, needs_pretrained
+from tagstudy.core.errors import UserError, needs_pretrained
 from tagstudy.data.text import title
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ def load(name: str) -> "SentenceTransformer":
         )
     except (OSError, ValueError) as problem:
         reason = str(problem).strip().splitlines()[0]
-        raise BadInput(
+        raise UserError(
             f"featurize_dense.encoder: {name} cannot be loaded ({reason}); name a folder with an encoder in "
             f"safetensors, a model id of the Hugging Face hub, or {PACKAGED}"
         ) from None
     if not callable(model.tokenizer):  # a table of words' vectors, say
-        raise BadInput(f"featurize_dense.encoder: {name} is no transformer; name one, such as {PACKAGED}")
+        raise UserError(f"featurize_dense.encoder: {name} is no transformer; name one, such as {PACKAGED}")
     return model
 
 
@@ -86,13 +86,13 @@ class Encoder(nn.Module):
         return self(*batch).cpu().numpy()
 
     def pieces(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Bags of a text each: word pieces [entries], and where each bag begins and the last one ends [texts + 1]."""
-        return in_one(self.cut(texts))
+        """The word pieces of all texts [entries], and where each begins and the last one ends [texts + 1]."""
+        return concatenate(self.cut(texts))
 
-    def pieces_of_posts(self, posts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Bags of a post each, and of its title before it: the vectors are those of :func:`vectors_of_posts`."""
+    def tokenize_posts(self, posts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """CsrMatrix of a post each, and of its title before it: the vectors are those of :func:`encode_posts`."""
         cut = zip(self.cut(list(map(title, posts))), self.cut(posts), strict=True)
-        return in_one([[*own, END, *post] if own != post else post for own, post in cut])
+        return concatenate([[*own, END, *post] if own != post else post for own, post in cut])
 
     def cut(self, texts: list[str]) -> list[list[int]]:
         """The word pieces of each text."""
@@ -103,7 +103,7 @@ class Encoder(nn.Module):
         return np.maximum(-(-lengths // self.window), 1)
 
     def forward(self, pieces: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
-        # Bags are parted into texts, texts into windows; behind the encoder the means go the same way back.
+        # CsrMatrix are parted into texts, texts into windows; behind the encoder the means go the same way back.
         bounds = offsets.cpu().numpy().astype(np.int64)
         between = np.flatnonzero((pieces == END).cpu().numpy())
         texts = np.diff(np.searchsorted(between, bounds)) + 1  # of each bag
@@ -196,13 +196,13 @@ class Encoder(nn.Module):
         return read * sum(layer.weight.numel() for layer in self.modules() if isinstance(layer, nn.Linear))
 
 
-def in_one(bags: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+def concatenate(bags: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     """All bags one behind the other [entries], and where each begins and the last one ends [bags + 1]."""
     offsets = np.concatenate([[0], np.cumsum([len(bag) for bag in bags])])
     return np.array([piece for bag in bags for piece in bag], dtype=np.int32), offsets
 
 
-def resting(name: str, device: torch.device) -> Encoder:
+def frozen_encoder(name: str, device: torch.device) -> Encoder:
     """An encoder that encodes on a device and does not learn."""
     torch.set_num_threads(1)  # of which each batch takes one
     return Encoder(name).eval().to(device)
@@ -222,7 +222,7 @@ def has_bfloat16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def vectors_of_posts(encoder: Encoder, vectors: Callable[[list[str]], np.ndarray], posts: list[str]) -> np.ndarray:
+def encode_posts(encoder: Encoder, vectors: Callable[[list[str]], np.ndarray], posts: list[str]) -> np.ndarray:
     """[posts, dims] The mean of each post's vector and its title's: in that of a long post the title is drowned.
 
     ``vectors`` makes texts into the encoder's vectors.
@@ -249,7 +249,7 @@ def cost(encoder: Encoder, posts: list[str]) -> dict[str, float]:
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        vectors_of_posts(encoder, encoder.encode, timed)
+        encode_posts(encoder, encoder.encode, timed)
         seconds.append(time.perf_counter() - start)
     return {
         "parameters": sum(parameter.numel() for parameter in encoder.parameters()),

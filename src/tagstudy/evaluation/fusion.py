@@ -6,7 +6,7 @@ import numpy as np
 
 from tagstudy.evaluation.scoring import best_micro_f1
 
-SHARES = (0.5, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9)  # of the dense arm; of equals the first
+WEIGHTS = (0.5, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9)  # of the dense arm; of equals the first
 
 
 class Answer(NamedTuple):
@@ -21,6 +21,6 @@ def mean(dense: Answer, sparse: Answer, share: float) -> Answer:
     return Answer(*(share * own + (1 - share) * other for own, other in zip(dense, sparse, strict=True)))
 
 
-def best_share(labels: np.ndarray, dense: Answer, sparse: Answer) -> float:
-    """The one of SHARES with the highest micro-F1, at its best threshold, on valid; ``labels`` [posts, tags]."""
-    return max(SHARES, key=lambda share: best_micro_f1(labels, mean(dense, sparse, share).probabilities))
+def best_weight(labels: np.ndarray, dense: Answer, sparse: Answer) -> float:
+    """The one of WEIGHTS with the highest micro-F1, at its best threshold, on valid; ``labels`` [posts, tags]."""
+    return max(WEIGHTS, key=lambda share: best_micro_f1(labels, mean(dense, sparse, share).probabilities))

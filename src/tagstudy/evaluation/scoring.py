@@ -57,7 +57,7 @@ def scores(counts: Counts) -> dict[str, np.ndarray]:
     }
 
 
-def tune_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """The threshold with the highest micro-F1, one for all tags; both arguments [posts, tags].
 
     A post gets the tags whose probability is at least the threshold. Every distinct probability is tried, in one sort.

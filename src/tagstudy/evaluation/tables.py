@@ -141,7 +141,7 @@ def disagreements(
     return pd.DataFrame([describe(*at) for at in chosen], columns=["right", "id", *given, "text"])
 
 
-def harmless(table: pd.DataFrame) -> pd.DataFrame:
+def escape_cells(table: pd.DataFrame) -> pd.DataFrame:
     """With text that is none but text wherever the table is opened.
 
     A cell that begins like a formula would be one to a spreadsheet, and DVC puts cells into its HTML as they are.

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array
 
-from tagstudy.core.store import Bags, BagWriter, read_texts
+from tagstudy.core.store import CsrMatrix, CsrWriter, read_texts
 from tagstudy.data.text import parts, tokenize
 
 Weigh = Callable[[csr_array], csr_array]  # counts [posts, columns] to weights
 
 
-class Numbers(dict[str, int]):
+class GrowingVocabulary(dict[str, int]):
     """Terms and their numbers; a new one gets the next."""
 
     def __missing__(self, term: str) -> int:
@@ -24,7 +24,7 @@ class Numbers(dict[str, int]):
         return number
 
 
-class Columns(dict[str, int]):
+class Vocabulary(dict[str, int]):
     """Terms of a vocabulary and their columns; all others share the one behind the last."""
 
     def __init__(self, vocabulary: list[str]) -> None:
@@ -34,19 +34,19 @@ class Columns(dict[str, int]):
         return len(self)
 
 
-class TrainCounts:
+class DocumentTermCounts:
     """The counts of every term of train, on disk."""
 
     def __init__(self, folder: Path, max_ngram: int = 1) -> None:
         """Count the terms of train into a new folder."""
         self.max_ngram = max_ngram
-        numbers = Numbers()
-        with BagWriter(folder) as writer:
+        numbers = GrowingVocabulary()
+        with CsrWriter(folder) as writer:
             for texts in read_texts("train"):
                 rows = count(texts, numbers, max_ngram)
                 writer.append(rows.indices, rows.indptr, rows.data)
         self.terms = np.array(list(numbers), dtype=object)
-        self.bags = Bags(folder)
+        self.bags = CsrMatrix(folder)
         self.posts_with = np.zeros(len(numbers), dtype=np.int64)  # [terms] posts that hold the term
         self.total = np.zeros(len(numbers), dtype=np.int64)  # [terms] how often it stands in all of them
         for data, indices, _ in self.bags.blocks():
@@ -68,14 +68,14 @@ class TrainCounts:
             csr_array((data, columns[indices], indptr), shape=(len(indptr) - 1, len(chosen) + 1))
             for data, indices, indptr in self.bags.blocks()
         )
-        write_bags(folder / "train", (weigh(rows[:, :-1]) for rows in train))
-        vocabulary = Columns(self.terms[chosen].tolist())
+        write_csr(folder / "train", (weigh(rows[:, :-1]) for rows in train))
+        vocabulary = Vocabulary(self.terms[chosen].tolist())
         for split in ("valid", "test"):
             counts = (count_known(texts, vocabulary, self.max_ngram) for texts in read_texts(split))
-            write_bags(folder / split, map(weigh, counts))
+            write_csr(folder / split, map(weigh, counts))
 
 
-def count_known(texts: list[str], vocabulary: Columns, max_ngram: int) -> csr_array:
+def count_known(texts: list[str], vocabulary: Vocabulary, max_ngram: int) -> csr_array:
     """Counts [posts, terms] of the terms of a vocabulary."""
     return count(texts, vocabulary, max_ngram)[:, :-1]
 
@@ -106,15 +106,15 @@ def terms(tokens: list[str], max_ngram: int) -> list[str]:
     return tokens + [run for of_length in runs for run in of_length]
 
 
-def write_bags(folder: Path, batches: Iterable[csr_array]) -> None:
+def write_csr(folder: Path, batches: Iterable[csr_array]) -> None:
     """Write CSR matrices [posts, columns], one behind the other, as bags; a row's columns in order."""
-    with BagWriter(folder) as writer:
+    with CsrWriter(folder) as writer:
         for rows in batches:
             rows.sort_indices()
             writer.append(rows.indices, rows.indptr, rows.data)
 
 
-def share_of_words(counts: csr_array) -> csr_array:
+def word_frequencies(counts: csr_array) -> csr_array:
     """Each word's share of its post, so that the sum of their vectors is a mean."""
     from sklearn.preprocessing import normalize  # a second to import, for the stages that weigh alone
 

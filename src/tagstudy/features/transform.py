@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from tagstudy.core.config import read_params
-from tagstudy.core.stage import choose_device, read_json
-from tagstudy.features.counts import Columns, Weigh, count_known, share_of_words, tfidf_weights
+from tagstudy.core.device import choose_device
+from tagstudy.core.files import read_json
+from tagstudy.features.counts import Vocabulary, Weigh, count_known, tfidf_weights, word_frequencies
 
-Vectorize = Callable[[list[str]], tuple[np.ndarray, ...]]  # texts to a batch, as that of Bags or of Matrix
+Vectorize = Callable[[list[str]], tuple[np.ndarray, ...]]  # texts to a batch, as that of CsrMatrix or of DenseMatrix
 
 
 def open_vectorizer(folder: Path) -> Vectorize:
@@ -20,7 +21,7 @@ def open_vectorizer(folder: Path) -> Vectorize:
 
 
 def words(folder: Path) -> Vectorize:
-    return bags(folder, 1, share_of_words)
+    return bags(folder, 1, word_frequencies)
 
 
 def tfidf(folder: Path, max_ngram: int, sublinear_tf: bool) -> Vectorize:
@@ -28,7 +29,7 @@ def tfidf(folder: Path, max_ngram: int, sublinear_tf: bool) -> Vectorize:
 
 
 def bags(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorize:
-    vocabulary = Columns(read_json(folder / "vocabulary.json"))
+    vocabulary = Vocabulary(read_json(folder / "vocabulary.json"))
 
     def vectorize(texts: list[str]) -> tuple[np.ndarray, ...]:
         rows = weigh(count_known(texts, vocabulary, max_ngram))
@@ -39,19 +40,19 @@ def bags(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorize:
 
 
 def encoder(folder: Path, encoder: str) -> Vectorize:
-    from tagstudy.encoders.encoder import resting, vectors_of_posts
+    from tagstudy.encoders.encoder import encode_posts, frozen_encoder
 
-    own = resting(encoder, choose_device(read_params().train.device))
-    return lambda texts: (vectors_of_posts(own, own.encode, texts),)
+    own = frozen_encoder(encoder, choose_device(read_params().train.device))
+    return lambda texts: (encode_posts(own, own.encode, texts),)
 
 
 def finetuned(folder: Path, encoder: str) -> Vectorize:
     from tagstudy.encoders.encoder import Encoder
 
-    pieces_of_posts = Encoder(encoder).pieces_of_posts
+    tokenize_posts = Encoder(encoder).tokenize_posts
 
     def vectorize(texts: list[str]) -> tuple[np.ndarray, ...]:
-        pieces, offsets = pieces_of_posts(texts)
+        pieces, offsets = tokenize_posts(texts)
         return pieces, offsets.astype(np.int32), np.ones(len(pieces), np.float32)
 
     return vectorize

@@ -6,7 +6,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from tagstudy.core.stage import BadInput
+from tagstudy.core.errors import UserError
 from tagstudy.data.archives import UNREADABLE, opened
 
 LONGEST = 10_000  # bytes of a word
@@ -17,7 +17,7 @@ def read_vectors(path: Path, words: list[str], dims: int) -> np.ndarray:
 
     ``dims`` chooses among several files in an archive, such as glove.6B.zip. A word that the file has in other cases
     alone (JavaScript) gets the first of these.
-    Raises :class:`BadInput` where the file is missing, empty, or not of vectors.
+    Raises :class:`UserError` where the file is missing, empty, or not of vectors.
     """
     number = {word: row for row, word in enumerate(words)}
     found, exact = (np.zeros(len(words), dtype=bool) for _ in range(2))
@@ -43,12 +43,12 @@ def read_vectors(path: Path, words: list[str], dims: int) -> np.ndarray:
                     raise ValueError(f"the vector of {word!r} holds what is not a number")
                 found[row], exact[row] = True, word in number
     except (ValueError, *UNREADABLE) as problem:
-        raise BadInput(
+        raise UserError(
             f"{path}, after {read:,} words: no word vectors that can be read ({problem}); featurize_dense.vectors "
             "takes GloVe's or word2vec's text, or word2vec's binary as .bin, each also in an archive"
         ) from None
     if not found.any():
-        raise BadInput(f"{path}: has none of the {len(words):,} words of train; name vectors of the same language")
+        raise UserError(f"{path}: has none of the {len(words):,} words of train; name vectors of the same language")
     return table
 
 

@@ -16,20 +16,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tagstudy.core.stage import MODELS, BadInput
+from tagstudy.core.errors import UserError
+from tagstudy.core.paths import MODELS
 from tagstudy.core.store import read_texts
 from tagstudy.inference.predictor import Arm
 from tagstudy.model.losses import Loss
-from tagstudy.model.mlp import MLP, Bag
+from tagstudy.model.mlp import MLP, CsrEmbedding
 
 TRIED = 256  # test posts that the file is tried on
 NEAR = 1e-5
 
 
-class PaddedBag(nn.Module):
+class PaddedEmbedding(nn.Module):
     """A Bag whose posts are filled up to one length."""
 
-    def __init__(self, bag: Bag) -> None:
+    def __init__(self, bag: CsrEmbedding) -> None:
         super().__init__()
         self.weight, self.bias = bag.weight, bag.bias
 
@@ -41,15 +42,15 @@ class Probabilities(nn.Module):
     def __init__(self, network: MLP, loss: Loss) -> None:
         super().__init__()
         self.network, self.loss = copy.deepcopy(network), loss
-        if isinstance(network.first, Bag):
-            self.network.first = PaddedBag(network.first)  # type: ignore[assignment]
+        if isinstance(network.first, CsrEmbedding):
+            self.network.first = PaddedEmbedding(network.first)  # type: ignore[assignment]
 
     def forward(self, *features: Tensor) -> Tensor:
         return self.loss.probability(self.network(*features))
 
 
 def pad(indices: np.ndarray, offsets: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bags as two arrays [posts, longest]."""
+    """CsrMatrix as two arrays [posts, longest]."""
     lengths = np.diff(offsets)
     inside = np.arange(max(1, lengths.max())) < lengths[:, None]
     columns, filled = np.zeros(inside.shape, np.int64), np.zeros(inside.shape, np.float32)
@@ -60,14 +61,14 @@ def pad(indices: np.ndarray, offsets: np.ndarray, weights: np.ndarray) -> tuple[
 def export_onnx(name: str, arm: Arm) -> str:
     """Write data/models/NAME.onnx and try it; returns a line that says so. An encoder that has learned is left out.
 
-    Raises :class:`BadInput` where a package is missing, and where the file's probabilities are further than NEAR from
+    Raises :class:`UserError` where a package is missing, and where the file's probabilities are further than NEAR from
     torch's.
     """
     try:
         import onnxruntime
         import onnxscript  # noqa: F401  # torch exports with it
     except ImportError as problem:
-        raise BadInput(f"--export onnx needs {problem.name}; run pip install -r requirements-onnx.txt") from None
+        raise UserError(f"--export onnx needs {problem.name}; run pip install -r requirements-onnx.txt") from None
     if arm.network.encoder is not None:
         return f"{name}: holds an encoder that has learned, and is not exported"
     texts = next(read_texts("test"))[:TRIED]
@@ -79,7 +80,7 @@ def export_onnx(name: str, arm: Arm) -> str:
     gap = float(np.abs(found - arm.answer(texts).probabilities).max())
     if not gap < NEAR:
         path.unlink()
-        raise BadInput(f"{path}: its probabilities differ from torch's by {gap:.1e}; report this")
+        raise UserError(f"{path}: its probabilities differ from torch's by {gap:.1e}; report this")
     return f"{path}: {', '.join(named)} to probabilities, within {gap:.0e} of torch's on {len(texts)} posts"
 
 

@@ -6,14 +6,15 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from tagstudy.core.stage import ARMS, FEATURES, METRICS, MODELS, POSTS, read_json
+from tagstudy.core.files import read_json
+from tagstudy.core.paths import ARMS, FEATURES, METRICS, MODELS, POSTS
 from tagstudy.data.text import tokenize
 from tagstudy.evaluation.fusion import Answer, mean
 from tagstudy.features.transform import open_vectorizer
 from tagstudy.model.losses import LOSSES
 from tagstudy.model.training import build, to
 
-SPEAKERS = [*ARMS, "fusion"]
+SYSTEMS = [*ARMS, "fusion"]
 WORDS = 200  # of a text that are left out in turn
 TOLD = 5  # words of a tag
 
@@ -45,12 +46,12 @@ class Study:
         self.dense_share: float = about["dense_shares"][0]
 
     def answers(self, texts: list[str]) -> dict[str, Answer]:
-        """What each of SPEAKERS says."""
+        """What each of SYSTEMS says."""
         dense, sparse = (arm.answer(texts) for arm in self.arms.values())
         return {"dense": dense, "sparse": sparse, "fusion": mean(dense, sparse, self.dense_share)}
 
     def explain(self, text: str) -> dict[str, list[dict[str, Any]]]:
-        """For each of SPEAKERS all tags from the most probable down, each with the words that speak most for it.
+        """For each of SYSTEMS all tags from the most probable down, each with the words that speak most for it.
 
         A word speaks for a tag by as much as the tag's logit falls without it (erasure; Li, Monroe and Jurafsky, 2016).
         """

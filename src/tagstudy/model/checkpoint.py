@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tagstudy.model.optimizers import AdamW, RowAdagrad
+from tagstudy.model.optimizers import AdamW, RowwiseAdagrad
 
 UNFINISHED = Path("data/unfinished")
 SECONDS = 30  # of work that are worth keeping; a small study never writes a checkpoint
@@ -51,7 +51,9 @@ class Checkpoint:
         return self.before + time.monotonic() - self.start
 
 
-def snapshot(model: nn.Module, optimizers: Sequence[AdamW | RowAdagrad], rng: np.random.Generator) -> dict[str, Any]:
+def snapshot(
+    model: nn.Module, optimizers: Sequence[AdamW | RowwiseAdagrad], rng: np.random.Generator
+) -> dict[str, Any]:
     """All that the next epoch depends on."""
     return {
         "weights": model.state_dict(),
@@ -63,7 +65,7 @@ def snapshot(model: nn.Module, optimizers: Sequence[AdamW | RowAdagrad], rng: np
 
 
 def restore(
-    state: dict[str, Any], model: nn.Module, optimizers: Sequence[AdamW | RowAdagrad], rng: np.random.Generator
+    state: dict[str, Any], model: nn.Module, optimizers: Sequence[AdamW | RowwiseAdagrad], rng: np.random.Generator
 ) -> None:
     """Put back what :func:`snapshot` gave."""
     model.load_state_dict(state["weights"])

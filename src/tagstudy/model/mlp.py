@@ -25,7 +25,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
 
 class WeightedSum(torch.autograd.Function):
-    """Bags · table, with a sparse gradient that holds each row of the table once.
+    """CsrMatrix · table, with a sparse gradient that holds each row of the table once.
 
     A row's gradient is the weighted sum of the gradients of the posts that hold its word: a bag again, of posts. So
     backward is the same kernel over the transposed bags. EmbeddingBag's own sparse gradient would write a row for
@@ -55,7 +55,7 @@ def sum_of_rows(table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor
     return embedding_bag(indices, table, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True)
 
 
-class Bag(nn.Module):
+class CsrEmbedding(nn.Module):
     """A linear layer over bags: weights · table + bias, with gradients only for the rows that a batch holds.
 
     Takes indices [entries], offsets [posts + 1] and weights [entries]; gives [posts, width].
@@ -87,7 +87,7 @@ class MLP(nn.Module):
         bag: bool,
         hidden: Sequence[int],
         embedding_dim: int | None,
-        shortcut: bool,
+        skip_connection: bool,
         batch_norm: bool,
         activation: str,
         dropout: float,
@@ -97,9 +97,9 @@ class MLP(nn.Module):
         self.encoder = encoder
         widths = [*hidden, outputs]
         self.width = widths[0]  # of what goes on to the hidden layers; columns beyond it are the shortcut
-        below = self.width + (outputs if shortcut and hidden else 0)
+        below = self.width + (outputs if skip_connection and hidden else 0)
         first = embedding_dim or below
-        self.first = Bag(inputs, first) if bag else nn.Linear(inputs, first)
+        self.first = CsrEmbedding(inputs, first) if bag else nn.Linear(inputs, first)
         norm = [nn.BatchNorm1d] if batch_norm else []
         self.embedding = nn.Sequential()
         if embedding_dim:
@@ -109,8 +109,8 @@ class MLP(nn.Module):
             self.rest.extend([*(layer(width) for layer in norm), ACTIVATIONS[activation](), nn.Dropout(dropout)])
             self.rest.append(nn.Linear(width, following))
         feeding = self.embedding[-1] if embedding_dim else self.first
-        assert isinstance(feeding, Bag | nn.Linear)
-        weight = feeding.weight if isinstance(feeding, Bag) else feeding.weight.T  # [inputs, outputs]
+        assert isinstance(feeding, CsrEmbedding | nn.Linear)
+        weight = feeding.weight if isinstance(feeding, CsrEmbedding) else feeding.weight.T  # [inputs, outputs]
         for start in (weight[:, self.width :], feeding.bias[self.width :], self.output_bias):
             nn.init.zeros_(start)  # the shortcut adds nothing before it has learned
 
@@ -118,7 +118,7 @@ class MLP(nn.Module):
     def output_bias(self) -> Tensor:
         """[tags] What the logits are where nothing else speaks."""
         output = [self.first, *self.embedding, *self.rest][-1]
-        assert isinstance(output, Bag | nn.Linear)
+        assert isinstance(output, CsrEmbedding | nn.Linear)
         return output.bias
 
     def forward(self, *features: Tensor, mix: tuple[float, Tensor] | None = None) -> Tensor:
@@ -145,7 +145,7 @@ class MLP(nn.Module):
         """Of one post, whose bag has so many entries."""
         table = self.first.weight
         linear = [layer for layer in (*self.embedding, *self.rest) if isinstance(layer, nn.Linear)]
-        first = entries * table.shape[1] if isinstance(self.first, Bag) else table.numel()
+        first = entries * table.shape[1] if isinstance(self.first, CsrEmbedding) else table.numel()
         encoder = 0 if self.encoder is None else self.encoder.multiply_adds(np.array([entries]))
         return encoder + first + sum(layer.weight.numel() for layer in linear)
 

@@ -44,7 +44,7 @@ class AdamW:
         )
 
 
-class RowAdagrad:
+class RowwiseAdagrad:
     """Adagrad (Duchi et al., 2011) with one accumulator for a row of the table: its mean squared gradients, summed.
 
     Only rows in the batch move. A frequent word's steps grow smaller as its accumulator grows; the accumulator's start

@@ -14,22 +14,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from tagstudy.core.config import Train
-from tagstudy.core.stage import (
-    FEATURES,
-    MODELS,
-    POSTS,
-    TIMINGS,
-    BadInput,
-    choose_device,
-    read_json,
-    whole_folder,
-    write_json,
-)
-from tagstudy.core.store import Bags, Matrix, open_features, read_labels
+from tagstudy.core.device import choose_device
+from tagstudy.core.errors import UserError
+from tagstudy.core.files import read_json, whole_folder, write_json
+from tagstudy.core.paths import FEATURES, MODELS, POSTS, TIMINGS
+from tagstudy.core.store import CsrMatrix, DenseMatrix, open_features, read_labels
 from tagstudy.model.checkpoint import UNFINISHED, Checkpoint, fingerprint, restore, snapshot
 from tagstudy.model.losses import LOSSES, Loss
-from tagstudy.model.mlp import MLP, Bag
-from tagstudy.model.optimizers import AdamW, RowAdagrad
+from tagstudy.model.mlp import MLP, CsrEmbedding
+from tagstudy.model.optimizers import AdamW, RowwiseAdagrad
 
 if TYPE_CHECKING:
     from dvclive import Live
@@ -40,7 +33,7 @@ THRESHOLDS = 1000  # in how many steps the loop looks for the best one
 
 
 class Data(NamedTuple):
-    features: Bags | Matrix
+    features: CsrMatrix | DenseMatrix
     labels: Tensor  # [posts, tags] booleans
 
 
@@ -67,7 +60,7 @@ def train_arm(arm: str, settings: Train, features: str) -> str:
         for seed in seeds:
             torch.manual_seed(seed)
             model = build(network)
-            start_table(model, FEATURES / features / "table.npy", settings.freeze)
+            load_pretrained_embedding(model, FEATURES / features / "table.npy", settings.freeze)
             model.to(choose_device(settings.device))
             if seed == seeds[0]:
                 print(f"{len(train.labels):,} posts to train on, {len(tags)} tags\n{model.describe()}")
@@ -91,7 +84,7 @@ def describe_network(settings: Train, features: dict[str, Any], tags: int) -> di
         **features,
         "outputs": tags,
         "hidden": settings.hidden,
-        "shortcut": settings.shortcut,
+        "skip_connection": settings.skip_connection,
         "batch_norm": settings.batch_norm,
         "activation": settings.activation,
         "dropout": settings.dropout,
@@ -107,7 +100,7 @@ def build(network: dict[str, Any]) -> MLP:
     return MLP(**network | {"encoder": Encoder(network["encoder"])})
 
 
-def start_table(model: MLP, path: Path, freeze: bool) -> None:
+def load_pretrained_embedding(model: MLP, path: Path, freeze: bool) -> None:
     """Start the network's table from that of a file, if there is one, and keep it so if ``freeze``."""
     if path.exists():
         with torch.no_grad():
@@ -122,7 +115,7 @@ def fit(
 
     Epoch 0 of the log is the untrained network. Returns the best epoch and its micro-F1. A run that the
     checkpoint holds goes on where it was, to the same weights as if it had not been stopped.
-    Raises :class:`BadInput` when the loss is no longer a number.
+    Raises :class:`UserError` when the loss is no longer a number.
     """
     device = next(model.parameters()).device
     posts, tags = train.labels.shape
@@ -162,9 +155,9 @@ def fit(
             train_loss = 0.0
             # Batches of one size, give or take a post, so that none is left with a single one.
             for number, rows in enumerate(np.array_split(rng.permutation(posts), batches)):
-                batch = leave_out_words(train.features.batch(rows), settings.word_dropout, rng)
+                batch = drop_words(train.features.batch(rows), settings.word_dropout, rng)
                 labels = train.labels[rows].to(device).float()
-                mix = draw_mixture(len(rows), settings.mixup, rng)
+                mix = draw_mixup(len(rows), settings.mixup, rng)
                 logits = model(*to(device, batch), mix=mix)
                 loss = loss_of(logits, labels, pos_weight)
                 if mix is not None:
@@ -179,7 +172,7 @@ def fit(
                     clip_gradients(model, settings.clip_value)
                 done = (epoch - 1 + number / batches) / settings.epochs
                 for optimizer in optimizers:
-                    optimizer.step(share_of_rate(done, settings.warmup))
+                    optimizer.step(learning_rate_factor(done, settings.warmup))
                 train_loss += value * len(rows) / posts
                 bar.update(len(rows))
         scores = assess(model, valid, loss_of, pos_weight)
@@ -205,21 +198,22 @@ def log(live: "Live", scores: dict[str, float]) -> None:
     live.next_step()
 
 
-def share_of_rate(done: float, warmup: float) -> float:
+def learning_rate_factor(done: float, warmup: float) -> float:
     """The share of the learning rates that is used when a share of the steps is done: straight up, straight down."""
     return done / warmup if done < warmup else (1 - done) / (1 - warmup)
 
 
 def check_loss(loss: float, where: str) -> None:
     if not math.isfinite(loss):
-        raise BadInput(f"the loss is {loss} {where}; lower the learning rates, train.lr, table_lr and encoder_lr")
+        raise UserError(f"the loss is {loss} {where}; lower the learning rates, train.lr, embedding_lr and encoder_lr")
 
 
 def check_first_loss(model: MLP, data: Data, loss_of: Loss) -> None:
     """An untrained network knows nothing: its loss is near that of a logit of 0 for every tag.
 
     It is taken towards the labels and away from them: where every post has a tag, a chance lean to it would look like
-    knowledge. Raises :class:`BadInput` where it is far, which says that features or weights are not of the usual scale.
+    knowledge. Raises :class:`UserError` where it is far, which says that features or weights are not of
+    the usual scale.
     """
     posts = min(FIRST, len(data.labels))
     with torch.no_grad():
@@ -228,13 +222,13 @@ def check_first_loss(model: MLP, data: Data, loss_of: Loss) -> None:
         logits, labels = model(*to(next(model.parameters()).device, features)).cpu(), data.labels[:posts].float()
         loss = (loss_of(logits, labels).item() + loss_of(logits, 1 - labels).item()) / 2
     if not abs(loss / loss_of.untrained - 1) < 0.15:
-        raise BadInput(
+        raise UserError(
             f"the untrained network's loss is {loss:.4f}, not {loss_of.untrained:.4f}; are the features of one scale?"
         )
 
 
-def leave_out_words(batch: tuple[np.ndarray, ...], share: float, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Bags without a random ``share`` of their words, or a matrix without one of its entries: dropout on the input.
+def drop_words(batch: tuple[np.ndarray, ...], share: float, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Dropout on the input: a random ``share`` of the words, or of a dense matrix's entries, is set to 0.
 
     The others are scaled up in turn.
     """
@@ -245,28 +239,28 @@ def leave_out_words(batch: tuple[np.ndarray, ...], share: float, rng: np.random.
     return *where, weights * kept / np.float32(1 - share)
 
 
-def draw_mixture(posts: int, mixup: float, rng: np.random.Generator) -> tuple[float, Tensor] | None:
+def draw_mixup(posts: int, mixup: float, rng: np.random.Generator) -> tuple[float, Tensor] | None:
     """The share that each post keeps, and the posts [posts] that the rest comes from (Zhang et al., mixup, 2018)."""
     if not mixup:
         return None
     return rng.beta(mixup, mixup), torch.from_numpy(rng.permutation(posts))
 
 
-def make_optimizers(model: MLP, settings: Train) -> list[AdamW | RowAdagrad]:
+def make_optimizers(model: MLP, settings: Train) -> list[AdamW | RowwiseAdagrad]:
     """AdamW for the layers, and an encoder's with rates of their own (Howard and Ruder, ULMFiT, 2018).
 
-    For a table RowAdagrad: only the rows that a batch holds, so that no step walks all of it.
+    For a table RowwiseAdagrad: only the rows that a batch holds, so that no step walks all of it.
     """
-    table = model.first.weight if isinstance(model.first, Bag) else None
+    table = model.first.weight if isinstance(model.first, CsrEmbedding) else None
     own = [parameter for module in (model.first, model.embedding, model.rest) for parameter in module.parameters()]
     layers = [parameter for parameter in own if parameter is not table]
-    optimizers: list[AdamW | RowAdagrad] = [AdamW(layers, settings.lr, settings.weight_decay)]
+    optimizers: list[AdamW | RowwiseAdagrad] = [AdamW(layers, settings.lr, settings.weight_decay)]
     if model.encoder is not None:
         for depth, parameters in enumerate(model.encoder.layers()):
             rate = settings.encoder_lr * settings.layer_decay**depth
             optimizers.append(AdamW(parameters, rate, settings.weight_decay))
     if table is not None and table.requires_grad:
-        optimizers.append(RowAdagrad(table, settings.table_lr, settings.table_accumulator))
+        optimizers.append(RowwiseAdagrad(table, settings.embedding_lr, settings.embedding_accumulator))
     return optimizers
 
 
@@ -279,7 +273,7 @@ def clip_gradients(model: nn.Module, limit: float) -> None:
 
 
 @torch.no_grad()
-def predict(model: MLP, features: Bags | Matrix) -> Iterator[Tensor]:
+def predict(model: MLP, features: CsrMatrix | DenseMatrix) -> Iterator[Tensor]:
     """Logits [posts, tags] of all posts in order, a batch at a time."""
     device = next(model.parameters()).device
     model.eval()
