@@ -1,112 +1,126 @@
-"""What stages read of posts: their texts and labels, and their features, memory-mapped, a folder per split.
+"""CSR and dense matrices on disk, memory-mapped: features, labels and scores. None is ever in memory as a whole.
 
-A bag is three arrays, `indptr.npy` [posts + 1], `indices.npy` and `data.npy` [entries]: row i holds the weights
-`data[indptr[i]:indptr[i + 1]]` of the columns `indices[...]`. Nothing ever makes it a [posts, columns] matrix. What is
-one from the start, an encoder's vectors, is `matrix.npy` [posts, columns]. Neither writing nor reading holds a split in
-memory.
+A CSR matrix is a folder of `indptr.npy` [rows + 1], `indices.npy` and `data.npy` [entries], and `shape.npy`: row i holds
+the values `data[indptr[i]:indptr[i + 1]]` in the columns `indices[...]`. A dense matrix is a folder with `matrix.npy`
+[rows, columns].
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import numpy as np
-import pyarrow.parquet as pq
+from numpy.typing import DTypeLike
+from scipy.sparse import csr_array
 
-from tagstudy.core.paths import POSTS
-
-BATCH = 2_000  # posts in memory at a time
+BLOCK = 2_000  # rows in memory at a time
 
 
 class CsrMatrix:
-    """CsrMatrix of weighted columns, memory-mapped: the features of one arm's posts in one split."""
+    """A CSR matrix on disk."""
 
     def __init__(self, folder: Path) -> None:
+        self.shape: tuple[int, int] = tuple(np.load(folder / "shape.npy").tolist())
         self.indptr, self.indices, self.data = (
             np.load(folder / f"{part}.npy", mmap_mode="r") for part in ("indptr", "indices", "data")
         )
 
     def __len__(self) -> int:
-        return len(self.indptr) - 1
+        return self.shape[0]
 
     def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Indices [entries], offsets [rows + 1] and weights [entries] of some posts, as EmbeddingBag takes them."""
+        """Indices [entries], offsets [rows + 1] and data [entries] of some rows, as EmbeddingBag takes them."""
         starts = self.indptr[rows]
         lengths = self.indptr[rows + 1] - starts
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         entries = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         return self.indices[entries], offsets.astype(np.int32), self.data[entries]
 
-    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """All bags in order, some posts at a time: data, indices and indptr, as scipy's CSR takes them."""
-        for start in range(0, len(self), BATCH):
-            indptr = self.indptr[start : start + BATCH + 1]
-            entries = slice(indptr[0], indptr[-1])
-            yield self.data[entries], self.indices[entries], indptr - indptr[0]
+    def take(self, rows: np.ndarray) -> csr_array:
+        """Some rows [rows, columns], in memory."""
+        indices, offsets, data = self.batch(rows)
+        return csr_array((data, indices, offsets), shape=(len(rows), self.shape[1]))
 
-    def entries_per_post(self) -> float:
-        """How many columns a post holds on average."""
+    def blocks(self) -> Iterator[csr_array]:
+        """All rows in order, BLOCK at a time."""
+        for start in range(0, len(self), BLOCK):
+            indptr = self.indptr[start : start + BLOCK + 1]
+            entries = slice(indptr[0], indptr[-1])
+            shape = len(indptr) - 1, self.shape[1]
+            yield csr_array((self.data[entries], self.indices[entries], indptr - indptr[0]), shape=shape)
+
+    def entries_per_row(self) -> float:
+        """How many entries a row has on average."""
         return len(self.indices) / len(self)
 
 
 class DenseMatrix:
-    """A row for each post, memory-mapped."""
+    """A dense matrix on disk."""
 
     def __init__(self, folder: Path) -> None:
         self.rows = np.load(folder / "matrix.npy", mmap_mode="r")
+        self.shape: tuple[int, int] = self.rows.shape
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self.shape[0]
 
     def batch(self, rows: np.ndarray) -> tuple[np.ndarray]:
-        """[rows, columns] of some posts, as Linear takes them."""
+        """[rows, columns] of some rows, as Linear takes them."""
         return (self.rows[rows],)
 
-    def entries_per_post(self) -> float:
-        return self.rows.shape[1]
+    def entries_per_row(self) -> float:
+        return self.shape[1]
 
 
-def open_features(folder: Path) -> CsrMatrix | DenseMatrix:
-    """The features of one arm's posts in one split."""
+def open_matrix(folder: Path) -> CsrMatrix | DenseMatrix:
+    """Whichever of the two the folder holds."""
     return DenseMatrix(folder) if (folder / "matrix.npy").exists() else CsrMatrix(folder)
 
 
 class CsrWriter:
-    """Writes bags, some posts at a time."""
+    """Writes a CSR matrix into a new folder, some rows at a time."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
+    def __init__(self, folder: Path, columns: int, dtype: DTypeLike = np.float32) -> None:
+        folder.mkdir(parents=True)
+        self.folder, self.columns = folder, columns
         self.indptr, self.indices, self.data = (
-            GrowingArray(folder / f"{part}.npy", dtype)
-            for part, dtype in (("indptr", np.int64), ("indices", np.int32), ("data", np.float32))
+            GrowingArray(folder / f"{part}.npy", kind)
+            for part, kind in (("indptr", np.int64), ("indices", np.int32), ("data", dtype))
         )
         self.indptr.append(np.zeros(1))
 
-    def append(self, indices: np.ndarray, offsets: np.ndarray, weights: np.ndarray) -> None:
-        """Add bags as :meth:`CsrMatrix.batch` gives them."""
+    def append(self, indices: np.ndarray, offsets: np.ndarray, data: np.ndarray) -> None:
+        """Add rows as :meth:`CsrMatrix.batch` gives them."""
         self.indptr.append(self.indices.length + offsets[1:].astype(np.int64))
         self.indices.append(indices)
-        self.data.append(weights)
+        self.data.append(data)
 
-    def __enter__(self) -> "CsrWriter":
+    def append_rows(self, rows: csr_array) -> None:
+        """Add rows [rows, columns], the columns of each in ascending order."""
+        rows.sort_indices()
+        self.append(rows.indices, rows.indptr, rows.data)
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        np.save(self.folder / "shape.npy", np.array([self.indptr.length - 1, self.columns]))
         for part in (self.indptr, self.indices, self.data):
             part.close()
 
 
 class DenseWriter:
-    """Writes a matrix, some rows at a time."""
+    """Writes a dense matrix into a new folder, some rows at a time."""
 
     def __init__(self, folder: Path, columns: int) -> None:
-        folder.mkdir()
+        folder.mkdir(parents=True)
         self.rows = GrowingArray(folder / "matrix.npy", np.float32, columns)
 
     def append(self, rows: np.ndarray) -> None:
         self.rows.append(rows)
 
-    def __enter__(self) -> "DenseWriter":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -116,7 +130,7 @@ class DenseWriter:
 class GrowingArray:
     """An .npy file that grows in its first dimension: numpy leaves room in the header for a longer one."""
 
-    def __init__(self, path: Path, dtype: type, *width: int) -> None:
+    def __init__(self, path: Path, dtype: DTypeLike, *width: int) -> None:
         self.file, self.dtype, self.width, self.length = path.open("wb"), np.dtype(dtype), width, 0
         self.write_header()
 
@@ -133,34 +147,3 @@ class GrowingArray:
         self.file.seek(0)
         self.write_header()
         self.file.close()
-
-
-def open_posts(split: str) -> pq.ParquetFile:
-    path = POSTS / f"{split}.parquet"
-    path.stat()  # its error names a file that is missing; pyarrow's does not
-    return pq.ParquetFile(path, pre_buffer=False)
-
-
-def count_posts(split: str) -> int:
-    """How many posts a split holds."""
-    return open_posts(split).metadata.num_rows
-
-
-def read_texts(split: str) -> Iterator[list[str]]:
-    """The texts of a split's posts, some posts at a time."""
-    for batch in open_posts(split).iter_batches(BATCH, columns=["text"]):
-        yield batch["text"].to_pylist()
-
-
-def read_labels(split: str, tags: list[str]) -> np.ndarray:
-    """[posts, tags] booleans, columns in the order of ``tags``."""
-    file = open_posts(split)
-    numbers = {tag: number for number, tag in enumerate(tags)}
-    labels = np.zeros((file.metadata.num_rows, len(tags)), dtype=bool)
-    start = 0
-    for batch in file.iter_batches(BATCH, columns=["tags"]):
-        column = batch["tags"]
-        posts = np.repeat(np.arange(start, start + len(column)), np.diff(column.offsets))
-        labels[posts, [numbers[tag] for tag in column.flatten().to_pylist()]] = True
-        start += len(column)
-    return labels

@@ -1,0 +1,58 @@
+"""What ingest wrote, read back: the tags, the split and the labels of every post, and the posts' texts in a stream."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from tagstudy.core.files import read_json
+from tagstudy.core.paths import SPLITS
+from tagstudy.core.store import BLOCK, CsrMatrix
+
+
+class Text(NamedTuple):
+    """What is read of a post, as plain text. Either part may be empty, not both."""
+
+    title: str
+    body: str
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in self if part)
+
+
+class Corpus:
+    """The posts of a study, in the order in which they were read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tags: list[str] = read_json(folder / "tags.json")
+        self.split = np.load(folder / "split.npy", mmap_mode="r")  # [posts] numbers of SPLITS
+        self.labels = CsrMatrix(folder / "labels")  # [posts, tags]
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def rows(self, split: str) -> np.ndarray:
+        """The posts of a split, by their place among all."""
+        return np.flatnonzero(self.split == SPLITS.index(split))
+
+    def texts(self, split: str | None = None) -> Iterator[list[Text]]:
+        """The texts of all posts, or of those of a split, in order, at most BLOCK at a time."""
+        for start, columns in self.read(["title", "body"]):
+            texts = list(map(Text, *columns))
+            if split is not None:
+                chosen = self.split[start : start + len(texts)] == SPLITS.index(split)
+                texts = [texts[row] for row in np.flatnonzero(chosen)]
+            yield texts
+
+    def read(self, columns: list[str]) -> Iterator[tuple[int, list[list[str]]]]:
+        """Columns of posts.parquet, BLOCK posts at a time, each time with the place of the first post."""
+        path = self.folder / "posts.parquet"
+        path.stat()  # its error names a file that is missing; pyarrow's does not
+        start = 0
+        # With pre_buffer, what was read would stay in memory to the end.
+        for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(BLOCK, columns=columns):
+            yield start, [batch[name].to_pylist() for name in columns]
+            start += len(batch)
