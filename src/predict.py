@@ -4,7 +4,7 @@
     python src/predict.py --file posts.csv --output tags.parquet
     python src/predict.py --export onnx
 
-Each arm speaks by its first run, and so does their fusion, at its threshold in metrics/prediction.json.
+Each arm predicts with its first run, and so does their fusion, at its threshold in metrics/prediction.json.
 """
 
 import argparse
@@ -19,50 +19,59 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from tagstudy.core.config import read_params
+from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError, user_errors
 from tagstudy.data.readers import Post, Skipped, as_post, endings, holds_posts, read_posts
 from tagstudy.evaluation.tables import escape_cells
-from tagstudy.inference.predictor import SYSTEMS, Study
+from tagstudy.inference.predictor import SYSTEMS, Predictor
 
 BATCH = 256  # posts at a time
 SHOWN = 5  # tags of a text, at least
-PARTS = {"tags": pa.list_(pa.string()), "scores": pa.list_(pa.float64())}  # the tags that are given; probabilities
+PARTS = {"tags": pa.list_(pa.string()), "scores": pa.list_(pa.float64())}  # the predicted tags; their probabilities
 SCHEMA = pa.schema(
     [("id", pa.string()), *((f"{name}_{part}", kind) for name in SYSTEMS for part, kind in PARTS.items())]
 )
 
 
 def main() -> None:
-    given = arguments()
-    if given.output and not given.file:
+    options = arguments()
+    if options.output and not options.file:
         raise UserError("--output is for the tags of a file's posts; name one with --file")
-    if given.output and given.json:
+    if options.output and options.json:
         raise UserError("--json is for what is printed; what --output writes, its ending says")
-    if given.export:
+    if options.export:
         from tagstudy.inference.onnx_export import export_onnx  # and with it what requirements-onnx.txt installs
 
-        for name, arm in Study().arms.items():
+        for name, arm in open_predictor().arms.items():
             print(export_onnx(name, arm))
-    elif given.file:
-        predict_file(given.file, given.output, given.format, ".jsonl" if given.json else ".csv")
+    elif options.file:
+        predict_file(options.file, options.output, options.format, ".jsonl" if options.json else ".csv")
     else:
-        title, _, body = given.text.partition("\n")
-        text = as_post({"title": title, "body": body}, "", None).text  # as that of a file
-        if not text:
+        title, _, body = options.text.partition("\n")
+        text = text_of(as_post({"title": title, "body": body}, "", None))  # as that of a file
+        if not any(text):
             raise UserError("the text is empty; give a post's title, or more")
-        study = Study()
-        if given.json:
-            told = study.explain(text).items()
-            by_name = {name: {"threshold": study.thresholds[name], "tags": tags} for name, tags in told}
-            print(json_line({"text": given.text} | by_name))
+        predictor = open_predictor()
+        if options.json:
+            explained = predictor.explain(text).items()
+            by_name = {name: {"threshold": predictor.thresholds[name], "tags": tags} for name, tags in explained}
+            print(json_line({"text": options.text} | by_name))
         else:
-            print(side_by_side(study, text))
+            print(side_by_side(predictor, text))
+
+
+def open_predictor() -> Predictor:
+    return Predictor(device=read_params().train.device)
+
+
+def text_of(post: Post) -> Text:
+    return Text(post.title, post.body)
 
 
 def arguments() -> argparse.Namespace:
@@ -79,19 +88,26 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def side_by_side(study: Study, text: str) -> str:
-    """A table: the tags that an arm or the fusion gives, filled up to SHOWN by the fusion's next ones."""
-    told = {name: {row["tag"]: row for row in rows} for name, rows in study.explain(text).items()}
-    given = [tag for tag in told["fusion"] if any(rows[tag]["given"] for rows in told.values())]
-    others = [tag for tag in told["fusion"] if tag not in given][: max(0, SHOWN - len(given))]
-    table = [["", *(f"{name} (* from {study.thresholds[name]:.2f})" for name in told)]]
-    for tag in given + others:
-        rows = [own[tag] for own in told.values()]
-        cells = (f"{row['probability']:.2f}{'*' if row['given'] else ' '} {', '.join(row['words'])}" for row in rows)
-        table.append([tag, *cells])
+def side_by_side(predictor: Predictor, text: Text) -> str:
+    """A table: the tags that any of the systems predicts, and at least SHOWN, filled up with the fusion's next best."""
+    explained = {name: {row["tag"]: row for row in rows} for name, rows in predictor.explain(text).items()}
+    predicted = {tag for rows in explained.values() for tag, row in rows.items() if row["predicted"]}
+    first = [tag for tag in explained["fusion"] if tag in predicted]
+    first += [tag for tag in predictor.names if tag in predicted and tag not in first]
+    others = [tag for tag in explained["fusion"] if tag not in predicted][: max(0, SHOWN - len(first))]
+    table = [["", *(f"{name} (* from {predictor.thresholds[name]:.2f})" for name in explained)]]
+    for tag in first + others:
+        table.append([tag, *(cell(rows.get(tag)) for rows in explained.values())])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
+    lines = ("   ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in table)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def cell(row: dict[str, Any] | None) -> str:
+    """A tag's probability, a star where it is predicted, and its evidence; nothing where it is far from the best."""
+    if row is None:
+        return ""
+    return f"{row['probability']:.2f}{'*' if row['predicted'] else ' '} {', '.join(row['words'])}"
 
 
 def predict_file(source: str, output: Path | None, format: str, default: str) -> None:
@@ -103,8 +119,8 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
         raise UserError(f"--output {output}: there are the posts; name a file elsewhere")
     if source == "-" and not holds_posts(f"posts.{format}"):
         raise UserError(f"--format {format}: no format of posts; a file of posts ends in {endings()}")
-    study = Study()
-    given = "standard input" if source == "-" else source
+    predictor = open_predictor()
+    name = "standard input" if source == "-" else source
     found = skipped = 0
     with TemporaryDirectory(dir=output and output.parent, prefix=".predict-") as scratch:
         if source == "-":
@@ -114,41 +130,38 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
         half = Path(scratch) / "half"
         with half.open("wb") if output else nullcontext(sys.stdout.buffer) as out, WRITERS[suffix](out) as write:
             rows = iter(tqdm(read_posts(source, tagged=False), desc="predict", unit=" posts", disable=None))
-            while batch := next_rows(rows, source, given):
+            while batch := next_rows(rows, source, name):
                 posts = [row for row in batch if isinstance(row, Post)]
                 found += len(posts)
                 skipped += len(batch) - len(posts)
                 if posts:
-                    write(tags_of(study, posts))
+                    write(tags_of(predictor, posts))
             if not found:
                 write(SCHEMA.empty_table())
         if output:
             half.replace(output)
     if not found:
-        print(f"predict: {given} holds no posts", file=sys.stderr)
+        print(f"predict: {name} holds no posts", file=sys.stderr)
     if skipped:
-        told = "1 row is no post, and has" if skipped == 1 else f"{skipped:,} rows are no posts, and have"
-        print(f"predict: {told} no line", file=sys.stderr)
+        rows_have = "1 row is no post, and has" if skipped == 1 else f"{skipped:,} rows are no posts, and have"
+        print(f"predict: {rows_have} no line", file=sys.stderr)
 
 
-def next_rows(rows: Iterator[Post | Skipped], source: str, given: str) -> list[Post | Skipped]:
-    """The next BATCH of them. What is wrong with the source is told of what was given."""
+def next_rows(rows: Iterator[Post | Skipped], source: str, name: str) -> list[Post | Skipped]:
+    """The next BATCH of them. An error names the source as the user does."""
     try:
         return list(islice(rows, BATCH))
     except UserError as problem:
-        raise UserError(str(problem).replace(source, given)) from None
+        raise UserError(str(problem).replace(source, name)) from None
 
 
-def tags_of(study: Study, posts: list[Post]) -> pa.Table:
-    """A row for each post: its id, and of each speaker the tags that it gives, the most probable first, with scores."""
+def tags_of(predictor: Predictor, posts: list[Post]) -> pa.Table:
+    """A row for each post: its id, and of each system the predicted tags, the most probable first, with scores."""
     columns: dict[str, list] = {"id": [post.id for post in posts]}
-    for name, answer in study.answers([post.text for post in posts]).items():
-        tags, scores = columns[f"{name}_tags"], columns[f"{name}_scores"] = [], []
-        for row in answer.probabilities:
-            given = np.flatnonzero(row >= study.thresholds[name])
-            given = given[np.argsort(-row[given], kind="stable")]
-            tags.append([study.tags[tag] for tag in given])
-            scores.append(row[given].astype(float).round(4))
+    for name, scores in predictor.scores([text_of(post) for post in posts]).items():
+        rows = predictor.predicted(scores, name)
+        columns[f"{name}_tags"] = [[tag for tag, _ in row] for row in rows]
+        columns[f"{name}_scores"] = [[probability for _, probability in row] for row in rows]
     return pa.table(columns, schema=SCHEMA)
 
 

@@ -1,17 +1,19 @@
-"""Stage train_dense: train the shared MLP on the dense embedding; a table, or an encoder, learns with it.
+"""Stage train_dense: train the shared MLP on the dense embedding, which is learned with it unless it is frozen.
 
 in:  data/features/dense, data/posts
-out: data/models/dense: model.json (what rebuilds the network); a folder for each run (seed): weights and dvclive log;
+out: data/models/dense: model.json (the network, the tags, its cost); for each run (seed) weights and a dvclive log
+     data/predictions/dense: the scores of each run on valid and test
      data/timings/dense.json: seconds of each run
 """
 
 from tagstudy.core.config import read_params
+from tagstudy.core.paths import arm_folders
 from tagstudy.core.stage import run
-from tagstudy.model.training import train_arm
+from tagstudy.model.arm import train_arm
 
 
 def main() -> str:
-    return train_arm("dense", read_params().train_dense, features="dense")
+    return train_arm(read_params().train_dense, arm_folders("dense"))
 
 
 if __name__ == "__main__":

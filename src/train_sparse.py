@@ -1,17 +1,19 @@
-"""Stage train_sparse: train the shared MLP on TF-IDF; the table of its first hidden layer holds a row a term.
+"""Stage train_sparse: train the shared MLP on TF-IDF; the matrix of its first hidden layer has a row a term.
 
 in:  data/features/tfidf, data/posts
-out: data/models/sparse: model.json (what rebuilds the network); a folder for each run (seed): weights and dvclive log;
+out: data/models/sparse: model.json (the network, the tags, its cost); for each run (seed) weights and a dvclive log
+     data/predictions/sparse: the scores of each run on valid and test
      data/timings/sparse.json: seconds of each run
 """
 
 from tagstudy.core.config import read_params
+from tagstudy.core.paths import arm_folders
 from tagstudy.core.stage import run
-from tagstudy.model.training import train_arm
+from tagstudy.model.arm import train_arm
 
 
 def main() -> str:
-    return train_arm("sparse", read_params().train_sparse, features="tfidf")
+    return train_arm(read_params().train_sparse, arm_folders("sparse"))
 
 
 if __name__ == "__main__":

@@ -91,6 +91,7 @@ class Train(Section):
     warmup: Annotated[float, Field(ge=0, lt=1)]
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     threads: Annotated[int, Field(ge=1, le=256)]
+    top_tags: Count
 
 
 class Evaluate(Section):
@@ -152,12 +153,11 @@ def merged(raw: dict, embedding: object) -> dict:
 
 
 def chosen(section: dict, parts: Sequence[str], embedding: object) -> dict:
-    """What an arm's section overrides: the names that it gives a value, and those in the part of its embedding."""
+    """What an arm's section overrides, and what the part of its embedding overrides in turn."""
     part = section.get(embedding) if embedding in parts else None
     if part is not None and not isinstance(part, dict):
         part = {embedding: part}  # which is then refused, as no parameter
-    own = {key: value for key, value in section.items() if key not in parts} | (part or {})
-    return {key: value for key, value in own.items() if value is not None}
+    return {key: value for key, value in section.items() if key not in parts} | (part or {})
 
 
 def describe(problem: ValidationError) -> str:

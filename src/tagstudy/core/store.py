@@ -1,8 +1,8 @@
 """CSR and dense matrices on disk, memory-mapped: features, labels and scores. None is ever in memory as a whole.
 
-A CSR matrix is a folder of `indptr.npy` [rows + 1], `indices.npy` and `data.npy` [entries], and `shape.npy`: row i holds
-the values `data[indptr[i]:indptr[i + 1]]` in the columns `indices[...]`. A dense matrix is a folder with `matrix.npy`
-[rows, columns].
+A CSR matrix is a folder of `indptr.npy` [rows + 1], `indices.npy` and `data.npy` [entries], and `shape.npy`: row i
+holds the values `data[indptr[i]:indptr[i + 1]]` in the columns `indices[...]`. A dense matrix is a folder with
+`matrix.npy` [rows, columns].
 """
 
 from collections.abc import Iterator

@@ -1,44 +1,48 @@
 """A trained arm as an ONNX file, which runs without this project and without torch.
 
-Of an arm that reads bags the file takes `columns` and `weights`, both [posts, longest], each post's filled up with
-weights of 0; of one that reads an encoder's vectors, `vectors` [posts, dims]. It gives `probabilities` [posts, tags].
-Columns are numbered as in the vocabulary.json of the arm's features, tags as in data/posts/tags.json. The fusion is a
-mean of both files' probabilities. metrics/prediction.json has the dense arm's share of it, and all thresholds; the
-first of each list belongs to these files.
+An arm over CSR features takes `columns` and `weights`, both [posts, longest], each post padded with weights of 0; an
+arm over an encoder's vectors takes `vectors` [posts, dims]. Either gives `probabilities` [posts, tags]. Columns are
+numbered as in the vocabulary.json of the arm's features, tags as in its model.json. The fusion is a mean of both files'
+probabilities: metrics/prediction.json has the weight of the dense arm, and all thresholds; the first of each list
+belongs to these files.
 """
 
 import copy
 import logging
 import warnings
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import UserError
-from tagstudy.core.paths import MODELS
-from tagstudy.core.store import read_texts
+from tagstudy.core.paths import MODELS, POSTS
 from tagstudy.inference.predictor import Arm
-from tagstudy.model.losses import Loss
-from tagstudy.model.mlp import MLP, CsrEmbedding
+from tagstudy.model.embedding import CsrEmbedding
+from tagstudy.model.losses import LOSSES, Loss
+from tagstudy.model.mlp import MLP
 
-TRIED = 256  # test posts that the file is tried on
-NEAR = 1e-5
+CHECKED = 256  # test posts that the file is checked on
+TOLERANCE = 1e-5
 
 
 class PaddedEmbedding(nn.Module):
-    """A Bag whose posts are filled up to one length."""
+    """A CsrEmbedding whose posts are padded to one length."""
 
-    def __init__(self, bag: CsrEmbedding) -> None:
+    def __init__(self, embedding: CsrEmbedding) -> None:
         super().__init__()
-        self.weight, self.bias = bag.weight, bag.bias
+        self.weight, self.bias = embedding.weight, embedding.bias
 
     def forward(self, columns: Tensor, weights: Tensor) -> Tensor:
         return (weights[:, None] @ self.weight[columns])[:, 0] + self.bias
 
 
 class Probabilities(nn.Module):
+    """The network of an arm with the probabilities that its logits stand for."""
+
     def __init__(self, network: MLP, loss: Loss) -> None:
         super().__init__()
         self.network, self.loss = copy.deepcopy(network), loss
@@ -50,19 +54,19 @@ class Probabilities(nn.Module):
 
 
 def pad(indices: np.ndarray, offsets: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """CsrMatrix as two arrays [posts, longest]."""
+    """CSR features as two arrays [posts, longest]: columns, and weights, 0 where a post is padded."""
     lengths = np.diff(offsets)
     inside = np.arange(max(1, lengths.max())) < lengths[:, None]
-    columns, filled = np.zeros(inside.shape, np.int64), np.zeros(inside.shape, np.float32)
-    columns[inside], filled[inside] = indices, weights
-    return columns, filled
+    columns, padded = np.zeros(inside.shape, np.int64), np.zeros(inside.shape, np.float32)
+    columns[inside], padded[inside] = indices, weights
+    return columns, padded
 
 
-def export_onnx(name: str, arm: Arm) -> str:
-    """Write data/models/NAME.onnx and try it; returns a line that says so. An encoder that has learned is left out.
+def export_onnx(name: str, arm: Arm, study: Path = Path()) -> str:
+    """Write data/models/NAME.onnx and check it; returns a line that says so. A fine-tuned encoder is not exported.
 
-    Raises :class:`UserError` where a package is missing, and where the file's probabilities are further than NEAR from
-    torch's.
+    Raises :class:`UserError` where a package is missing, and where the file's probabilities are further than TOLERANCE
+    from torch's.
     """
     try:
         import onnxruntime
@@ -70,33 +74,33 @@ def export_onnx(name: str, arm: Arm) -> str:
     except ImportError as problem:
         raise UserError(f"--export onnx needs {problem.name}; run pip install -r requirements-onnx.txt") from None
     if arm.network.encoder is not None:
-        return f"{name}: holds an encoder that has learned, and is not exported"
-    texts = next(read_texts("test"))[:TRIED]
+        return f"{name}: holds a fine-tuned encoder, and is not exported"
+    texts = list(islice(chain.from_iterable(Corpus(study / POSTS).texts("test")), CHECKED))
     batch = arm.vectorize(texts)
-    named = dict(zip(("columns", "weights"), pad(*batch), strict=True)) if len(batch) == 3 else {"vectors": batch[0]}
-    path = MODELS / f"{name}.onnx"
-    write(path, Probabilities(arm.network, arm.loss).eval(), named)
-    [found] = onnxruntime.InferenceSession(path).run(None, named)
-    gap = float(np.abs(found - arm.answer(texts).probabilities).max())
-    if not gap < NEAR:
+    inputs = dict(zip(("columns", "weights"), pad(*batch), strict=True)) if len(batch) == 3 else {"vectors": batch[0]}
+    path = study / MODELS / f"{name}.onnx"
+    write(path, Probabilities(arm.network, LOSSES[arm.loss]).eval(), inputs)
+    [probabilities] = onnxruntime.InferenceSession(path).run(None, inputs)
+    gap = float(np.abs(probabilities - arm.scores(texts).probabilities).max())
+    if not gap < TOLERANCE:
         path.unlink()
-        raise UserError(f"{path}: its probabilities differ from torch's by {gap:.1e}; report this")
-    return f"{path}: {', '.join(named)} to probabilities, within {gap:.0e} of torch's on {len(texts)} posts"
+        raise UserError(f"{path}: its probabilities differ from torch's by {gap:.1e}; please report this")
+    return f"{path}: {', '.join(inputs)} to probabilities, within {gap:.0e} of torch's on {len(texts)} posts"
 
 
-def write(path: Path, network: nn.Module, named: dict[str, np.ndarray]) -> None:
+def write(path: Path, network: nn.Module, inputs: dict[str, np.ndarray]) -> None:
     posts, longest = torch.export.Dim("posts"), torch.export.Dim("longest")
-    sizes = {0: posts, 1: longest} if len(named) == 2 else {0: posts}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # what torch has to say of itself
+    sizes = {0: posts, 1: longest} if len(inputs) == 2 else {0: posts}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it describes its own progress
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
-            tuple(torch.from_numpy(array) for array in named.values()),
+            tuple(torch.from_numpy(array) for array in inputs.values()),
             path,
-            input_names=list(named),
+            input_names=list(inputs),
             output_names=["probabilities"],
-            dynamic_shapes=((sizes,) * len(named),),
+            dynamic_shapes=((sizes,) * len(inputs),),
             external_data=False,
             verbose=False,
         )

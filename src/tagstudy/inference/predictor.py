@@ -1,78 +1,117 @@
-"""What `dvc repro` has trained, on any texts: both arms and their fusion, and which words speak for a tag."""
+"""The models of a finished study on any texts: each arm and their fusion, and the words that are evidence for a tag."""
 
-from typing import Any
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from tagstudy.core.corpus import Text
 from tagstudy.core.files import read_json
-from tagstudy.core.paths import ARMS, FEATURES, METRICS, MODELS, POSTS
+from tagstudy.core.paths import ARMS, FEATURES, METRICS, MODELS
 from tagstudy.data.text import tokenize
-from tagstudy.evaluation.fusion import Answer, mean
-from tagstudy.features.transform import open_vectorizer
-from tagstudy.model.losses import LOSSES
-from tagstudy.model.training import build, to
+from tagstudy.features.vectorizer import open_vectorizer
+from tagstudy.model.arm import build
+from tagstudy.model.batches import to
+from tagstudy.predictions.links import PROBABILITIES
 
-SYSTEMS = [*ARMS, "fusion"]
+SYSTEMS = (*ARMS, "fusion")
 WORDS = 200  # of a text that are left out in turn
-TOLD = 5  # words of a tag
+SHOWN_WORDS = 5  # of a tag
+SHOWN_TAGS = 30  # of a text, with their evidence
+
+
+class Scores(NamedTuple):
+    """What a system says of some posts, each [posts, tags]."""
+
+    logits: np.ndarray
+    probabilities: np.ndarray
 
 
 class Arm:
-    """The first run of an arm."""
+    """The network of an arm's first run, on the CPU, and what makes its features."""
 
-    def __init__(self, name: str) -> None:
-        about = read_json(MODELS / name / "model.json")
-        self.loss = LOSSES[about["loss"]]
-        self.network = build(about["network"]).eval()
-        self.network.load_state_dict(load_file(MODELS / name / f"run-{about['seeds'][0]}" / "weights.safetensors"))
-        self.vectorize = open_vectorizer(FEATURES / ARMS[name])
+    def __init__(self, study: Path, name: str, device: str) -> None:
+        folder = study / MODELS / name
+        model = read_json(folder / "model.json")
+        self.tags: list[str] = model["tags"]
+        self.loss: str = model["loss"]
+        self.network = build(model["network"]).eval()
+        self.network.load_state_dict(load_file(folder / f"run-{model['seeds'][0]}" / "weights.safetensors"))
+        self.vectorize = open_vectorizer(study / FEATURES / ARMS[name], device)
 
     @torch.no_grad()
-    def answer(self, texts: list[str]) -> Answer:
-        logits = self.network(*to(torch.device("cpu"), self.vectorize(texts)))
-        return Answer(logits.numpy(), self.loss.probability(logits).numpy())
+    def scores(self, texts: list[Text]) -> Scores:
+        logits = self.network(*to(torch.device("cpu"), self.vectorize(texts))).numpy()
+        return Scores(logits, PROBABILITIES[self.loss](logits))
 
 
-class Study:
-    """Both arms and their fusion, each by its first run, at its threshold in metrics/prediction.json."""
+class Predictor:
+    """Tags for posts, by each of SYSTEMS at its threshold; the models are those of the study in a folder.
 
-    def __init__(self) -> None:
-        self.arms = {name: Arm(name) for name in ARMS}
-        self.tags: list[str] = read_json(POSTS / "tags.json")
-        about = read_json(METRICS / "prediction.json")
-        self.thresholds: dict[str, float] = {name: own[0] for name, own in about["thresholds"].items()}
-        self.dense_share: float = about["dense_shares"][0]
+    ``device`` is where an encoder runs, if there is one. Raises FileNotFoundError where a stage has not run.
+    """
 
-    def answers(self, texts: list[str]) -> dict[str, Answer]:
-        """What each of SYSTEMS says."""
-        dense, sparse = (arm.answer(texts) for arm in self.arms.values())
-        return {"dense": dense, "sparse": sparse, "fusion": mean(dense, sparse, self.dense_share)}
+    def __init__(self, study: str | Path = ".", device: str = "auto") -> None:
+        study = Path(study)
+        self.arms = {name: Arm(study, name, device) for name in ARMS}
+        self.names = self.arms["dense"].tags
+        decisions = read_json(study / METRICS / "prediction.json")
+        self.thresholds: dict[str, float] = {name: runs[0] for name, runs in decisions["thresholds"].items()}
+        self.dense_weight: float = decisions["dense_weights"][0]
 
-    def explain(self, text: str) -> dict[str, list[dict[str, Any]]]:
-        """For each of SYSTEMS all tags from the most probable down, each with the words that speak most for it.
+    def scores(self, texts: list[Text]) -> dict[str, Scores]:
+        """The scores of each of SYSTEMS."""
+        dense, sparse = (arm.scores(texts) for arm in self.arms.values())
+        weight = self.dense_weight
+        fusion = Scores(*(weight * a + (1 - weight) * b for a, b in zip(dense, sparse, strict=True)))
+        return {"dense": dense, "sparse": sparse, "fusion": fusion}
 
-        A word speaks for a tag by as much as the tag's logit falls without it (erasure; Li, Monroe and Jurafsky, 2016).
+    def tags(self, posts: Iterable[str], system: str = "fusion") -> list[dict[str, float]]:
+        """For each post its predicted tags and their probabilities, the most probable first.
+
+        ``posts`` are plain text; the first line of a post is its title.
         """
-        words, texts = leave_out_each_word(text)
-        told = {}
-        for name, (logits, probabilities) in self.answers([text, *texts]).items():
+        texts = [Text(*post.partition("\n")[::2]) for post in posts]
+        return [dict(predicted) for predicted in self.predicted(self.scores(texts)[system], system)]
+
+    def predicted(self, scores: Scores, system: str) -> list[list[tuple[str, float]]]:
+        """The tags whose probability is at least the system's threshold, with it, the most probable first."""
+        rows = []
+        for row in scores.probabilities:
+            above = np.flatnonzero(row >= self.thresholds[system])
+            above = above[np.argsort(-row[above], kind="stable")]
+            rows.append([(self.names[tag], round(float(row[tag]), 4)) for tag in above])
+        return rows
+
+    def explain(self, text: Text) -> dict[str, list[dict[str, Any]]]:
+        """For each of SYSTEMS its best tags, the most probable first, each with the words that are evidence for it.
+
+        All predicted tags are shown, and the best SHOWN_TAGS. A word is evidence for a tag by as much as the tag's
+        logit falls without it (erasure; Li, Monroe and Jurafsky, 2016).
+        """
+        words, variants = leave_out_each_word(text)
+        explained = {}
+        for name, (logits, probabilities) in self.scores([text, *variants]).items():
             falls = logits[1] - logits[2:]  # [words, tags]
-            told[name] = [
+            best = np.lexsort([-logits[0], -probabilities[0]])  # many a probability is 0
+            shown = max(SHOWN_TAGS, int((probabilities[0] >= self.thresholds[name]).sum()))
+            explained[name] = [
                 {
-                    "tag": self.tags[tag],
+                    "tag": self.names[tag],
                     "probability": round(float(probabilities[0, tag]), 4),
-                    "given": bool(probabilities[0, tag] >= self.thresholds[name]),
-                    "words": [words[word] for word in np.argsort(-falls[:, tag])[:TOLD] if falls[word, tag] > 0],
+                    "predicted": bool(probabilities[0, tag] >= self.thresholds[name]),
+                    "words": [words[word] for word in np.argsort(-falls[:, tag])[:SHOWN_WORDS] if falls[word, tag] > 0],
                 }
-                for tag in np.lexsort([-logits[0], -probabilities[0]])  # many a probability is 0
+                for tag in best[:shown]
             ]
-        return told
+        return explained
 
 
-def leave_out_each_word(text: str) -> tuple[list[str], list[str]]:
+def leave_out_each_word(text: Text) -> tuple[list[str], list[Text]]:
     """The different words of a text, the first WORDS of them; its words alone, and these without each one in turn."""
-    lines = [tokenize(line) for line in text.split("\n")]  # the first is the title
-    words = list(dict.fromkeys(word for line in lines for word in line))[:WORDS]
-    return words, ["\n".join(" ".join(w for w in line if w != gone) for line in lines) for gone in (None, *words)]
+    parts = [tokenize(part) for part in text]
+    words = list(dict.fromkeys(word for part in parts for word in part))[:WORDS]
+    return words, [Text(*(" ".join(w for w in part if w != gone) for part in parts)) for gone in (None, *words)]

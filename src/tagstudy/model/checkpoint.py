@@ -1,32 +1,39 @@
-"""Where a run of the training stands, kept in a file, so that one that was stopped goes on from its last epoch."""
+"""The state of a run in a file, so that a run that was stopped continues from its last epoch."""
 
 import pickle
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
-from tagstudy.model.optimizers import AdamW, RowwiseAdagrad
+SECONDS = 30  # between two checkpoints; a small study never writes one
+LIBRARY = Path(__file__).parents[1]
+CODE = [LIBRARY / name for name in ("core", "encoders", "model", "predictions")]
 
-UNFINISHED = Path("data/unfinished")
-SECONDS = 30  # of work that are worth keeping; a small study never writes a checkpoint
+
+class Stateful(Protocol):
+    """An optimizer or a scheduler."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
 
 
 class Checkpoint:
-    """The state of a run, in a file that is whole or absent. ``about`` is what the run follows from."""
+    """The state of a run, in a file that is whole or absent; ``about`` is its :func:`fingerprint`."""
 
     def __init__(self, path: Path, about: str) -> None:
         self.path, self.about = path, about
-        self.before = 0.0  # seconds that the run took until it was stopped
-        self.start = self.kept = time.monotonic()
+        self.before = 0.0  # seconds that the run had taken when it was stopped
+        self.start = self.saved = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """What :meth:`save` was given last, if it belongs to the same run."""
+        """The state that was saved last, if it belongs to the same run."""
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
         except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
@@ -36,53 +43,51 @@ class Checkpoint:
         self.before = state.pop("seconds")
         return state
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Keep the state, of tensors, numbers, text, lists and dicts, if the work since the last time is worth it."""
-        if time.monotonic() - self.kept < SECONDS:
+    def save(self, state_dict: Callable[[], dict[str, Any]]) -> None:
+        """Write the state, of tensors, numbers, text, lists and dicts, unless the last one is younger than SECONDS."""
+        if time.monotonic() - self.saved < SECONDS:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         half = self.path.with_suffix(".half")
-        torch.save(state | {"about": self.about, "seconds": self.seconds()}, half)
+        torch.save(state_dict() | {"about": self.about, "seconds": self.seconds()}, half)
         half.replace(self.path)
-        self.kept = time.monotonic()
+        self.saved = time.monotonic()
 
     def seconds(self) -> float:
-        """Seconds of the run, those before it was stopped with them."""
+        """Seconds of the run, with those before it was stopped."""
         return self.before + time.monotonic() - self.start
 
 
-def snapshot(
-    model: nn.Module, optimizers: Sequence[AdamW | RowwiseAdagrad], rng: np.random.Generator
-) -> dict[str, Any]:
-    """All that the next epoch depends on."""
+def snapshot(model: nn.Module, parts: Sequence[Stateful], rng: np.random.Generator) -> dict[str, Any]:
+    """The state of the network, of its optimizers and schedulers, and of every random number generator."""
     return {
         "weights": model.state_dict(),
-        "optimizers": [optimizer.state() for optimizer in optimizers],
+        "parts": [part.state_dict() for part in parts],
         "rng": rng.bit_generator.state,
         "torch_rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state_all(),  # of each GPU, so none on a CPU alone
     }
 
 
-def restore(
-    state: dict[str, Any], model: nn.Module, optimizers: Sequence[AdamW | RowwiseAdagrad], rng: np.random.Generator
-) -> None:
+def restore(state: dict[str, Any], model: nn.Module, parts: Sequence[Stateful], rng: np.random.Generator) -> None:
     """Put back what :func:`snapshot` gave."""
     model.load_state_dict(state["weights"])
-    for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
-        for own, tensor in zip(optimizer.state(), kept, strict=True):
-            own.copy_(tensor)
+    for part, saved in zip(parts, state["parts"], strict=True):
+        part.load_state_dict(saved)
     rng.bit_generator.state = state["rng"]
     torch.set_rng_state(state["torch_rng"])
     torch.cuda.set_rng_state_all(state["cuda_rng"])
 
 
 def fingerprint(*facts: object, folders: Iterable[Path]) -> str:
-    """Changes when one of the facts does, the code, or a file in the folders (by its size and time, as for make)."""
-    seen = blake2b(repr((facts, torch.__version__)).encode())
-    for source in sorted(Path(__file__).parents[1].rglob("*.py")):
-        seen.update(source.read_bytes())
+    """Changes when a fact, torch, the code that training stands on, or a file in the folders does.
+
+    Files in the folders are known by size and time, as make knows them.
+    """
+    digest = blake2b(repr((facts, torch.__version__)).encode())
+    for source in sorted(path for code in CODE for path in code.rglob("*.py")):
+        digest.update(source.read_bytes())
     for file in sorted(path for folder in folders for path in folder.rglob("*")):
         about = file.stat()
-        seen.update(f"{file} {about.st_size} {about.st_mtime_ns}".encode())
-    return seen.hexdigest()
+        digest.update(f"{file} {about.st_size} {about.st_mtime_ns}".encode())
+    return digest.hexdigest()

@@ -1,6 +1,7 @@
-"""The losses that a network may be trained with, and the probability that each one's logit stands for.
+"""The losses that a network may be trained with, and the probability that a logit stands for.
 
-Both are proper: their mean is least where the probability is the true one. Both put even odds at a logit of 0.
+Both are proper: their expectation is least where the probability is the true one. Both put a probability of 0.5 at a
+logit of 0. predictions/links.py has the same probabilities for numpy.
 """
 
 import math
@@ -23,7 +24,7 @@ class Loss(Protocol):
 
 
 class CrossEntropy:
-    """Binary cross-entropy: every doubt counts, however small."""
+    """Binary cross-entropy."""
 
     untrained = math.log(2)
 
@@ -38,9 +39,9 @@ class CrossEntropy:
 
 
 class SquaredHinge:
-    """Squared hinge: what is right by a margin of 1 counts no more, so that the network works on what is in doubt.
+    """Squared hinge: a decision that is right by a margin of 1 costs nothing, so training turns to the uncertain ones.
 
-    Its logit stands for the probability (1 + logit) / 2, cut off at 0 and 1 (Zhang, Annals of Statistics, 2004).
+    A logit stands for the probability (1 + logit) / 2, clipped to 0 and 1 (Zhang, Annals of Statistics, 2004).
     """
 
     untrained = 1.0

@@ -1,14 +1,14 @@
-"""The one network of the study: an input layer for bags or for matrices, then the same MLP.
+"""The one network of the study: an input layer for CSR or for dense features, then the same MLP.
 
-    bag    [posts, columns]                     → Bag (a table) ┐
-    matrix [posts, columns], or from an encoder → Linear        ┴→ (batch norm → activation → dropout → Linear) …
+    CSR   [posts, inputs]                      → CsrEmbedding ┐
+    dense [posts, inputs], or from an encoder  → Linear       ┴→ (batch norm → activation → dropout → Linear) …
                                                                         → logits [posts, tags]
 
-A learned embedding (`embedding_dim`) is a first layer with no activation behind it. A TF-IDF row times the weights
-of the first hidden layer is a weighted sum of their rows, so the sparse arm's table *is* its first hidden layer.
+A learned embedding (`embedding_dim`) is a first layer with no activation behind it. A TF-IDF row times the weights of
+the first hidden layer is a weighted sum of their rows: the sparse arm's embedding matrix *is* its first hidden layer.
 
-With a shortcut the layer below the hidden ones is wider by a column per tag, and these columns are added to the logits:
-a linear model and an MLP on the same input, learned together (Wide & Deep, Cheng et al., 2016).
+With a skip connection the layer below the hidden ones is wider: its further outputs bypass them and are added to the
+logits. A linear model and an MLP on the same input are learned together (Wide & Deep, Cheng et al., 2016).
 """
 
 from collections.abc import Sequence
@@ -16,67 +16,20 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
-from scipy.sparse import csr_array
-from torch import Tensor, nn
-from torch.nn.functional import embedding_bag
+from torch import Tensor, nn, no_grad
+
+from tagstudy.model.embedding import CsrEmbedding
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
-
-
-class WeightedSum(torch.autograd.Function):
-    """CsrMatrix · table, with a sparse gradient that holds each row of the table once.
-
-    A row's gradient is the weighted sum of the gradients of the posts that hold its word: a bag again, of posts. So
-    backward is the same kernel over the transposed bags. EmbeddingBag's own sparse gradient would write a row for
-    every entry of the batch, sort them and add them up.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
-        ctx.save_for_backward(indices, offsets, weights)
-        ctx.shape = table.shape
-        return sum_of_rows(table, indices, offsets, weights)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (gradient,) = gradients
-        indices, offsets, weights = (saved.cpu().numpy() for saved in ctx.saved_tensors)
-        posts = csr_array((weights, indices, offsets), shape=(len(offsets) - 1, ctx.shape[0])).tocsc()
-        held = np.flatnonzero(np.diff(posts.indptr))
-        parts = posts.indices, np.append(posts.indptr[held], posts.indptr[-1]), posts.data
-        rows = sum_of_rows(gradient, *(torch.from_numpy(part).to(gradient.device) for part in parts))
-        where = torch.from_numpy(held[None]).to(gradient.device)
-        table = torch.sparse_coo_tensor(where, rows, ctx.shape, is_coalesced=True, check_invariants=False)
-        return table, None, None, None
-
-
-def sum_of_rows(table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
-    return embedding_bag(indices, table, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True)
-
-
-class CsrEmbedding(nn.Module):
-    """A linear layer over bags: weights · table + bias, with gradients only for the rows that a batch holds.
-
-    Takes indices [entries], offsets [posts + 1] and weights [entries]; gives [posts, width].
-    """
-
-    def __init__(self, columns: int, width: int) -> None:
-        super().__init__()
-        # A word that train holds once or twice stays near its start: a small one keeps it from being noise.
-        self.weight = nn.Parameter(torch.empty(columns, width).normal_(std=0.1))
-        self.bias = nn.Parameter(torch.zeros(width))
-
-    def forward(self, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
-        return WeightedSum.apply(self.weight, indices, offsets, weights) + self.bias
 
 
 class MLP(nn.Module):
     """Logits of every tag.
 
-    inputs: columns of the features; outputs: tags; bag: whether the features are bags or a [posts, inputs] matrix;
-    hidden: widths of the hidden layers; embedding_dim: width of a linear layer before them, or None; encoder: a module
-    that makes that matrix out of whatever the features are, and learns with the network.
+    inputs: columns of the features; outputs: tags; csr: whether the features are CSR or dense; hidden: widths of the
+    hidden layers; embedding_dim: width of a linear layer before them, or None; skip: width of the skip connection, None
+    for none. As wide as there are tags, it is added to the logits; narrower, it passes a linear layer first, and the
+    linear model is of low rank. encoder: a module that makes dense features of its own and is trained with the network.
     """
 
     def __init__(
@@ -84,10 +37,10 @@ class MLP(nn.Module):
         inputs: int,
         outputs: int,
         *,
-        bag: bool,
+        csr: bool,
         hidden: Sequence[int],
         embedding_dim: int | None,
-        skip_connection: bool,
+        skip: int | None,
         batch_norm: bool,
         activation: str,
         dropout: float,
@@ -96,66 +49,69 @@ class MLP(nn.Module):
         super().__init__()
         self.encoder = encoder
         widths = [*hidden, outputs]
-        self.width = widths[0]  # of what goes on to the hidden layers; columns beyond it are the shortcut
-        below = self.width + (outputs if skip_connection and hidden else 0)
+        self.width = widths[0]  # of what goes on to the hidden layers; the skip connection follows
+        below = self.width + (skip or 0)
         first = embedding_dim or below
-        self.first = CsrEmbedding(inputs, first) if bag else nn.Linear(inputs, first)
+        self.first = CsrEmbedding(inputs, first) if csr else nn.Linear(inputs, first)
         norm = [nn.BatchNorm1d] if batch_norm else []
         self.embedding = nn.Sequential()
         if embedding_dim:
             self.embedding.extend([*(layer(first) for layer in norm), nn.Dropout(dropout), nn.Linear(first, below)])
-        self.rest = nn.Sequential()
+        self.hidden = nn.Sequential()
         for width, following in pairwise(widths):
-            self.rest.extend([*(layer(width) for layer in norm), ACTIVATIONS[activation](), nn.Dropout(dropout)])
-            self.rest.append(nn.Linear(width, following))
+            self.hidden.extend([*(layer(width) for layer in norm), ACTIVATIONS[activation](), nn.Dropout(dropout)])
+            self.hidden.append(nn.Linear(width, following))
+        self.skip = None if skip is None else nn.Identity() if skip == outputs else nn.Linear(skip, outputs, bias=False)
         feeding = self.embedding[-1] if embedding_dim else self.first
         assert isinstance(feeding, CsrEmbedding | nn.Linear)
-        weight = feeding.weight if isinstance(feeding, CsrEmbedding) else feeding.weight.T  # [inputs, outputs]
-        for start in (weight[:, self.width :], feeding.bias[self.width :], self.output_bias):
-            nn.init.zeros_(start)  # the shortcut adds nothing before it has learned
+        weight = feeding.weight if isinstance(feeding, CsrEmbedding) else feeding.weight.T  # [inputs, below]
+        # The skip connection adds nothing before it has learned; of two factors one is 0, or neither would ever learn.
+        last = self.skip.weight if isinstance(self.skip, nn.Linear) else weight[:, self.width :]
+        for start in (last, feeding.bias[self.width :], self.output_bias):
+            nn.init.zeros_(start)
 
     @property
     def output_bias(self) -> Tensor:
-        """[tags] What the logits are where nothing else speaks."""
-        output = [self.first, *self.embedding, *self.rest][-1]
+        """[tags] The logits where no feature says anything."""
+        output = [self.first, *self.embedding, *self.hidden][-1]
         assert isinstance(output, CsrEmbedding | nn.Linear)
         return output.bias
 
     def forward(self, *features: Tensor, mix: tuple[float, Tensor] | None = None) -> Tensor:
-        """Logits [posts, tags]; with ``mix`` those of mixtures: a share of each post, the rest of another [posts].
+        """Logits [posts, tags]; with ``mix`` those of mixtures: a fraction of each post, the rest of another [posts].
 
-        The first layer is linear, so what it makes of a mixture is the mixture of what it makes of the posts.
+        The first layer is linear, so its output for a mixture is the mixture of its outputs.
         """
         if self.encoder is not None:
             features = (self.encoder(*features),)
         first = self.first(*features)
         if mix is not None:
-            share, others = mix
-            first = share * first + (1 - share) * first[others]
+            fraction, others = mix
+            first = fraction * first + (1 - fraction) * first[others]
         below = self.embedding(first)
-        logits = self.rest(below[:, : self.width])
-        return logits + below[:, self.width :] if below.shape[1] > self.width else logits
+        logits = self.hidden(below[:, : self.width])
+        return logits if self.skip is None else logits + self.skip(below[:, self.width :])
 
-    def start_from(self, logits: Tensor) -> None:
+    def predict_everywhere(self, logits: Tensor) -> None:
         """Set the output bias, [tags], so that the untrained network predicts the same for every post."""
-        with torch.no_grad():
+        with no_grad():
             self.output_bias.copy_(logits)
 
+    def parameter_count(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
     def multiply_adds(self, entries: float) -> float:
-        """Of one post, whose bag has so many entries."""
-        table = self.first.weight
-        linear = [layer for layer in (*self.embedding, *self.rest) if isinstance(layer, nn.Linear)]
-        first = entries * table.shape[1] if isinstance(self.first, CsrEmbedding) else table.numel()
+        """Of one post, whose features have so many entries."""
+        linear = [layer for layer in (*self.embedding, *self.hidden, self.skip) if isinstance(layer, nn.Linear)]
+        first = (entries if isinstance(self.first, CsrEmbedding) else len(self.first.weight.T)) * len(self.first.bias)
         encoder = 0 if self.encoder is None else self.encoder.multiply_adds(np.array([entries]))
         return encoder + first + sum(layer.weight.numel() for layer in linear)
 
     def describe(self) -> str:
         """A line per layer: kind, shape of its weights, number of parameters."""
         lines = []
-        encoder = [] if self.encoder is None else [self.encoder]
-        for module in (*encoder, self.first, *self.embedding, *self.rest):
+        for module in filter(None, (self.encoder, self.first, *self.embedding, *self.hidden, self.skip)):
             count = sum(parameter.numel() for parameter in module.parameters())
             shape = " × ".join(f"{size:,}" for size in module.weight.shape) if hasattr(module, "weight") else ""
             lines.append(f"  {type(module).__name__:12}{shape:>18}{count:>14,}")
-        total = sum(parameter.numel() for parameter in self.parameters())
-        return "\n".join([*lines, f"  {'parameters':12}{total:>32,}"])
+        return "\n".join([*lines, f"  {'parameters':12}{self.parameter_count():>32,}"])

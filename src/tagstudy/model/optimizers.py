@@ -1,72 +1,86 @@
-"""One step of learning: AdamW for the layers, row-wise Adagrad for the table.
+"""The optimizers, as torch.optim has them: AdamW for the layers, row-wise Adagrad for the embedding matrix."""
 
-torch.optim's classes would do the first, but the first one that is made imports torch's compiler: seconds for each
-training stage, more than a small study trains. The step itself is torch's.
-"""
-
-from collections.abc import Sequence
+import inspect
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
 
-class AdamW:
-    """Loshchilov and Hutter, Decoupled weight decay regularization, 2019; torch's fused step."""
+class EagerOptimizer(Optimizer):
+    """An optimizer that leaves torch's compiler alone.
 
-    def __init__(self, parameters: Sequence[Tensor], lr: float, weight_decay: float) -> None:
-        self.parameters, self.lr, self.weight_decay = parameters, lr, weight_decay
-        self.means, self.squares = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
-        self.steps = [torch.zeros((), device=p.device) for p in parameters]
-
-    def state(self) -> list[Tensor]:
-        """What it remembers from step to step."""
-        return [*self.means, *self.squares, *self.steps]
-
-    @torch.no_grad()
-    def step(self, share: float) -> None:
-        """One step at a ``share`` of the learning rate."""
-        adamw(
-            list(self.parameters),
-            [p.grad for p in self.parameters],  # type: ignore[misc]  # every layer took part in the loss
-            self.means,
-            self.squares,
-            [],
-            self.steps,
-            fused=True,
-            amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
-            lr=self.lr * share,
-            weight_decay=self.weight_decay,
-            eps=1e-8,
-            maximize=False,
-        )
-
-
-class RowwiseAdagrad:
-    """Adagrad (Duchi et al., 2011) with one accumulator for a row of the table: its mean squared gradients, summed.
-
-    Only rows in the batch move. A frequent word's steps grow smaller as its accumulator grows; the accumulator's start
-    holds back the first steps of a rare one. Adam would read and write two more tables of the same size.
+    torch wraps these methods to hide them from its compiler, and the wrapper imports the compiler: three seconds of
+    each training stage, more than a small study trains.
     """
 
-    def __init__(self, table: Tensor, lr: float, initial: float) -> None:
-        self.table, self.lr = table, lr
-        self.accumulator = torch.full((len(table), 1), initial, device=table.device)  # [rows, 1]
+    add_param_group = inspect.unwrap(Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(Optimizer.zero_grad)
+    state_dict = inspect.unwrap(Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(Optimizer.load_state_dict)
 
-    def state(self) -> list[Tensor]:
-        """What it remembers from step to step."""
-        return [self.accumulator]
+
+class AdamW(EagerOptimizer):
+    """Loshchilov and Hutter, Decoupled weight decay regularization, 2019; torch's fused step."""
+
+    def __init__(self, params: Iterable[Any], lr: float, weight_decay: float) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                self.state[parameter] = {
+                    "step": torch.zeros((), device=parameter.device),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
 
     @torch.no_grad()
-    def step(self, share: float) -> None:
-        """One step at a ``share`` of the learning rate."""
-        gradient = self.table.grad
-        assert gradient is not None
-        rows, values = gradient._indices()[0], gradient._values()  # coalesced: each row once
-        grown = self.accumulator[rows] + values.square().mean(dim=1, keepdim=True)
-        self.accumulator[rows] = grown
-        # The smallest normal number: a row whose gradient is all zeros stays where it is.
-        factor = self.lr * share / grown.sqrt().clamp(min=torch.finfo(grown.dtype).tiny)
-        self.table.index_add_(0, rows, values * -factor)
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            parameters = group["params"]
+            state = [self.state[parameter] for parameter in parameters]
+            adamw(
+                parameters,
+                [parameter.grad for parameter in parameters],
+                [each["exp_avg"] for each in state],
+                [each["exp_avg_sq"] for each in state],
+                [],
+                [each["step"] for each in state],
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=group["lr"],
+                weight_decay=group["weight_decay"],
+                eps=1e-8,
+                maximize=False,
+            )
+
+
+class RowwiseAdagrad(EagerOptimizer):
+    """Adagrad (Duchi et al., 2011) with one accumulator for a row: its mean squared gradients, summed.
+
+    Only rows in the batch are updated. A frequent word's steps shrink as its accumulator grows; the accumulator's
+    initial value holds back the first steps of a rare one. Adam would read and write two more matrices as large.
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float, initial_accumulator_value: float) -> None:
+        super().__init__(params, {"lr": lr})
+        for group in self.param_groups:
+            for matrix in group["params"]:
+                accumulator = torch.full((len(matrix), 1), initial_accumulator_value, device=matrix.device)
+                self.state[matrix] = {"accumulator": accumulator}  # [rows, 1]
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for matrix in group["params"]:
+                gradient, accumulator = matrix.grad, self.state[matrix]["accumulator"]
+                rows, values = gradient._indices()[0], gradient._values()  # coalesced: each row once
+                grown = accumulator[rows] + values.square().mean(dim=1, keepdim=True)
+                accumulator[rows] = grown
+                # The smallest normal number: a row whose gradient is all zeros stays where it is.
+                factor = group["lr"] / grown.sqrt().clamp(min=torch.finfo(grown.dtype).tiny)
+                matrix.index_add_(0, rows, values * -factor)

@@ -1,0 +1,64 @@
+"""Batches of posts as the network takes them, and the noise that training adds: word dropout and mixup."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tagstudy.core.store import CsrMatrix, DenseMatrix
+
+
+class Posts(NamedTuple):
+    """Some posts of a corpus: their features and labels on disk."""
+
+    features: CsrMatrix | DenseMatrix  # of all posts
+    labels: CsrMatrix  # of all posts [posts, tags]
+    rows: np.ndarray  # which posts
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def features_of(self, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What the first layer takes, for posts by their place in ``rows``."""
+        return self.features.batch(self.rows[chosen])
+
+    def labels_of(self, chosen: np.ndarray) -> Tensor:
+        """[posts, tags] 0 or 1, float32."""
+        indices, offsets, _ = self.labels.batch(self.rows[chosen])
+        dense = torch.zeros(len(chosen), self.labels.shape[1])
+        dense[np.repeat(np.arange(len(chosen)), np.diff(offsets)), indices] = 1
+        return dense
+
+    def positives(self) -> np.ndarray:
+        """[tags] How many of the posts have each tag."""
+        return np.bincount(self.labels.batch(self.rows)[0], minlength=self.labels.shape[1])
+
+    def entries_per_post(self) -> float:
+        """How many entries the features of a post have on average."""
+        if isinstance(self.features, DenseMatrix):
+            return self.features.shape[1]
+        return float(np.mean(self.features.indptr[self.rows + 1] - self.features.indptr[self.rows]))
+
+
+def drop_words(batch: tuple[np.ndarray, ...], fraction: float, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Dropout on the input: a random ``fraction`` of the words, or of the entries of dense features, is set to 0.
+
+    The others are scaled up in turn.
+    """
+    *where, weights = batch
+    if not fraction:
+        return batch
+    kept = rng.random(weights.shape, dtype=np.float32) >= fraction
+    return *where, weights * kept / np.float32(1 - fraction)
+
+
+def draw_mixup(posts: int, mixup: float, rng: np.random.Generator) -> tuple[float, Tensor] | None:
+    """The fraction that each post keeps, and the posts [posts] that the rest comes from (Zhang et al., mixup, 2018)."""
+    if not mixup:
+        return None
+    return rng.beta(mixup, mixup), torch.from_numpy(rng.permutation(posts))
+
+
+def to(device: torch.device, batch: tuple[np.ndarray, ...]) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(part).to(device) for part in batch)
