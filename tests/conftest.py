@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import HealthCheck, settings
+from scipy.sparse import csr_array
+
+from tagstudy.core.store import CsrMatrix, CsrWriter
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -40,6 +44,13 @@ DVC = (sys.executable, "-m", "dvc")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same bytes each time are promised on the CPU alone
 # This Python's programs first on the path.
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def save_csr(folder: Path, rows: csr_array, dtype: type = np.float32) -> CsrMatrix:
+    """A CSR matrix on disk."""
+    with CsrWriter(folder, rows.shape[1], dtype) as writer:
+        writer.append_rows(rows)
+    return CsrMatrix(folder)
 
 
 def call(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess:

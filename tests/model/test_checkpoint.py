@@ -1,19 +1,17 @@
-"""checkpoint.py: a run that was stopped goes on to the same weights; what is not its own it passes over."""
+"""checkpoint.py: a run that was stopped continues to the same weights; it ignores the checkpoints of other runs."""
 
+import shutil
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from scipy.sparse import csr_array, random_array
-from test_training import POSTS, TAGS, WORDS, Log, network, settings
+from test_training import Log, make_posts, network, settings
 
-from tagstudy.core.store import CsrMatrix
-from tagstudy.features.counts import write_csr
 from tagstudy.model import checkpoint, training
+from tagstudy.model.batches import Posts
 from tagstudy.model.checkpoint import Checkpoint, fingerprint
-from tagstudy.model.training import Data
 
 
 class Stop(Exception):
@@ -34,19 +32,15 @@ class Stopping(Log):
 
 
 @pytest.fixture
-def both(tmp_path: Path) -> tuple[Data, Data]:
+def both(tmp_path: Path) -> tuple[Posts, Posts]:
     rng = np.random.default_rng(0)
-    parts = []
-    for name in ("train", "valid"):
-        write_csr(tmp_path / name, [csr_array(random_array((POSTS, WORDS), density=0.2, dtype=np.float32, rng=rng))])
-        parts.append(Data(CsrMatrix(tmp_path / name), torch.from_numpy(rng.random((POSTS, TAGS)) < 0.4)))
-    return parts[0], parts[1]
+    return make_posts(tmp_path / "train", rng), make_posts(tmp_path / "valid", rng)
 
 
 @pytest.mark.parametrize("stops", [[0], [1], [3], [1, 1, 2]])
 @pytest.mark.parametrize("patience", [2, 100])
 def test_a_stopped_run_ends_as_if_it_had_not_been(
-    both: tuple[Data, Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops: list[int], patience: int
+    both: tuple[Posts, Posts], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops: list[int], patience: int
 ) -> None:
     monkeypatch.setattr(checkpoint, "SECONDS", 0)
     chosen = settings(epochs=6, patience=patience, dropout=0.5, word_dropout=0.2, mixup=1.0, warmup=0.1, lr=0.01)
@@ -65,7 +59,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
 
 
 def test_a_finished_run_is_not_trained_again(
-    both: tuple[Data, Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    both: tuple[Posts, Posts], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "SECONDS", 0)
     chosen = settings(epochs=2)
@@ -77,10 +71,10 @@ def test_a_finished_run_is_not_trained_again(
 def test_what_is_not_this_run_s_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "unfinished/run.pt"
     assert Checkpoint(path, "a").load() is None
-    Checkpoint(path, "a").save({"history": [1]})
+    Checkpoint(path, "a").save(lambda: {"history": [1]})
     assert not path.exists()  # nothing is kept that took no time
     monkeypatch.setattr(checkpoint, "SECONDS", 0)
-    Checkpoint(path, "a").save({"history": [1]})
+    Checkpoint(path, "a").save(lambda: {"history": [1]})
     assert Checkpoint(path, "a").load() == {"history": [1]}
     assert Checkpoint(path, "b").load() is None
     whole = path.read_bytes()
@@ -94,7 +88,7 @@ def test_seconds_before_a_stop_count(tmp_path: Path, monkeypatch: pytest.MonkeyP
     begin = time.monotonic()
     first = Checkpoint(tmp_path / "run.pt", "a")
     first.start -= 100
-    first.save({})
+    first.save(dict)
     second = Checkpoint(tmp_path / "run.pt", "a")
     second.load()
     assert 100 <= second.seconds() <= 100 + time.monotonic() - begin + 1e-6
@@ -108,3 +102,18 @@ def test_a_run_follows_from_its_settings_and_files(tmp_path: Path) -> None:
     assert first != fingerprint({"lr": 2}, folders=[tmp_path])
     (tmp_path / "features/a").write_text("12")
     assert first != fingerprint({"lr": 1}, folders=[tmp_path])
+
+
+def test_code_that_training_does_not_stand_on_keeps_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / "tagstudy"
+    shutil.copytree(checkpoint.LIBRARY, library)
+    monkeypatch.setattr(checkpoint, "CODE", [library / code.name for code in checkpoint.CODE])
+    first = fingerprint(folders=[])
+    with (library / "evaluation/figures.py").open("a") as file:
+        file.write("# another colour\n")
+    assert fingerprint(folders=[]) == first
+    with (library / "model/mlp.py").open("a") as file:
+        file.write("# another layer\n")
+    assert fingerprint(folders=[]) != first

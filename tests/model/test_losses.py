@@ -1,10 +1,12 @@
 """losses.py: the usual definitions, and probabilities that the losses are proper for."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tagstudy.model.losses import LOSSES, Loss
+from tagstudy.predictions.links import PROBABILITIES
 
 LOGITS = torch.tensor([[0.3, -2.0, 1.5], [-0.2, 0.0, -0.9]])
 LABELS = torch.tensor([[1.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
@@ -41,3 +43,10 @@ def test_the_best_constant_is_the_share_of_posts_with_the_tag(loss: Loss, share:
     best = logits[torch.stack([loss(logit.expand(100, 1), labels) for logit in logits]).argmin()]
     assert loss.probability(best).item() == pytest.approx(share, abs=0.002)
     torch.testing.assert_close(loss.probability(loss.logit(torch.tensor(share))), torch.tensor(share))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_numpy_has_the_same_probabilities(name: str) -> None:
+    logits = torch.linspace(-30, 30, 1001)
+    np.testing.assert_allclose(PROBABILITIES[name](logits.numpy()), LOSSES[name].probability(logits), atol=1e-6)
+    assert PROBABILITIES.keys() == LOSSES.keys()

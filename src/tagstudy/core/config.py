@@ -109,11 +109,11 @@ class Params(Section):
     evaluate: Evaluate
 
     @model_validator(mode="after")
-    def freeze_what_was_started(self) -> "Params":
+    def freeze_only_pretrained_embeddings(self) -> "Params":
         if self.train_sparse.freeze or (
             self.train_dense.freeze and self.featurize_dense.embedding not in ("word2vec", "glove", "static")
         ):
-            raise ValueError("train_dense.freeze: keeps a table that embedding=word2vec, glove or static has started")
+            raise ValueError("train_dense.freeze: keeps a pretrained embedding, which word2vec, glove and static have")
         return self
 
     @model_validator(mode="after")
@@ -135,7 +135,7 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
     embedding = featurize.get("embedding") if isinstance(featurize, dict) else None
     try:
         params = Params.model_validate(merged(raw, embedding))
-        for other in get_args(Embedding):  # what waits for another embedding has to be right as well
+        for other in get_args(Embedding):  # the parts for other embeddings are checked as well
             Params.model_validate(merged(raw, other))
     except ValidationError as problem:
         raise UserError(f"{path}: {describe(problem)}") from None

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -19,15 +20,13 @@ def available_cores() -> int:
 
 
 @contextmanager
-def worker_pool(workers: int, preload: str) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose workers have imported the module ``preload``; an error in the block ends them at once.
+def worker_pool(workers: int, fork: bool) -> Iterator[ProcessPoolExecutor]:
+    """A pool of processes; an error in the block ends them at once.
 
-    Raises :class:`UserError` where a worker was killed.
+    ``fork``: workers start as copies of this process and import nothing again. Not where it has used a GPU or started
+    threads, which a copy lacks. Raises :class:`UserError` where a worker was killed.
     """
-    # Workers are forked from a server that has imported the module and done nothing else: torch's threads, or a GPU
-    # that the stage has touched, would not survive a fork of the stage itself.
-    context = get_context("forkserver")
-    context.set_forkserver_preload([preload])
+    context = get_context("fork" if fork and sys.platform == "linux" else "spawn")
     with ProcessPoolExecutor(workers, context, initializer=follow_parent) as pool:
         try:
             yield pool

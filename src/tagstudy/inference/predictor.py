@@ -13,8 +13,8 @@ from tagstudy.core.files import read_json
 from tagstudy.core.paths import ARMS, FEATURES, METRICS, MODELS
 from tagstudy.data.text import tokenize
 from tagstudy.features.vectorizer import open_vectorizer
-from tagstudy.model.arm import build
 from tagstudy.model.batches import to
+from tagstudy.model.network import build
 from tagstudy.predictions.links import PROBABILITIES
 
 SYSTEMS = (*ARMS, "fusion")

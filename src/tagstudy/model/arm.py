@@ -4,11 +4,10 @@ import shutil
 import time
 from collections.abc import Iterator
 from itertools import repeat
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
+from dvclive import Live
 from safetensors.torch import save_file
 
 from tagstudy.core.config import Train
@@ -20,14 +19,10 @@ from tagstudy.core.processes import available_cores, worker_pool
 from tagstudy.core.store import open_matrix
 from tagstudy.model.batches import Posts
 from tagstudy.model.checkpoint import Checkpoint, fingerprint
-from tagstudy.model.mlp import MLP
+from tagstudy.model.network import build, describe_network, load_pretrained_embedding
 from tagstudy.model.training import Best, fit, predict
 from tagstudy.predictions.predictions import PredictionWriter
 
-# A full skip connection over CSR features has a weight for each term and tag. Beyond so many (256 MB) it is of low
-# rank.
-SKIP_WEIGHTS = 2**26
-SKIP_RANK = 128
 GPU_MEMORY = 8 * 2**30  # bytes that a run on a GPU may take, with a fine-tuned encoder
 
 
@@ -82,7 +77,7 @@ def train_runs(seeds: list[int], job: Job) -> Iterator[RunResult]:
     if workers == 1:
         yield from (train_run(seed, job) for seed in seeds)
         return
-    with worker_pool(workers, preload=__name__) as pool:
+    with worker_pool(workers, fork=choose_device(job.settings.device).type == "cpu") as pool:
         yield from pool.map(train_run, seeds, repeat(job))
 
 
@@ -97,8 +92,6 @@ def runs_at_once(settings: Train) -> int:
 
 def train_run(seed: int, job: Job) -> RunResult:
     """Train one network, and write its weights, its log and its predictions for valid and test."""
-    from dvclive import Live  # half a second, for training alone
-
     settings, network, folders, about = job
     torch.set_num_threads(settings.threads)
     torch.manual_seed(seed)
@@ -126,36 +119,3 @@ def train_run(seed: int, job: Job) -> RunResult:
         seconds[split] = (time.perf_counter() - start) / len(posts)
     cost = {"parameters": model.parameter_count(), "multiply_adds": model.multiply_adds(test.entries_per_post())}
     return RunResult(best, checkpoint.seconds(), seconds["test"], cost)
-
-
-def describe_network(settings: Train, features: dict[str, Any], tags: int) -> dict[str, Any]:
-    """What :func:`build` takes, for features as their features.json describes them."""
-    skip = tags if settings.skip_connection and settings.hidden else None
-    if skip and features["csr"] and not features["embedding_dim"] and features["inputs"] * tags > SKIP_WEIGHTS:
-        skip = min(SKIP_RANK, tags)
-    return {
-        **features,
-        "outputs": tags,
-        "hidden": settings.hidden,
-        "skip": skip,
-        "batch_norm": settings.batch_norm,
-        "activation": settings.activation,
-        "dropout": settings.dropout,
-    }
-
-
-def build(network: dict[str, Any]) -> MLP:
-    """The network that a model.json describes, untrained."""
-    if "encoder" not in network:
-        return MLP(**network)
-    from tagstudy.encoders.encoder import Encoder  # and with it sentence-transformers, which no other network needs
-
-    return MLP(**network | {"encoder": Encoder(network["encoder"])})
-
-
-def load_pretrained_embedding(model: MLP, path: Path, freeze: bool) -> None:
-    """Initialise the embedding matrix from a file, if there is one, and keep it so if ``freeze``."""
-    if path.exists():
-        with torch.no_grad():
-            model.first.weight.copy_(torch.from_numpy(np.load(path)))
-        model.first.weight.requires_grad_(not freeze)

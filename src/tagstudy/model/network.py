@@ -1,0 +1,48 @@
+"""From settings and features to the network of an arm, and from a model.json back to it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tagstudy.core.config import Train
+from tagstudy.model.mlp import MLP
+
+# A full skip connection over CSR features has a weight for each term and tag. Beyond so many (256 MB) it is of low
+# rank.
+SKIP_WEIGHTS = 2**26
+SKIP_RANK = 128
+
+
+def describe_network(settings: Train, features: dict[str, Any], tags: int) -> dict[str, Any]:
+    """What :func:`build` takes, for features as their features.json describes them."""
+    skip = tags if settings.skip_connection and settings.hidden else None
+    if skip and features["csr"] and not features["embedding_dim"] and features["inputs"] * tags > SKIP_WEIGHTS:
+        skip = min(SKIP_RANK, tags)
+    return {
+        **features,
+        "outputs": tags,
+        "hidden": settings.hidden,
+        "skip": skip,
+        "batch_norm": settings.batch_norm,
+        "activation": settings.activation,
+        "dropout": settings.dropout,
+    }
+
+
+def build(network: dict[str, Any]) -> MLP:
+    """The network that a model.json describes, untrained."""
+    if "encoder" not in network:
+        return MLP(**network)
+    from tagstudy.encoders.encoder import Encoder  # and with it sentence-transformers, which no other network needs
+
+    return MLP(**network | {"encoder": Encoder(network["encoder"])})
+
+
+def load_pretrained_embedding(model: MLP, path: Path, freeze: bool) -> None:
+    """Initialise the embedding matrix from a file, if there is one, and keep it so if ``freeze``."""
+    if path.exists():
+        with torch.no_grad():
+            model.first.weight.copy_(torch.from_numpy(np.load(path)))
+        model.first.weight.requires_grad_(not freeze)
