@@ -4,7 +4,6 @@ import argparse
 import csv
 import io
 import itertools
-import os
 import random
 import re
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -36,18 +36,19 @@ def arguments(description: str | None, **options: dict[str, Any]) -> argparse.Na
     return chosen
 
 
-def make_dump(path: Path, data: Path, *, posts: int | None = None, megabytes: int | None = None) -> None:
+def make_dump(path: Path, data: Path, *, posts: int | None = None, megabytes: int | None = None, tags: int = 1) -> None:
     """Write a Posts.xml of so many questions, or of that size, from the real ones of crypto in the folder ``data``.
 
-    Each has the tags and the length of a real one, sentences drawn from all of them, and one or two answers. The same
-    bytes every time.
+    Each has the tags and the length of a real one, sentences drawn from all of them, and one or two answers. Where more
+    than the real ``tags`` are asked for, each is divided into as many as that takes. The same bytes every time.
     """
     archive = data / "stack_exchange/crypto.csv.zip"
     if not archive.is_file():
         sys.exit(f"{archive}: no such file; name the folder of the corpora with --data")
     with zipfile.ZipFile(archive) as files, files.open("crypto.csv") as file:
         real = list(csv.DictReader(io.TextIOWrapper(file, encoding="utf-8")))
-    rows = questions(real)
+    kinds = {tag for post in real for tag in post["tags"].split()}
+    rows = questions(real, -(-tags // len(kinds)))
     with path.open("w", encoding="utf-8") as out:
         out.write('<?xml version="1.0" encoding="utf-8"?>\n<posts>\n')
         written = 0
@@ -57,13 +58,13 @@ def make_dump(path: Path, data: Path, *, posts: int | None = None, megabytes: in
         out.write("</posts>\n")
 
 
-def questions(real: list[dict[str, str]]) -> Iterator[str]:
-    """Rows of a dump, a question and its answers at a time, without end."""
+def questions(real: list[dict[str, str]], divided: int) -> Iterator[str]:
+    """Rows of a dump, a question and its answers at a time, without end; a tag is divided into so many."""
     draw = random.Random(0)
     bodies = [[escape(sentence) for sentence in SENTENCE.split(post["content"])] for post in real]
     sentences = [sentence for body in bodies for sentence in body]
     titles = [escape(post["title"]) for post in real]
-    tags = [escape(f"<{'><'.join(post['tags'].split())}>") for post in real]
+    tags = [post["tags"].split() for post in real]
 
     def row(number: int, kind: int, length: int, more: str) -> str:
         body = "&#xA;".join(draw.choices(sentences, k=length))
@@ -75,8 +76,10 @@ def questions(real: list[dict[str, str]]) -> Iterator[str]:
     for number in itertools.count(1, 3):
         like = draw.randrange(len(real))
         title = f"{draw.choice(titles)} {number}"
+        names = [f"{tag}-{part}" if (part := draw.randrange(divided)) else tag for tag in tags[like]]
+        names_xml = escape(f"<{'><'.join(names)}>")
         yield row(
-            number, 1, len(bodies[like]), f'ViewCount="99" Title="{title}" Tags="{tags[like]}" AnswerCount="1"'
+            number, 1, len(bodies[like]), f'ViewCount="99" Title="{title}" Tags="{names_xml}" AnswerCount="1"'
         ) + (
             "".join(
                 row(number + answer, 2, len(bodies[like]), f'ParentId="{number}"')
@@ -94,14 +97,35 @@ def write_params(folder: Path, **changes: dict) -> None:
 
 
 def measure(folder: Path, *command: str | Path) -> tuple[float, float]:
-    """Wall-clock seconds of a Python program run in ``folder``, and peak memory in MB of its largest process."""
+    """Wall-clock seconds of a Python program run in ``folder``, and peak memory in MB of it and its processes.
+
+    Memory is looked at ten times a second. A page that several processes share counts once (PSS); pages of files that
+    are read through memory count too, while they are in memory.
+    """
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *map(str, command)], cwd=folder, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)  # of this child alone, which subprocess does not give
-    process.returncode = os.waitstatus_to_exitcode(status)
+    process = psutil.Popen([sys.executable, *map(str, command)], cwd=folder, stdout=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, sum(map(proportional_memory, [process, *children_of(process)])))
+        time.sleep(0.1)
     if process.returncode:
         sys.exit(f"{' '.join(map(str, command))} failed")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    return time.perf_counter() - start, peak / 2**20
+
+
+def children_of(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def proportional_memory(process: psutil.Process) -> int:
+    """Bytes."""
+    try:
+        return process.memory_full_info().pss
+    except (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):  # it has just ended
+        return 0
 
 
 def update(path: Path, rows: pd.DataFrame, order: dict[str, list[str]]) -> None:
