@@ -1,4 +1,4 @@
-"""Every stage by the number of posts and of tags: seconds and peak memory. Prints a table, writes benchmarks/growth.csv.
+"""Every stage by the number of posts and of tags: seconds and peak memory. Prints both, writes benchmarks/growth.csv.
 
 `python benchmarks/growth.py --data FOLDER --posts 10000 100000 --tags 50`. The posts are made from real ones. Training
 takes one epoch of each arm, `--runs` runs of it side by side. Peak memory is that of the stage and its processes
