@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 AUDIT := .venv-audit
+UV := .venv-uv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: study sweep test test-slow bench audit help
+.PHONY: study sweep test test-slow bench requirements audit help
 .DEFAULT_GOAL := study
 
 study: $(VENV)/study ## run the study; what has not changed is skipped (requirements.txt; a minute)
@@ -31,6 +32,19 @@ test-slow: $(VENV)/dev ## simulations, kills, fuzzing, a browser if there is one
 bench: $(VENV)/bench ## both arms beside their peers on the posts in DATA=folder (requirements-bench.txt; 45 minutes)
 	python benchmarks/compare.py --data $(DATA)
 
+# What torch's build for NVIDIA's GPUs brings along is not pinned, so that the files do for each of its builds.
+NVIDIA := cuda-bindings cuda-toolkit nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13 triton
+PIN = printf '%s\n' $(NVIDIA) | UV_CUSTOM_COMPILE_COMMAND="make requirements" $(UV)/bin/uv pip compile pyproject.toml \
+	--quiet --universal --python-version 3.11 --no-annotate --excludes - $(UPGRADE) --output-file
+
+requirements: $(UV)/bin/uv ## pin in requirements*.txt what pyproject.toml names; with UPGRADE=--upgrade, the newest (uv, in .venv-uv/; a minute)
+	@echo "== pins that pyproject.toml still allows are kept; those of requirements-dev.txt hold in every file"
+	@$(PIN) requirements-dev.txt --extra dev
+	@$(PIN) requirements.txt --constraints requirements-dev.txt
+	@$(PIN) requirements-pretrained.txt --constraints requirements-dev.txt --extra pretrained
+	@$(PIN) requirements-onnx.txt --constraints requirements-dev.txt --extra onnx
+	@$(PIN) requirements-bench.txt --constraints requirements-dev.txt --extra bench
+
 audit: $(AUDIT)/bin/pip-audit ## known vulnerabilities of the pinned packages (pip-audit, in .venv-audit/; a minute)
 	$< --strict --no-deps --disable-pip $(patsubst %,--requirement %,$(wildcard requirements*.txt))
 
@@ -47,17 +61,17 @@ $(VENV)/study: requirements.txt | $(VENV)/bin/pip
 	pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-$(VENV)/pretrained: requirements-pretrained.txt requirements.txt | $(VENV)/bin/pip
+$(VENV)/pretrained: requirements-pretrained.txt | $(VENV)/bin/pip
 	@echo "== installing what pretrained embeddings need: $<"
 	pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-$(VENV)/dev: requirements-dev.txt requirements-pretrained.txt requirements.txt | $(VENV)/bin/pip
+$(VENV)/dev: requirements-dev.txt | $(VENV)/bin/pip
 	@echo "== installing what the tests need: $<"
 	pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-$(VENV)/bench: requirements-bench.txt requirements.txt | $(VENV)/bin/pip
+$(VENV)/bench: requirements-bench.txt | $(VENV)/bin/pip
 	@echo "== installing what the benchmarks need: $<"
 	pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
@@ -66,3 +80,8 @@ $(AUDIT)/bin/pip-audit:
 	@echo "== installing pip-audit in $(AUDIT)/"
 	$(PYTHON) -m venv $(AUDIT)
 	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check pip-audit==2.9.0
+
+$(UV)/bin/uv:
+	@echo "== installing uv in $(UV)/"
+	$(PYTHON) -m venv $(UV)
+	$(UV)/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
