@@ -37,7 +37,7 @@ NVIDIA := cuda-bindings cuda-toolkit nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nv
 PIN = printf '%s\n' $(NVIDIA) | UV_CUSTOM_COMPILE_COMMAND="make requirements" $(UV)/bin/uv pip compile pyproject.toml \
 	--quiet --universal --python-version 3.11 --no-annotate --excludes - $(UPGRADE) --output-file
 
-requirements: $(UV)/bin/uv ## pin in requirements*.txt what pyproject.toml names; with UPGRADE=--upgrade, the newest (uv, in .venv-uv/; a minute)
+requirements: $(UV)/bin/uv ## pin what pyproject.toml names; UPGRADE=--upgrade takes the newest (uv, in .venv-uv/; a minute)
 	@echo "== pins that pyproject.toml still allows are kept; those of requirements-dev.txt hold in every file"
 	@$(PIN) requirements-dev.txt --extra dev
 	@$(PIN) requirements.txt --constraints requirements-dev.txt
@@ -50,7 +50,7 @@ audit: $(AUDIT)/bin/pip-audit ## known vulnerabilities of the pinned packages (p
 
 help: ## this list
 	@echo "make TARGET (what it installs, once, in .venv/; how long it then takes, roughly, on two cores)"
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/bin/pip:
 	@echo "== a virtual environment in $(VENV)/"
