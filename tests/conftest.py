@@ -1,13 +1,18 @@
 """What several test files need: the repository's root and parameters, and a small corpus in a folder of its own."""
 
 import copy
+import io
+import itertools
+import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
+import py7zr
 import pytest
 import yaml
 from hypothesis import HealthCheck, settings
@@ -94,3 +99,42 @@ def finished(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     call("git", "add", "--all", cwd=folder)
     call("git", "commit", "--quiet", "--message", "First results", cwd=folder)
     return folder
+
+
+# --------------------------------------------------------------------------- files of posts
+
+
+def zipped(method: int = zipfile.ZIP_DEFLATED, **members: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name.replace("__", "."), data)
+    return stream.getvalue()
+
+
+def seven_zipped(password: str | None = None, **members: bytes) -> bytes:
+    stream = io.BytesIO()
+    with py7zr.SevenZipFile(stream, "w", password=password) as archive:
+        for name, data in members.items():
+            archive.writestr(data, name.replace("__", "."))
+    return stream.getvalue()
+
+
+def damaged(data: bytes, start: int = 2000) -> bytes:
+    return data[:start] + bytes(byte ^ 0x5A for byte in data[start : start + 200]) + data[start + 200 :]
+
+
+def marked(data: bytes, offset: int, value: int) -> bytes:
+    """A zip archive whose only member is marked as encrypted, or as packed by another method, in both headers."""
+    changed = bytearray(data)
+    changed[6 + offset] = changed[data.index(b"PK\x01\x02") + 8 + offset] = value
+    return bytes(changed)
+
+
+def rows(*tags: list[str], split: list[str] | None = None) -> bytes:
+    """JSON lines of 30 posts, whose tags are these in turn."""
+    given = itertools.cycle(split or [""])
+    return b"\n".join(
+        json.dumps({"title": f"Post {number}", "tags": own, "split": part}).encode()
+        for number, own, part in zip(range(30), itertools.cycle(tags), given, strict=False)
+    )

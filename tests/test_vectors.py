@@ -8,9 +8,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import py7zr
 import pytest
+from conftest import damaged, marked, zipped
 from gensim.models import KeyedVectors
-from test_bad_input import damaged, marked
-from test_posts import zipped
 
 from tagstudy.core.errors import UserError
 from tagstudy.features.word_vectors import read_vectors

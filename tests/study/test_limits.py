@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import OUTPUTS, ROOT, call, write_params
-from test_bad_input import A, rows
+from conftest import OUTPUTS, ROOT, call, rows, write_params
 
 FREE = [0, 4, 16, 64, 256, 512, 1024]  # KiB
 
@@ -23,7 +22,7 @@ def read(*folders: Path) -> dict[Path, bytes]:
 
 
 def small_study(folder: Path) -> None:
-    (folder / "posts.jsonl").write_bytes(rows(A, ["a"]))
+    (folder / "posts.jsonl").write_bytes(rows(["a", "b"], ["a"]))
     write_params(
         folder,
         ingest={"source": "posts.jsonl", "tags": 2, "min_tags": 1},

@@ -4,8 +4,6 @@ What an earlier run wrote stays to the last byte.
 """
 
 import gzip
-import itertools
-import json
 import os
 import pickle
 import shutil
@@ -17,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 import py7zr
 import pytest
-from conftest import ROOT, call, write_params
-from test_posts import dump, parquet, seven_zipped, zipped
+from conftest import ROOT, call, damaged, marked, rows, seven_zipped, write_params, zipped
+from test_posts import dump, parquet
 
 MANY = b"title,tags\n" + b"".join(b"title %d,a\n" % number for number in range(20_000))
 ROW = '<posts><row PostTypeId="1" Title="x" Tags="a" Body="{}"/></posts>'
@@ -26,31 +24,11 @@ LAUGHS = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
 ZEROS = b"title,tags\n" + bytes(50_000_000)
 
 
-def damaged(data: bytes, start: int = 2000) -> bytes:
-    return data[:start] + bytes(byte ^ 0x5A for byte in data[start : start + 200]) + data[start + 200 :]
-
-
-def marked(data: bytes, offset: int, value: int) -> bytes:
-    """A zip archive whose only member is marked as encrypted, or as packed by another method, in both headers."""
-    changed = bytearray(data)
-    changed[6 + offset] = changed[data.index(b"PK\x01\x02") + 8 + offset] = value
-    return bytes(changed)
-
-
 def nameless(data: bytes) -> bytes:
     """A zip archive whose only member, of a name of one letter, has it as a comment."""
     changed, header = bytearray(data), data.index(b"PK\x01\x02")
     changed[header + 28], changed[header + 32] = 0, 1
     return bytes(changed)
-
-
-def rows(*tags: list[str], split: list[str] | None = None) -> bytes:
-    """JSON lines of 30 posts, whose tags are these in turn."""
-    given = itertools.cycle(split or [""])
-    return b"\n".join(
-        json.dumps({"title": f"Post {number}", "tags": own, "split": part}).encode()
-        for number, own, part in zip(range(30), itertools.cycle(tags), given, strict=False)
-    )
 
 
 def broken(*lines: bytes) -> bytes:

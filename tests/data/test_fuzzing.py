@@ -16,8 +16,8 @@ from itertools import count, takewhile
 from pathlib import Path
 
 import pytest
-from conftest import REAL
-from test_posts import FORMATS, fasttext, seven_zipped, zipped
+from conftest import REAL, seven_zipped, zipped
+from test_posts import FORMATS, fasttext
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.archives import opened

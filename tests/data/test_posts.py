@@ -5,22 +5,22 @@ import gzip
 import io
 import json
 import warnings
-import zipfile
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-import py7zr
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import seven_zipped, zipped
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tagstudy.core.errors import UserError
-from tagstudy.data.readers import Post, Skipped, parse_tags, read_posts
+from tagstudy.data.fields import Post, parse_tags
+from tagstudy.data.readers import Skipped, read_posts
 
 POSTS = [
     Post("7", "Sort a list, in C#?\nI have a list, see x < y", ["c#", "sorting"]),
@@ -69,22 +69,6 @@ def json_lines() -> bytes:
 def fasttext() -> bytes:
     lines = (" ".join([*(f"__label__{tag}" for tag in post.tags), post.text.replace("\n", " ")]) for post in POSTS)
     return "\n".join(lines).encode()
-
-
-def zipped(method: int = zipfile.ZIP_DEFLATED, **members: bytes) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", method) as archive:
-        for name, data in members.items():
-            archive.writestr(name.replace("__", "."), data)
-    return stream.getvalue()
-
-
-def seven_zipped(password: str | None = None, **members: bytes) -> bytes:
-    stream = io.BytesIO()
-    with py7zr.SevenZipFile(stream, "w", password=password) as archive:
-        for name, data in members.items():
-            archive.writestr(data, name.replace("__", "."))
-    return stream.getvalue()
 
 
 def read(path: Path, data: bytes | str) -> tuple[list[Post], list[Skipped]]:
