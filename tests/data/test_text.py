@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagstudy.data.text import clean, fold, title, tokenize, words_of
+from tagstudy.core.corpus import Text
+from tagstudy.data.text import clean, fold, token_sequences, tokenize
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,19 @@ def test_tokens_stand_in_the_text_in_their_order(text: str) -> None:
         assert found
 
 
-@given(st.text())
-def test_a_title_stands_behind_a_body_again(post: str) -> None:
-    words = words_of(post)
-    assert words == tokenize(post) + (tokenize(title(post)) if "\n" in post else [])
+@pytest.mark.parametrize(
+    ("title", "body", "sequences"),
+    [
+        ("Sort a list", "in C#", [["sort", "a", "list", "in", "c#"], ["sort", "a", "list"]]),
+        ("Sort a list", "", [["sort", "a", "list"]]),
+        ("", "One line\nand another", [["one", "line", "and", "another"]]),
+        ("Sort", "?!", [["sort"], ["sort"]]),
+    ],
+)
+def test_a_title_counts_twice_where_there_is_a_body(title: str, body: str, sequences: list[list[str]]) -> None:
+    assert token_sequences(Text(title, body)) == sequences
+
+
+@given(st.text(st.characters(exclude_characters="\n")), st.text())
+def test_a_title_and_a_body_have_the_tokens_of_their_text(title: str, body: str) -> None:
+    assert token_sequences(Text(title, body))[0] == tokenize(str(Text(title, body)))

@@ -3,8 +3,10 @@
 import html
 import re
 
-# Only names that HTML has are taken for tags, so that `vector<int>` in plain text stays. The names stand by their first
-# letters: where that does not fit, the search need not try them all.
+from tagstudy.core.corpus import Text
+
+# Only HTML's own element names count as tags, so that `vector<int>` in plain text stays. The names are grouped by their
+# first letters: where those do not match, the search skips the whole group.
 INLINE = (
     "a(?:bbr|cronym)?|b(?:d[io]|ig)?|c(?:ite|ode)|d(?:el|fn)|em|font|i(?:ns)?|kbd|mark|q|"
     "s(?:amp|mall|pan|trike|trong|u[bp])?|tt|u|var"
@@ -15,33 +17,35 @@ BLOCK = (
     "m(?:ain|eta)|nav|o(?:l|pt(?:group|ion))|p(?:icture|re)?|s(?:ection|elect|ource|ummary)|"
     "t(?:able|body|d|extarea|foot|h(?:ead)?|r)|ul|video"
 )
-# What is never closed is no markup but talk of it, and the rest stays (taken whole, so that the search is linear).
+# Comments, scripts and styles are dropped. Unclosed tags are kept as text: the second branch takes all that follows, so
+# that the search stays linear.
 UNSEEN = re.compile(
     r"<!--(?:.*?-->|(?P<comment>.*))|<(?P<tag>script|style)\b[^<>]*>(?:.*?</(?P=tag)\s*>|(?P<code>.*))",
     re.DOTALL | re.IGNORECASE,
 )
-UNSEEN_START = re.compile(r"<(?:!--|script|style)", re.IGNORECASE)  # most posts have none, and this is quicker to tell
+UNSEEN_START = re.compile(r"<(?:!--|script|style)", re.IGNORECASE)  # a quick test first: most posts have none
 ATTRIBUTES = r"""(?:\s+[\w:-]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>]+))?)*\s*/?"""
 INLINE_TAG = re.compile(rf"</?(?:{INLINE}){ATTRIBUTES}>", re.IGNORECASE)
 BLOCK_TAG = re.compile(rf"</?(?:{BLOCK}){ATTRIBUTES}>", re.IGNORECASE)
 
-# A word keeps what tells technologies apart: c#, c++, .net, asp.net, node.js, $.ajax. A leading dot counts only where
-# a word begins; any other dot, hyphen or apostrophe parts two words (`list.append`, `built-in`).
-# A set of characters comes first because the search skips to those fastest; behind it the rest of a bare word, of one
-# after `$` or `$.`, or of one after a leading dot.
+# A token keeps the characters that distinguish technologies: c#, c++, .net, asp.net, node.js, $.ajax. A leading dot
+# belongs to a token only at the start of a word; any other dot, hyphen or apostrophe separates two tokens
+# (`list.append`, `built-in`).
+# The pattern starts with a set of characters because `re` finds those fastest. Then follows the rest of a plain word,
+# of a word after `$` or `$.`, or of a word after a leading dot.
 TOKEN = re.compile(
     r"[\w$.](?:(?<![$.])\w*+|(?<=\$)\.?\w++|(?<![\w)\]]\.)\w++)(?:(?=[.+#])(?:\.(?:io|js|net)\b)?(?:\+\+|#)?)?"
 )
 
 
 def clean(markup: str) -> str:
-    """The text of an HTML fragment: code kept, tags gone, entities decoded.
+    """The text of an HTML fragment: code is kept, tags are removed, entities are decoded.
 
-    Plain text passes unchanged but for what reads like a tag or an entity of HTML.
+    Plain text stays as it is, except for parts that look like an HTML tag or entity.
     """
     if "<" in markup:
         if UNSEEN_START.search(markup):
-            markup = UNSEEN.sub(lambda found: f" {found['comment'] or found['code'] or ''}", markup)
+            markup = UNSEEN.sub(lambda match: f" {match['comment'] or match['code'] or ''}", markup)
         markup = BLOCK_TAG.sub("\n", INLINE_TAG.sub("", markup))
     return unescape(markup).strip()
 
@@ -55,7 +59,7 @@ def unescape(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """Lower-case with white space folded: two posts with the same fold are the same post."""
+    """Lower-case text, runs of white space as one space: posts with the same folded text are repeats of one post."""
     return " ".join(text.lower().split())
 
 
@@ -64,16 +68,11 @@ def tokenize(text: str) -> list[str]:
     return TOKEN.findall(text.lower())
 
 
-def title(post: str) -> str:
-    """Its first line."""
-    return post.partition("\n")[0]
+def token_sequences(text: Text) -> list[list[str]]:
+    """The token sequences that are counted of a post: title and body as one, and the title once more.
 
-
-def parts(post: str) -> list[str]:
-    """What is counted: a post and, where it has a body, its title once more, which would drown in a long one."""
-    return [post, title(post)] if "\n" in post else [post]
-
-
-def words_of(post: str) -> list[str]:
-    """The tokens of its parts."""
-    return [token for part in parts(post) for token in tokenize(part)]
+    A title counts twice because it says most in fewest words, and would drown in a long body. A post with a title
+    alone, or a body alone, is one sequence. An n-gram is a run within a sequence.
+    """
+    title, body = tokenize(text.title), tokenize(text.body)
+    return [title + body, title] if text.title and text.body else [title + body]
