@@ -1,1 +1,1 @@
-"""From the files people have to posts, tags and splits."""
+"""From files of tagged posts to a corpus on disk: readers, cleaning, tokens, labels and splits."""

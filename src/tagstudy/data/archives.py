@@ -1,4 +1,4 @@
-"""Opens a file as it is, or the one that an archive holds; one that unpacks to far more than it weighs is refused."""
+"""Opens a file, or the one wanted file of an archive; refuses an archive that unpacks to far more than its size."""
 
 import gzip
 import io
@@ -14,20 +14,22 @@ from typing import IO
 from tagstudy.core.errors import UserError
 
 ARCHIVES = (".gz", ".zip", ".7z")
-SHOWN = 5  # names in an archive, where it is not clear which is meant
-# An archive of a few bytes may unpack to terabytes; one of posts, to some ten times its size.
-UNPACKED, UNPACKED_FREELY = 100, 2**24  # times its size; bytes that need no such measure
-# What opening one raises, or reading on, where it is damaged or none; RuntimeError for a zip with a password or an
+SHOWN = 5  # names of an archive's files in an error message
+# A few bytes may unpack to terabytes (a decompression bomb); an archive of posts unpacks to about ten times its size.
+MAX_RATIO = 100  # unpacked to packed size
+ALWAYS_ALLOWED = 2**24  # bytes unpacked, whatever the ratio
+# Raised on opening or reading an archive that is damaged or none; RuntimeError for a zip with a password or of an
 # unknown method.
 UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
 @contextmanager
 def opened(path: Path, what: str, choose: Callable[[list[str]], list[str]]) -> Iterator[tuple[str, IO[bytes]]]:
-    """The name and bytes of a file, or of the one in an archive that ``choose`` takes of the names there.
+    """The name and the bytes of a file, or of the one file that ``choose`` selects from the names in an archive.
 
-    ``what`` says what it looks for, where there is not one.
-    Raises :class:`UserError` where there is not one, where it is encrypted, or where it is far larger than the archive.
+    ``what`` says in error messages what is looked for.
+    Raises :class:`UserError` for an archive where ``choose`` selects none or several, that is encrypted, or that
+    unpacks to far more than its size.
     """
     suffix = path.suffix.lower()
     with ExitStack() as stack:
@@ -60,7 +62,7 @@ def opened(path: Path, what: str, choose: Callable[[list[str]], list[str]]) -> I
 
 
 class Bounded(io.RawIOBase):
-    """What an archive unpacks to, up to the size that :func:`check_size` allows."""
+    """The bytes that an archive unpacks to, up to the size that :func:`check_size` allows."""
 
     def __init__(self, path: Path, stream: IO[bytes]) -> None:
         self.path, self.stream = path, stream
@@ -78,10 +80,10 @@ class Bounded(io.RawIOBase):
         return self.stream.tell()
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        found = self.stream.read(len(buffer))
+        data = self.stream.read(len(buffer))
         check_size(self.path, self.stream.tell())
-        buffer[: len(found)] = found
-        return len(found)
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def bounded(path: Path, stream: IO[bytes]) -> IO[bytes]:
@@ -89,10 +91,10 @@ def bounded(path: Path, stream: IO[bytes]) -> IO[bytes]:
 
 
 def check_size(path: Path, unpacked: int) -> None:
-    """Raise :class:`UserError` where what an archive unpacks to is far more than it weighs."""
-    if unpacked > max(UNPACKED_FREELY, UNPACKED * path.stat().st_size):
+    """Raise :class:`UserError` for an archive that unpacks to far more bytes than its size."""
+    if unpacked > max(ALWAYS_ALLOWED, MAX_RATIO * path.stat().st_size):
         raise UserError(
-            f"{path}: unpacks to more than {UNPACKED} times its size, as text never does; if it is right, unpack it "
+            f"{path}: unpacks to more than {MAX_RATIO} times its size, as text never does; if it is right, unpack it "
             "and name the file"
         )
 
@@ -100,7 +102,7 @@ def check_size(path: Path, unpacked: int) -> None:
 def only_member(path: Path, names: list[str], what: str, choose: Callable[[list[str]], list[str]]) -> str:
     members = choose(names)
     if len(members) != 1:
-        found = "several files" if members else "no file"
-        there = ", ".join((members or names)[:SHOWN]) or "which holds no file"
-        raise UserError(f"{path}: {found} of {what} in this archive, {there}; unpack it and name the one that is meant")
+        count = "several files" if members else "no file"
+        listed = ", ".join((members or names)[:SHOWN]) or "which holds no file"
+        raise UserError(f"{path}: {count} of {what} in this archive, {listed}; unpack it and name the right file")
     return members[0]

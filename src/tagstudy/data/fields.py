@@ -1,4 +1,4 @@
-"""Which column of a file holds what, the spellings of tags, and from the fields of a row to a post."""
+"""The columns of a file, the spellings of tags, and how a row's fields become a post."""
 
 import ast
 import json
@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError
 from tagstudy.data.text import clean, unescape
 
@@ -15,7 +16,7 @@ SPLIT_NAMES = {
     "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
     "test": "test", "testing": "test",
 }  # fmt: skip
-COLUMNS = {
+COLUMNS = {  # a field and the names that its column may have
     "id": ["id"],
     "title": ["title"],
     "body": ["body", "content", "text"],
@@ -23,7 +24,7 @@ COLUMNS = {
     "tags": ["tags"],
     "split": ["split"],
 }
-# Other names that people give to what is missing.
+# Names that a missing column often has instead, to suggest in the error.
 LIKELY = {
     "tags": ["label", "labels", "category", "categories", "topic", "topics", "keyword", "keywords", "class", "classes"],
     "title": ["question", "post", "document", "description", "message", "subject", "headline", "sentence", "summary"],
@@ -32,13 +33,21 @@ LIKELY = {
 
 class Post(NamedTuple):
     id: str
-    text: str  # title, line break, body; HTML gone, code kept
+    title: str  # plain text on one line, or empty
+    body: str  # plain text, code kept, or empty
     tags: list[str]
-    split: str | None = None  # train, valid or test, where the source says so
+    split: str | None = None  # train, valid or test, where the source names it
+
+    @property
+    def text(self) -> Text:
+        return Text(self.title, self.body)
 
 
 def columns(path: Path, names: list[str], tagged: bool) -> dict[str, str]:
-    """Which column of the file holds what, by their usual names in any case; tags only if they are wanted."""
+    """The column of each field, recognised by its usual names in any case; that of the tags only if ``tagged``.
+
+    Raises :class:`UserError` for a file without tags, if ``tagged``, or without title, body and text.
+    """
     lowered = {str(name).strip().lower(): name for name in reversed(names)}
     found = {
         field: next(lowered[usual] for usual in usuals if usual in lowered)
@@ -51,7 +60,7 @@ def columns(path: Path, names: list[str], tagged: bool) -> dict[str, str]:
             free = [name for name in lowered if lowered[name] not in found.values()]
             likely = [name for name in free if name in LIKELY[wanted[0]] or get_close_matches(name, usual, cutoff=0.7)]
             remedy = f"rename {lowered[likely[0]]!r:.40} to {wanted[0]!r}, if it is that" if likely else "add one"
-            if len(names) == 1 and ";" in names[0]:  # as spreadsheets save where a comma stands in numbers
+            if len(names) == 1 and ";" in names[0]:  # spreadsheets write semicolons where the decimal sign is a comma
                 remedy = "save it with commas between columns, not semicolons"
             raise UserError(
                 f"{path}: needs a column {' or '.join(map(repr, usual))}; its columns are "
@@ -63,22 +72,23 @@ def columns(path: Path, names: list[str], tagged: bool) -> dict[str, str]:
 def as_post(fields: dict[str, Any], default_id: str, split: str | None) -> Post:
     """A post from the fields of a row: `id`, `title`, `body` (HTML) or else `text` (plain), `tags`, `split`.
 
-    Raises ValueError for tags that do not parse and for characters that no file could hold (lone surrogates).
+    ``default_id`` and ``split`` are for a row that names neither. Title and body may both be empty.
+    Raises ValueError for tags that do not parse and for lone surrogates, which no file can hold.
     """
-    title = unescape(as_text(fields.get("title"))).replace("\n", " ").strip()  # the first line of the text
-    body = clean(as_text(fields.get("body"))) or as_text(fields.get("text")).strip()
-    own_split = as_text(fields.get("split")).strip().lower()
+    row_split = as_text(fields.get("split")).strip().lower()
     post = Post(
         id=as_text(fields.get("id")).strip() or default_id,
-        text="\n".join(part for part in (title, body) if part),
+        title=unescape(as_text(fields.get("title"))).replace("\n", " ").strip(),
+        body=clean(as_text(fields.get("body"))) or as_text(fields.get("text")).strip(),
         tags=parse_tags(fields.get("tags")),
-        split=SPLIT_NAMES.get(own_split, own_split or split),
+        split=SPLIT_NAMES.get(row_split, row_split or split),
     )
-    "".join([post.id, post.text, *post.tags]).encode()
+    "".join([post.id, post.title, post.body, *post.tags]).encode()  # raises for lone surrogates
     return post
 
 
 def as_text(value: Any) -> str:
+    """A cell as text; a missing value, such as None or NaN, is empty."""
     if isinstance(value, bytes):
         return value.decode()
     return "" if value is None or value != value else str(value)
@@ -89,7 +99,7 @@ def parse_tags(value: Any) -> list[str]:
 
     A list; `<a><b>` (older data dumps); `|a|b|` (newer ones); a Python or JSON list as text; `a, b`; `a; b`; `a b`.
     Raises ValueError for a list that does not parse, for a value that is neither text nor list, and for tags of several
-    words between commas: of a row without a comma nobody knew whether it holds one tag or several.
+    words between commas: without a comma, such a cell could be one tag or several.
     """
     if as_text(value) == "":
         return []
@@ -114,7 +124,7 @@ def parse_tags(value: Any) -> list[str]:
 
 def parse_list(text: str) -> list[Any]:
     """A Python or JSON list, or a numpy array printed into a CSV (`['a' 'b']`, which Python would read as ['ab'])."""
-    if len(text) > 10_000:  # literal_eval takes hundreds of bytes of memory for each of text
+    if len(text) > 10_000:  # literal_eval needs hundreds of bytes of memory for each character
         raise ValueError("a list of tags of more than 10,000 characters")
     text = re.sub(r"""(?<=['"])\s+(?=['"])""", ", ", text)
     for parse in (json.loads, ast.literal_eval):

@@ -1,4 +1,4 @@
-"""A reader for each format that tagged posts come in; each row becomes a `Row`."""
+"""One reader for each format of tagged posts. A reader yields a `Row` for every row of a file, post or not."""
 
 import csv
 import io
@@ -14,13 +14,13 @@ csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is less than a long po
 
 
 class Row(NamedTuple):
-    number: int
-    fields: dict[str, Any] | None  # None: not a post, and `problem` says why
+    number: int  # in the file, from 1
+    fields: dict[str, Any] | None  # by the names of fields.COLUMNS; None: not a post, and `problem` says why
     problem: str = ""
 
 
 def read_dump(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
-    """Questions of a Stack Exchange Data Dump's Posts.xml, streamed."""
+    """The questions of a Stack Exchange data dump's Posts.xml, streamed."""
     from lxml import etree
 
     if b"<!DOCTYPE" in stream.peek(2**12):  # type: ignore[attr-defined]
@@ -43,10 +43,10 @@ def read_dump(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
                     yield Row(number, None, "answer" if kind == "2" else "neither question nor answer")
             element.clear()
             while element.getprevious() is not None and element.getparent() is not None:
-                del element.getparent()[0]  # the root would keep every row
+                del element.getparent()[0]  # else the root keeps every row in memory
     except etree.XMLSyntaxError as problem:
         raise UserError(
-            f"{path}, after row {number}: broken XML ({problem.msg:.200}); fetch it again or cut it there"
+            f"{path}, after row {number}: malformed XML ({problem.msg:.200}); fetch it again or cut it there"
         ) from None
     if number == 0:
         raise UserError(f"{path}: no <row> in it; is this a dump's Posts.xml?")
@@ -57,7 +57,7 @@ def read_csv(path: Path, stream: IO[bytes], tagged: bool, delimiter: str = ",") 
     try:
         header = next(rows, [])
     except csv.Error as problem:
-        raise UserError(f"{path}, row 1: {problem}; mend the header") from None
+        raise UserError(f"{path}, row 1: {problem}; correct the header") from None
     where = {field: header.index(name) for field, name in columns(path, header, tagged).items()}
     number = 1
     while True:
@@ -68,7 +68,7 @@ def read_csv(path: Path, stream: IO[bytes], tagged: bool, delimiter: str = ",") 
         except StopIteration:
             return
         except csv.Error as problem:
-            if str(problem) == "unexpected end of data":  # the quote took in every row behind it
+            if str(problem) == "unexpected end of data":  # every row after the quote is inside it
                 raise UserError(
                     f"{path}, row {number}: a quote in line {line} is never closed; close it, or fetch the file again"
                 ) from None
@@ -121,7 +121,7 @@ def read_json_lines(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row
             try:
                 named[keys] = columns(path, list(keys), tagged)
             except UserError as problem:
-                if not named:  # the first row speaks for the file
+                if not named:  # wrong in the first row, so wrong in all of the file
                     raise
                 yield Row(number, None, f"malformed row: {problem!s:.200}")
                 continue

@@ -1,6 +1,6 @@
-"""Readers for every format that tagged posts come in; each post becomes a `Post`.
+"""From a file or a folder, in any format and archive, to posts.
 
-Files are data and nothing else: never executed, never unpickled; an XML file that declares entities is refused.
+Files are only data: they are never executed and never unpickled, and an XML file that declares entities is refused.
 """
 
 import errno
@@ -22,14 +22,14 @@ PICKLES = (".pkl", ".pickle", ".joblib")
 class Skipped(NamedTuple):
     """A row that is not a post."""
 
-    reason: str  # answer, repeated header, no text, malformed row
-    place: str  # the file, the row, and what is wrong with it
+    reason: str  # answer, neither question nor answer, repeated header, no text, malformed row
+    place: str  # the file, the row and the problem
 
 
 def read_posts(source: str | Path, tagged: bool = True) -> Generator[Post | Skipped, None, None]:
-    """Posts and skipped rows of a file, or of every file of a folder in order of name; their tags only if ``tagged``.
+    """Posts and skipped rows of a file, or of all files of a folder, sorted by name; tags are read only if ``tagged``.
 
-    Raises :class:`UserError` where the source is missing, empty, unreadable or not what its name says.
+    Raises :class:`UserError` for a source that is missing, empty, unreadable or not of the format that its name says.
     """
     source = Path(source)
     try:
@@ -49,15 +49,17 @@ def read_posts(source: str | Path, tagged: bool = True) -> Generator[Post | Skip
 
 
 def endings() -> str:
+    """The file names that are read, for messages."""
     return f"{', '.join(READERS)}, or one of these with {', '.join(ARCHIVES)} behind it"
 
 
 def of_posts(names: list[str]) -> list[str]:
+    """The names among them of files of posts."""
     return list(filter(holds_posts, names))
 
 
 def holds_posts(name: str) -> bool:
-    """Whether a file of a folder or of an archive is one of posts. Of a dump's many .xml files, only Posts.xml is."""
+    """Whether a file in a folder or archive holds posts, by its name. Of a dump's .xml files only Posts.xml does."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.name.startswith((".", "__")) or "__MACOSX" in path.parts:
         return False
@@ -78,7 +80,7 @@ def read_file(path: Path, tagged: bool) -> Iterator[Post | Skipped]:
         raise UserError(f"{path}: the file is empty; fetch or export it again")
     if path.suffix.lower() in PICKLES:
         raise UserError(
-            f"{path}: a pickle can run any program, so none is read; if you trust it, run {unpickling(path)}"
+            f"{path}: a pickle can run any program and is not read; if you trust it, run {unpickling(path)}"
         )
     number = 0
     try:
@@ -87,24 +89,24 @@ def read_file(path: Path, tagged: bool) -> Iterator[Post | Skipped]:
             if suffix not in READERS:
                 raise UserError(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")
             split = split_in_name(PurePosixPath(name).name) or split_in_name(path.name)
-            full, short = str(path), path.name  # a Path takes its time to tell
+            full, short = str(path), path.name  # once, because a Path is slow to convert
             for number, fields, problem in READERS[suffix](path, stream, tagged):
                 if fields is None:
                     yield Skipped(problem.split(":")[0], f"{full}, row {number}: {problem}")
                     continue
                 try:
                     post = as_post(fields, f"{short}:{number}", split)
-                except ValueError as unread:
-                    yield Skipped("malformed row", f"{full}, row {number}: malformed row: {unread}")
+                except ValueError as error:
+                    yield Skipped("malformed row", f"{full}, row {number}: malformed row: {error}")
                     continue
-                yield post if post.text else Skipped("no text", f"{full}, row {number}: no text")
+                yield post if post.title or post.body else Skipped("no text", f"{full}, row {number}: no text")
     except UnicodeDecodeError as problem:
         raise UserError(
             f"{path}, after row {number}: not UTF-8 ({problem.reason}); convert it, e.g. with "
             "`iconv -f windows-1252 -t utf-8 OLD > NEW`"
         ) from None
     except UNREADABLE as problem:
-        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:  # where a 7z archive is unpacked
+        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:  # on the disk where a 7z archive is unpacked
             raise
         raise UserError(f"{path}, after row {number}: cannot be read ({problem!s:.200}); fetch it again") from None
 
@@ -116,5 +118,5 @@ def unpickling(path: Path) -> str:
 
 
 def split_in_name(name: str) -> str | None:
-    """train for train.csv, train_posts.csv and train-00000-of-00002.parquet."""
+    """The split that a file's name starts with: train for train.csv, train_posts.csv, train-00000-of-00002.parquet."""
     return SPLIT_NAMES.get(re.split(r"[-._]", name)[0].lower())

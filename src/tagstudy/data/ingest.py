@@ -1,0 +1,192 @@
+"""From a source of tagged posts to the posts of a study on disk, which core.corpus reads back.
+
+in:  any file or folder that readers.py reads
+out: posts.parquet (id, title, body: one row a kept post, in reading order), split.npy [posts], labels/ [posts, tags],
+     tags.json, summary.json
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy.sparse import csr_array
+from tqdm import tqdm
+
+from tagstudy.core.config import Ingest
+from tagstudy.core.errors import UserError
+from tagstudy.core.files import write_json
+from tagstudy.core.paths import SPLITS
+from tagstudy.core.store import BLOCK, CsrWriter
+from tagstudy.data.labels import LEFT_OUT, choose_tags, merge, order_tags, unite
+from tagstudy.data.readers import Post, Skipped, read_posts
+from tagstudy.data.splits import TRAIN, VALID, check_splits, split_posts, surplus_train_posts
+from tagstudy.data.text import fold
+
+SURPLUS = -2  # a split's number, like LEFT_OUT: a train post more than ingest.max_train
+SCHEMA = pa.schema({"id": pa.string(), "title": pa.string(), "body": pa.string()})
+
+
+def ingest(settings: Ingest, folder: Path) -> dict[str, Any]:
+    """Read, merge, choose and split the posts of ``settings.source``, and write them into an empty folder.
+
+    Posts with fewer than ``min_tags`` of the chosen tags are left out. Of the ``tags`` most frequent tags, those
+    without a train post are then left out of the labels, because nothing can be learned of them. The posts stay in
+    their splits: one in valid or test that had no other tag is a post without tags, on which every predicted tag is a
+    false positive.
+
+    Returns what summary.json holds. Raises :class:`UserError` for a source or settings that give no study.
+    """
+    every_post = folder / "every_post.parquet"
+    keys, source_split, labels, names, skipped = gather(settings, every_post)
+    merged_into = merge(keys, source_split)
+    del keys  # arrays of all posts are kept no longer than they are needed
+    labels = unite(labels, merged_into)
+    columns = choose_tags(labels, names, settings.tags)
+    labels, tags = labels[:, columns], [names[column] for column in columns]
+
+    kept = (merged_into == np.arange(len(merged_into))) & (labels.sum(axis=1) >= settings.min_tags)
+    if not kept.any():
+        raise UserError(
+            f"{settings.source}: no post has {settings.min_tags} of the tags {tags!s:.500}; lower ingest.min_tags"
+        )
+    labels, tags = order_tags(labels, tags, kept)
+    has_valid = settings.split == "random" or bool((source_split == VALID).any())
+    split = np.full(len(merged_into), LEFT_OUT, dtype=np.int8)
+    split[kept] = split_posts(labels[kept], source_split[kept], has_valid, settings)
+    if settings.max_train is not None:
+        split[surplus_train_posts(labels, split, settings.max_train, settings.seed)] = SURPLUS
+    without_train_posts: list[str] = []
+    if isinstance(settings.tags, int):
+        labels, tags, without_train_posts = leave_out_tags_without_train_posts(labels, tags, split)
+    check_splits(labels, split, tags, settings)
+
+    write_posts(folder, every_post, labels, split)
+    every_post.unlink()
+    write_json(folder / "tags.json", tags)
+    summary = summarize(skipped, merged_into, labels, tags, split) | {
+        "tags_without_train_posts": without_train_posts,
+        "valid_cut_from_train": not has_valid,
+    }
+    write_json(folder / "summary.json", summary)
+    return summary
+
+
+class Gathered(NamedTuple):
+    keys: np.ndarray  # [posts] uint64: hash of the folded text
+    source_split: np.ndarray  # [posts] the split that the source names, by its number; all 0 for ingest.split: random
+    labels: csr_array  # [posts, tags] 0 or 1
+    tags: list[str]
+    skipped: Counter[str]  # rows that are not posts, by reason
+
+
+def gather(settings: Ingest, path: Path) -> Gathered:
+    """Read the source into a Parquet file of ids and texts; keep in memory only what merging and splitting need."""
+    keys, source_split, indices, indptr = array("Q"), array("b"), array("i"), array("q", [0])
+    tags: dict[str, int] = {}
+    skipped: Counter[str] = Counter()
+    posts = only_posts(settings, skipped)
+    with pq.ParquetWriter(path, SCHEMA, compression="lz4") as writer:
+        while block := list(islice(posts, BLOCK)):
+            for post in block:
+                key = blake2b(fold(str(post.text)).encode(), digest_size=8).digest()
+                keys.append(int.from_bytes(key))
+                source_split.append(SPLITS.index(post.split) if settings.split == "given" else 0)
+                indices.extend([tags.setdefault(tag, len(tags)) for tag in post.tags])
+                indptr.append(len(indices))
+            texts = [[getattr(post, name) for post in block] for name in SCHEMA.names]
+            writer.write_batch(pa.record_batch(texts, schema=SCHEMA))
+    columns = np.frombuffer(indices, np.int32)  # a view, not a copy
+    labels = csr_array(
+        (np.ones(len(columns), np.int8), columns, np.frombuffer(indptr, np.int64)), shape=(len(keys), len(tags))
+    )
+    return Gathered(np.frombuffer(keys, np.uint64), np.frombuffer(source_split, np.int8), labels, list(tags), skipped)
+
+
+def only_posts(settings: Ingest, skipped: Counter[str]) -> Iterator[Post]:
+    """The posts of the source; its other rows are counted in ``skipped``, by reason.
+
+    Raises :class:`UserError` for a source without posts, for more malformed rows than ``max_malformed``, and, where
+    the source is to name the splits, for a post whose split is unknown.
+    """
+    posts = 0
+    first_malformed = ""
+    for row in tqdm(read_posts(settings.source), desc="ingest", unit=" posts", disable=None):
+        if isinstance(row, Skipped):
+            skipped[row.reason] += 1
+            if row.reason == "malformed row" and not first_malformed:
+                first_malformed = row.place
+            continue
+        if settings.split == "given" and row.split not in SPLITS:
+            raise UserError(
+                f"{settings.source}: post {row.id} is in split {row.split!r}; ingest.split: given needs "
+                "a column 'split' or files named train, valid and test"
+            )
+        posts += 1
+        yield row
+    if not posts:
+        counts = ", ".join(f"{count:,} × {reason}" for reason, count in sorted(skipped.items())) or "no rows"
+        raise UserError(
+            f"{first_malformed or settings.source}; the source holds no post ({counts}); name one with posts"
+        )
+    if skipped["malformed row"] > settings.max_malformed * (posts + skipped.total()):
+        raise UserError(
+            f"{first_malformed}; {skipped['malformed row']:,} rows are malformed, more than ingest.max_malformed "
+            "allows; repair the file or raise it"
+        )
+
+
+def leave_out_tags_without_train_posts(
+    labels: csr_array, tags: list[str], split: np.ndarray
+) -> tuple[csr_array, list[str], list[str]]:
+    """Labels and tags without the tags that no train post has, and those."""
+    in_train = labels[split == TRAIN].sum(axis=0) > 0  # [tags]
+    columns = np.flatnonzero(in_train)
+    left_out = [tags[column] for column in np.flatnonzero(~in_train)]
+    return labels[:, columns], [tags[column] for column in columns], left_out
+
+
+def write_posts(folder: Path, every_post: Path, labels: csr_array, split: np.ndarray) -> None:
+    """Write the kept posts, their splits and their labels, a block at a time, in reading order."""
+    np.save(folder / "split.npy", split[split >= TRAIN])
+    start = 0
+    batches: list[pa.RecordBatch] = []  # of one row group: a group a batch would be small where few posts are kept
+    with (
+        CsrWriter(folder / "labels", labels.shape[1], np.uint8) as label_writer,
+        pq.ParquetWriter(folder / "posts.parquet", SCHEMA, compression="zstd") as post_writer,
+    ):
+        # With pre_buffer, what was read would stay in memory to the end.
+        for batch in pq.ParquetFile(every_post, pre_buffer=False).iter_batches(BLOCK):
+            rows = np.flatnonzero(split[start : start + len(batch)] >= TRAIN)
+            label_writer.append_rows(labels[start + rows])
+            batches.append(batch.take(pa.array(rows)))
+            if sum(map(len, batches)) >= BLOCK:
+                post_writer.write_table(pa.Table.from_batches(batches))
+                batches.clear()
+            start += len(batch)
+        post_writer.write_table(pa.Table.from_batches(batches, SCHEMA))
+
+
+def summarize(
+    skipped: Counter[str], merged_into: np.ndarray, labels: csr_array, tags: list[str], split: np.ndarray
+) -> dict[str, Any]:
+    """What became of every row that was read, and how many posts each split and each tag in it has."""
+    is_first, left_out = merged_into == np.arange(len(merged_into)), merged_into == LEFT_OUT
+    tag_counts = {name: labels[split == number].sum(axis=0).tolist() for number, name in enumerate(SPLITS)}
+    return {
+        "read": len(merged_into) + skipped.total(),
+        "skipped": dict(sorted(skipped.items())),
+        "merged": int((~is_first & ~left_out).sum()),
+        "taken_out_of_train_or_valid": int(left_out.sum()),
+        "too_few_tags": int((is_first & (split == LEFT_OUT)).sum()),
+        "beyond_max_train": int((split == SURPLUS).sum()),
+        "kept": int((split >= TRAIN).sum()),
+        "splits": {name: int((split == number).sum()) for number, name in enumerate(SPLITS)},
+        "tags": {tag: {name: tag_counts[name][column] for name in SPLITS} for column, tag in enumerate(tags)},
+    }
