@@ -1,22 +1,28 @@
-"""Whatever cannot be used ends the stage with status 1 and one line that names the file, the place and the remedy.
+"""A source that cannot be used ends the stage with status 1 and a line that names the file, the place and the remedy.
 
 What an earlier run wrote stays to the last byte.
 """
 
 import gzip
+import io
 import os
 import pickle
 import shutil
 import subprocess
 import sys
 import zipfile
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import pandas as pd
 import py7zr
 import pytest
-from conftest import ROOT, call, damaged, marked, rows, seven_zipped, write_params, zipped
+from conftest import call, damaged, marked, rows, seven_zipped, write_params, zipped
 from test_posts import dump, parquet
+
+import ingest as ingest_stage
+from tagstudy.core import stage
 
 MANY = b"title,tags\n" + b"".join(b"title %d,a\n" % number for number in range(20_000))
 ROW = '<posts><row PostTypeId="1" Title="x" Tags="a" Body="{}"/></posts>'
@@ -31,7 +37,7 @@ def nameless(data: bytes) -> bytes:
     return bytes(changed)
 
 
-def broken(*lines: bytes) -> bytes:
+def malformed(*lines: bytes) -> bytes:
     return rows(["a", "b"], ["a"]) + b"\n" + b"\n".join(lines)
 
 
@@ -80,13 +86,13 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "not Parquet": ("a.parquet", b"title,tags\n", "Parquet"),
     "cut Parquet": ("a.parquet", parquet()[:-10], "Parquet"),
     "damaged Parquet": ("a.parquet", damaged(parquet(), 20), ""),
-    "XML cut off": ("Posts.xml", dump()[:-30], "row 8: broken XML.*cut it there"),
-    "XML cut in a row": ("Posts.xml", dump()[: dump().rindex(b"Id=")], "row 8: broken XML"),
-    "not XML": ("Posts.xml", b"title,tags\n", "broken XML"),
+    "XML cut off": ("Posts.xml", dump()[:-30], "row 8: malformed XML.*cut it there"),
+    "XML cut in a row": ("Posts.xml", dump()[: dump().rindex(b"Id=")], "row 8: malformed XML"),
+    "not XML": ("Posts.xml", b"title,tags\n", "malformed XML"),
     "no row": ("Posts.xml", b"<posts></posts>", "<row>"),
     "another table of a dump": ("Users.xml", b'<users><row Id="1" Name="x"/></users>', "row 1: no PostTypeId"),
     "a row for a root": ("Posts.xml", b'<!-- x --><row Id="1" Name="x"/>', "PostTypeId"),
-    "an attribute too long": ("Posts.xml", ROW.format("x" * 11_000_000).encode(), "broken XML"),
+    "an attribute too long": ("Posts.xml", ROW.format("x" * 11_000_000).encode(), "malformed XML"),
     "DOCTYPE with entities": (
         "Posts.xml",
         f'<!DOCTYPE posts [<!ENTITY a0 "ha">{LAUGHS}]>{ROW.format("&a9;")}'.encode(),
@@ -99,21 +105,25 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     ),
     "a pickle": ("a.pkl", pickle.dumps([1]), "if you trust it, run python -c"),
     "joblib": ("a.joblib", b"x", "if you trust it, run python -c"),
-    "rows too many broken": ("a.jsonl", broken(b"{", b"[]"), "row 31: malformed row.* 2 rows are broken"),
-    "half a character in a title": ("a.jsonl", broken(b'{"title": "\\ud800", "tags": "a"}'), "row 31: malformed row"),
-    "half a character in an id": (
+    "too many malformed rows": ("a.jsonl", malformed(b"{", b"[]"), "row 31: malformed row.* 2 rows are malformed"),
+    "half a character in a title": (
         "a.jsonl",
-        broken(b'{"id": "\\ud800", "title": "x", "tags": "a"}'),
+        malformed(b'{"title": "\\ud800", "tags": "a"}'),
         "row 31: malformed row",
     ),
-    "a number for tags": ("a.jsonl", broken(b'{"title": "x", "tags": 5}'), "row 31: malformed row.* not a list"),
+    "half a character in an id": (
+        "a.jsonl",
+        malformed(b'{"id": "\\ud800", "title": "x", "tags": "a"}'),
+        "row 31: malformed row",
+    ),
+    "a number for tags": ("a.jsonl", malformed(b'{"title": "x", "tags": 5}'), "row 31: malformed row.* not a list"),
     "a list that does not end": (
         "a.jsonl",
-        broken(b'{"title": "x", "tags": "[a"}'),
+        malformed(b'{"title": "x", "tags": "[a"}'),
         "row 31: malformed row.* not a list",
     ),
-    "no posts": ("a.csv", b"title,tags\n,\n", "not one post in it .1 × no text"),
-    "a header alone": ("a.csv", b"title,tags\n", "not one post in it .no rows"),
+    "no posts": ("a.csv", b"title,tags\n,\n", "holds no post .1 × no text"),
+    "a header alone": ("a.csv", b"title,tags\n", "holds no post .no rows"),
     "no tags": ("a.jsonl", rows([]), "no post has a tag"),
     "none with enough tags": ("a.jsonl", rows(["a"], ["b"]), "no post has 2 of the tags.*lower ingest.min_tags"),
     "too few to split": ("a.jsonl", rows(["a", "b"]).split(b"\n")[0], "not enough posts for"),
@@ -123,9 +133,9 @@ SETTINGS: dict[str, tuple[dict, bytes, str]] = {
     "no such tag": ({"tags": ["a", "bb"]}, rows(A), r"no post has the tag 'bb'; did you mean one of \['b'"),
     "no split named": ({"split": "given"}, rows(A), "needs a column 'split'"),
     "a tag in test alone": (
-        {"tags": 3, "split": "given"},
+        {"tags": ["a", "b", "rare"], "split": "given"},
         rows(A, A, B, split=["train", "valid", "test"]),
-        "no train post has the tag 'rare'; lower ingest.tags",
+        "no train post has the tag 'rare'; leave it out of ingest.tags",
     ),
     "no tag in valid": (
         {"tags": 2, "min_tags": 0, "split": "given"},
@@ -156,8 +166,16 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ingest(folder: Path, **changes: object) -> subprocess.CompletedProcess:
+    """Run the stage, in this process because many tests do; its exit status and what it printed."""
     write_params(folder, ingest={"source": "posts.jsonl", "tags": 2} | changes)
-    return call(sys.executable, ROOT / "src/ingest.py", cwd=folder)
+    printed, message = io.TextIOWrapper(io.BytesIO(), write_through=True), ""
+    with chdir(folder), redirect_stdout(printed), mock.patch.object(sys, "argv", ["ingest.py"]):
+        try:
+            stage.run(ingest_stage.main)
+        except SystemExit as end:
+            message = f"{end.code}\n"
+    output = printed.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess("ingest.py", int(bool(message)), output, message)
 
 
 def written(folder: Path) -> dict[str, bytes]:

@@ -90,8 +90,8 @@ def read(path: Path) -> str:
     try:
         for row in read_posts(path):
             if isinstance(row, Post):
-                "".join([row.id, row.text, *row.tags, row.split or ""]).encode()
-                assert row.text and all(isinstance(tag, str) and tag for tag in row.tags)
+                "".join([row.id, row.title, row.body, *row.tags, row.split or ""]).encode()
+                assert (row.title or row.body) and all(isinstance(tag, str) and tag for tag in row.tags)
             else:
                 assert isinstance(row, Skipped) and row.reason
         came = "read"

@@ -1,4 +1,4 @@
-"""ingest.py, run as DVC runs it: what it writes adds up, leaks nothing from split to split, and is there whole or not.
+"""ingest.py: what it writes adds up, leaks nothing from split to split, and is there whole or not.
 
 The last tests read real posts, which lie beside the repository and are no part of it.
 """
@@ -6,12 +6,8 @@ The last tests read real posts, which lie beside the repository and are no part 
 import csv
 import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import chdir
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -19,21 +15,18 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import REAL, ROOT, call, write_params
+from conftest import REAL, ROOT, write_params
 
 import ingest as ingest_stage
+from tagstudy.core.corpus import Corpus, Text
 from tagstudy.core.errors import UserError
+from tagstudy.core.store import BLOCK
 from tagstudy.data.readers import Post, read_posts
 from tagstudy.data.text import fold
 
 SPLITS = ("train", "valid", "test")
 TAGS = {"java": 0.5, "c#": 0.4, ".net": 0.25, "c++": 0.1, "node.js": 0.05, "r": 0.01}
 Row = dict[str, Any]
-
-
-def run(folder: Path, **changes: Any) -> subprocess.CompletedProcess:
-    write_params(folder, ingest={"source": "posts.jsonl", "tags": 4, "min_tags": 1, "max_malformed": 0.0} | changes)
-    return call(sys.executable, ROOT / "src" / "ingest.py", cwd=folder)
 
 
 def ingest(folder: Path, rows: list[Row], name: str = "posts.jsonl", **changes: Any) -> tuple[dict, dict[str, list]]:
@@ -43,12 +36,24 @@ def ingest(folder: Path, rows: list[Row], name: str = "posts.jsonl", **changes: 
 
 
 def ingest_source(folder: Path, **changes: Any) -> tuple[dict, dict[str, list]]:
-    done = run(folder, **changes)
-    assert done.returncode == 0, done.stderr
+    write_params(folder, ingest={"source": "posts.jsonl", "tags": 4, "min_tags": 1, "max_malformed": 0.0} | changes)
+    with chdir(folder):
+        ingest_stage.main()
+    corpus = Corpus(folder / "data/posts")
     summary = json.loads((folder / "data/posts/summary.json").read_text())
-    posts = {split: pq.read_table(folder / f"data/posts/{split}.parquet").to_pylist() for split in SPLITS}
-    check(summary, posts, json.loads((folder / "data/posts/tags.json").read_text()))
+    posts = {split: posts_of(corpus, split) for split in SPLITS}
+    check(summary, posts, corpus.tags)
     return summary, posts
+
+
+def posts_of(corpus: Corpus, split: str) -> list[dict]:
+    """What ingest wrote of the posts of a split, read back."""
+    rows = corpus.rows(split)
+    ids = [name for _, [names] in corpus.read(["id"]) for name in names]
+    texts = [text for texts in corpus.texts(split) for text in texts]
+    labels = corpus.labels.take(rows)
+    tags = [[corpus.tags[column] for column in columns] for columns in np.split(labels.indices, labels.indptr[1:-1])]
+    return [{"id": ids[row], "text": str(text), "tags": own} for row, text, own in zip(rows, texts, tags, strict=True)]
 
 
 def write_rows(path: Path, rows: list[Row]) -> None:
@@ -104,7 +109,7 @@ def test_the_most_frequent_tags_are_chosen_and_rows_that_are_no_posts_counted(tm
 def test_few_posts_out_of_many_are_written_together(tmp_path: Path) -> None:
     rows = [{"title": f"Post {number}", "tags": ["a"] if number % 100 else ["a", "b"]} for number in range(5000)]
     ingest(tmp_path, rows, tags=["a", "b"], min_tags=2)
-    assert pq.ParquetFile(tmp_path / "data/posts/train.parquet").num_row_groups == 1
+    assert pq.ParquetFile(tmp_path / "data/posts/posts.parquet").num_row_groups == 1
 
 
 @pytest.mark.parametrize("min_tags", [0, 2])
@@ -215,31 +220,61 @@ def test_a_text_of_test_is_taken_out_of_train_and_valid(tmp_path: Path) -> None:
     assert "held" not in {post["id"] for post in posts["train"]}
 
 
-# --------------------------------------------------------------------------- the process that reads
+# --------------------------------------------------------------------------- tags that train lacks
 
 
-def test_a_reader_that_is_killed_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(source: str) -> Iterator[Post]:
-        yield from [Post("1", "x", ["a"])] * 1000
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    monkeypatch.setattr(ingest_stage, "read_posts", die)
-    with pytest.raises(UserError, match="killed"):
-        list(ingest_stage.read_elsewhere("posts.csv"))
+def with_rare_tags() -> list[Row]:
+    """Posts of given splits. Only test has the tag `rare`, on one post with another tag and on one without."""
+    rows = [row | {"tags": ["a", "b"] if number % 2 else ["a"]} for number, row in enumerate(make(30))]
+    rows[24]["tags"], rows[25]["tags"] = ["a", "rare"], ["rare"]
+    return [row | {"split": SPLITS[number // 10]} for number, row in enumerate(rows)]
 
 
-def test_a_reader_that_nobody_listens_to_tidies_up_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(source: str) -> Iterator[Post]:
-        try:
-            yield from itertools.repeat(Post("1", "x" * 1000, ["a"]))
-        finally:
-            Path(source).touch()
+def test_tags_without_train_posts_are_left_out_and_their_posts_stay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary, posts = ingest(tmp_path, with_rare_tags(), tags=3, split="given")
+    assert summary["tags_without_train_posts"] == ["rare"]
+    assert list(summary["tags"]) == ["a", "b"]
+    assert [len(posts[split]) for split in SPLITS] == [10, 10, 10]
+    assert [post["tags"] for post in posts["test"][4:6]] == [["a"], []]
+    assert "left out 1 tags without train posts: rare" in capsys.readouterr().out
 
-    monkeypatch.setattr(ingest_stage, "read_posts", read)
-    posts = ingest_stage.read_elsewhere(str(tmp_path / "tidied"))
-    next(posts)
-    posts.close()
-    assert (tmp_path / "tidied").exists()
+
+def test_no_more_train_posts_and_a_tag_is_left_out(tmp_path: Path) -> None:
+    rows = [{"title": f"Post {number}", "tags": ["a"]} for number in range(300)]
+    rows[7]["tags"] = ["a", "rare"]
+    summary, _ = ingest(tmp_path, rows, tags=2, max_train=2)
+    assert summary["tags_without_train_posts"] == ["rare"]
+
+
+def test_a_named_tag_without_train_posts_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no train post has the tag 'rare'; leave it out of ingest\.tags"):
+        ingest(tmp_path, with_rare_tags(), tags=["a", "rare"], split="given")
+
+
+# --------------------------------------------------------------------------- what lies on disk
+
+
+def test_all_splits_lie_in_one_file_in_reading_order(tmp_path: Path) -> None:
+    """More posts than are in memory at a time, some of them left out."""
+    rows = make(2 * BLOCK + 500)
+    rows[3] = rows[3] | {"title": "A &lt;title&gt;", "body": "<p>and a <b>body</b></p>", "tags": ["c#", "java"]}
+    rows[4] = {"id": "4", "body": "a body alone", "tags": ["java"]}
+    ingest(tmp_path, rows, tags=["java", "c#"])
+    corpus = Corpus(tmp_path / "data/posts")
+    kept = [row for row in rows if {"java", "c#"} & set(row["tags"])]
+    assert len(corpus) == len(kept) == len(corpus.labels)
+    assert [name for _, [names] in corpus.read(["id"]) for name in names] == [row["id"] for row in kept]
+    texts = dict(zip((row["id"] for row in kept), (text for block in corpus.texts() for text in block), strict=True))
+    assert texts["3"] == Text("A <title>", "and a body") and texts["4"] == Text("", "a body alone")
+    assert corpus.split.dtype == np.int8 and corpus.split.shape == (len(kept),)
+    assert corpus.labels.shape == (len(kept), 2) and corpus.labels.data.dtype == np.uint8
+    expected = [[name in row["tags"] for name in corpus.tags] for row in kept]
+    assert np.array_equal(corpus.labels.take(np.arange(len(kept))).toarray(), expected)
+    assert sorted(path.name for path in corpus.folder.iterdir()) == [
+        "labels", "posts.parquet", "split.npy", "summary.json", "tags.json"
+    ]  # fmt: skip
 
 
 # --------------------------------------------------------------------------- real posts

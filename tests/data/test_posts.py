@@ -1,4 +1,4 @@
-"""posts.py: every format gives the same posts, and what cannot be read is told in one line that names the file."""
+"""Readers: every format gives the same posts, and what cannot be read is one line that names the file."""
 
 import csv
 import gzip
@@ -23,11 +23,11 @@ from tagstudy.data.fields import Post, parse_tags
 from tagstudy.data.readers import Skipped, read_posts
 
 POSTS = [
-    Post("7", "Sort a list, in C#?\nI have a list, see x < y", ["c#", "sorting"]),
-    Post("8", "Größe of a file\nhow?", ["c++"]),
-    Post("9", 'It says "no", why', [".net", "node.js", "c#"]),
+    Post("7", "Sort a list, in C#?", "I have a list, see x < y", ["c#", "sorting"]),
+    Post("8", "Größe of a file", "how?", ["c++"]),
+    Post("9", 'It says "no", why', "", [".net", "node.js", "c#"]),
 ]
-TITLES = [post.text.split("\n")[0] for post in POSTS]
+TITLES = [post.title for post in POSTS]
 BODIES = ["<p>I have a <b>list</b>, see <code>x &lt; y</code></p>", "<p>how?</p>\n", ""]
 
 
@@ -67,7 +67,7 @@ def json_lines() -> bytes:
 
 
 def fasttext() -> bytes:
-    lines = (" ".join([*(f"__label__{tag}" for tag in post.tags), post.text.replace("\n", " ")]) for post in POSTS)
+    lines = (" ".join([*(f"__label__{tag}" for tag in post.tags), post.title, post.body]).strip() for post in POSTS)
     return "\n".join(lines).encode()
 
 
@@ -111,40 +111,45 @@ def test_every_format_gives_the_same_posts(tmp_path: Path, name: str) -> None:
 
 def test_fasttext_lines_give_texts_and_tags(tmp_path: Path) -> None:
     posts, skipped = read(tmp_path / "a.txt", fasttext() + b"\n\nno label here\n")
-    assert [(post.text, post.tags) for post in posts] == [(post.text.replace("\n", " "), post.tags) for post in POSTS]
+    assert posts == [
+        Post(f"a.txt:{number}", "", f"{post.title} {post.body}".strip(), post.tags)
+        for number, post in enumerate(POSTS, start=1)
+    ]
     assert [row.reason for row in skipped] == ["malformed row"]
 
 
 @pytest.mark.parametrize(
-    ("header", "text"),
+    ("header", "title", "body"),
     [
-        ("tags,title,body", "A\nx<y"),
-        ("TAGS,Title,BODY", "A\nx<y"),
-        ("Tags, title ,Content", "A\nx<y"),
-        ("tags,TITLE,text", "A\nx<y"),
-        ("tags,title,cleaned_text", "A\n<p>x&lt;y</p>"),
-        ("tags,topic,body", "x<y"),
-        ("tags,title,score", "A"),
+        ("tags,title,body", "A", "x<y"),
+        ("TAGS,Title,BODY", "A", "x<y"),
+        ("Tags, title ,Content", "A", "x<y"),
+        ("tags,TITLE,text", "A", "x<y"),
+        ("tags,title,cleaned_text", "A", "<p>x&lt;y</p>"),
+        ("tags,topic,cleaned_text", "", "<p>x&lt;y</p>"),
+        ("tags,topic,body", "", "x<y"),
+        ("tags,title,score", "A", ""),
     ],
 )
-def test_columns_go_by_their_usual_names_in_any_case(tmp_path: Path, header: str, text: str) -> None:
+def test_columns_go_by_their_usual_names_in_any_case(tmp_path: Path, header: str, title: str, body: str) -> None:
     posts, _ = read(tmp_path / "a.csv", f"{header}\na b,A,<p>x&lt;y</p>\n")
-    assert posts == [Post("a.csv:2", text, ["a", "b"])]
+    assert posts == [Post("a.csv:2", title, body, ["a", "b"])]
 
 
 def test_a_title_is_plain_text_but_for_entities(tmp_path: Path) -> None:
     posts, _ = read(tmp_path / "a.csv", "title,tags\nReplace &quot; and <br/> in vector<int>,a\n")
-    assert posts[0].text == 'Replace " and <br/> in vector<int>'
+    assert posts == [Post("a.csv:2", 'Replace " and <br/> in vector<int>', "", ["a"])]
 
 
-def test_a_title_is_one_line_and_so_the_first(tmp_path: Path) -> None:
+def test_a_title_is_one_line(tmp_path: Path) -> None:
     posts, _ = read(tmp_path / "a.csv", 'title,body,tags\n"Sort\na list","<p>I have</p>",a\n')
-    assert posts[0].text == "Sort a list\nI have"
+    assert posts == [Post("a.csv:2", "Sort a list", "I have", ["a"])]
+    assert str(posts[0].text) == "Sort a list\nI have"
 
 
 def test_a_row_without_text_is_skipped(tmp_path: Path) -> None:
     posts, skipped = read(tmp_path / "a.csv", "title,body,tags\n , <p></p>,a\nx,,a\n")
-    assert [post.text for post in posts] == ["x"]
+    assert [post.title for post in posts] == ["x"]
     assert [row.reason for row in skipped] == ["no text"]
 
 
@@ -256,11 +261,8 @@ WRITERS = {
 )
 def test_any_post_comes_back_from_every_format(tmp_path: Path, name: str, rows: list[dict[str, Any]]) -> None:
     posts, skipped = read(tmp_path / name, WRITERS[name](rows))
-    written = [
-        Post(row["id"], "\n".join(part for part in (row["title"].strip(), row["body"].strip()) if part), row["tags"])
-        for row in rows
-    ]
-    assert posts == [post for post in written if post.text]
+    written = [Post(row["id"], row["title"].strip(), row["body"].strip(), row["tags"]) for row in rows]
+    assert posts == [post for post in written if post.title or post.body]
     assert [row.reason for row in skipped] == ["no text"] * (len(rows) - len(posts))
 
 
@@ -291,7 +293,7 @@ def test_a_folder_is_the_union_of_its_files(tmp_path: Path) -> None:
 
 def test_a_header_repeated_in_the_middle_is_skipped(tmp_path: Path) -> None:
     posts, skipped = read(tmp_path / "a.tsv", "title\ttags\r\nx\ta\ntitle\ttags\ny\tb\r\n")
-    assert [post.text for post in posts] == ["x", "y"]
+    assert [post.title for post in posts] == ["x", "y"]
     assert [(row.reason, "row 3" in row.place) for row in skipped] == [("repeated header", True)]
 
 
@@ -318,16 +320,16 @@ GOOD = {
         ("a.txt", "no label"),
     ],
 )
-def test_a_broken_row_among_good_ones_is_skipped_with_its_place(tmp_path: Path, name: str, bad: str) -> None:
+def test_a_malformed_row_among_good_ones_is_skipped_with_its_place(tmp_path: Path, name: str, bad: str) -> None:
     good = GOOD[name]
     posts, skipped = read(tmp_path / name, "\n".join([*good, bad, good[-1]]))
-    assert [post.text for post in posts] == ["x"] * (3 - (name == "a.csv"))
+    assert [str(post.text) for post in posts] == ["x"] * (3 - (name == "a.csv"))
     assert [row.reason for row in skipped] == ["malformed row"]
     assert skipped[0].place.startswith(f"{tmp_path / name}, row 3: ")
     assert "\n" not in skipped[0].place
 
 
-def test_a_quote_never_closed_is_told_rather_than_all_rows_behind_it_lost(tmp_path: Path) -> None:
+def test_a_quote_never_closed_is_an_error_rather_than_the_loss_of_all_rows_after_it(tmp_path: Path) -> None:
     rows = "".join(f"title {number},a\n" for number in range(1000))
     with pytest.raises(UserError, match="1002"):
         read(tmp_path / "a.csv", f'title,tags\n{rows}"oops,a\n{rows}')
@@ -335,4 +337,4 @@ def test_a_quote_never_closed_is_told_rather_than_all_rows_behind_it_lost(tmp_pa
 
 def test_a_comment_before_a_lone_row_is_read(tmp_path: Path) -> None:
     posts, _ = read(tmp_path / "Posts.xml", '<!-- x --><row Id="1" PostTypeId="1" Title="x" Tags="a"/>')
-    assert posts == [Post("1", "x", ["a"])]
+    assert posts == [Post("1", "x", "", ["a"])]
