@@ -31,8 +31,8 @@ def main() -> None:
     texts = bodies[bodies != ""].sample(chosen.posts, random_state=0).tolist()
     theirs, threads = load(PACKAGED), torch.get_num_threads()
     encoder = frozen_encoder(PACKAGED, torch.device("cpu"))
-    pieces, bounds = encoder.pieces(texts)
-    first = [theirs.tokenizer.decode(pieces[start:end][: encoder.window]) for start, end in pairwise(bounds)]
+    input_ids, bounds = encoder.input_ids(texts)
+    first = [theirs.tokenizer.decode(input_ids[start:end][: encoder.window]) for start, end in pairwise(bounds)]
     lengths = np.diff(bounds)
     print(f"{len(texts)} posts, {threads} threads, bfloat16 {has_bfloat16(torch.device('cpu'))}")
     print(

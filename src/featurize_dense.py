@@ -7,7 +7,7 @@ out: data/features/dense: features.json (what the network has to take), texts.js
        are averaged; vocabulary.json: the words of train, in the order of the columns; but for learned, table.npy
        [words, dims]: where the table starts
      encoder: {train,valid,test}: matrices [posts, dims] of the encoder's vectors, titles counting as much as posts
-     finetuned: {train,valid,test}: bags of word pieces in their order, titles counting as much as posts
+     finetuned: {train,valid,test}: bags of subword tokens in their order, titles counting as much as posts
      data/timings/encode_dense.json: what encoding a post costs, where the network does not do it itself
 """
 
@@ -143,12 +143,12 @@ def write_input_ids(folder: Path, params: FeaturizeDense) -> tuple[str, dict[str
     for split in SPLITS:
         with CsrWriter(folder / split) as writer:
             for texts in read_texts(split):
-                pieces, offsets = encoder.tokenize_posts(texts)
-                writer.append(pieces, offsets, np.ones(len(pieces)))
+                input_ids, offsets = encoder.tokenize_posts(texts)
+                writer.append(input_ids, offsets, np.ones(len(input_ids)))
     about = {"inputs": encoder.dims, "bag": False, "embedding_dim": None, "encoder": params.encoder}
     write_json(folder / "features.json", about)
     write_json(folder / "texts.json", {"as": "finetuned", "encoder": params.encoder})
-    return f"{sum(map(count_posts, SPLITS)):,} posts in word pieces", NO_COST
+    return f"{sum(map(count_posts, SPLITS)):,} posts in subword tokens", NO_COST
 
 
 if __name__ == "__main__":

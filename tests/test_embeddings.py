@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from tagstudy.core.paths import FEATURES
 from tagstudy.core.store import open_features, read_texts
 from tagstudy.encoders.encoder import PACKAGED, Encoder
-from tagstudy.features.transform import open_vectorizer
+from tagstudy.features.vectorizer import open_vectorizer
 
 EMBEDDINGS = ["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 STARTED = ["word2vec", "glove", "static"]

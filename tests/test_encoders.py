@@ -13,7 +13,14 @@ from sentence_transformers.sentence_transformer.modules import Dense, StaticEmbe
 
 from tagstudy.core.errors import UserError
 from tagstudy.encoders import encoder as encoders
-from tagstudy.encoders.encoder import LEAST, PACKAGED, Encoder, budget, encode_posts, frozen_encoder
+from tagstudy.encoders.encoder import (
+    MIN_BATCH_TOKENS,
+    PACKAGED,
+    Encoder,
+    encode_posts,
+    frozen_encoder,
+    max_batch_tokens,
+)
 
 TEXTS = [
     "How do I bind a click handler to rows added later?",
@@ -48,10 +55,10 @@ def test_vectors_are_those_of_sentence_transformers(encoder: Encoder, reference:
 
 def test_a_long_post_is_the_mean_of_its_windows(encoder: Encoder, reference: SentenceTransformer) -> None:
     """Its second half counts, which sentence-transformers cuts off."""
-    pieces, _ = encoder.pieces([LONG])
-    count = -(-len(pieces) // encoder.window)
+    input_ids, _ = encoder.input_ids([LONG])
+    count = -(-len(input_ids) // encoder.window)
     assert count > 2
-    windows = [reference.tokenizer.decode(part) for part in np.array_split(pieces, count)]
+    windows = [reference.tokenizer.decode(part) for part in np.array_split(input_ids, count)]
     parts = reference.encode(windows)
     found = encoder.encode([LONG])
     assert cosine(found, parts.mean(axis=0, keepdims=True)).min() > 0.999
@@ -85,31 +92,31 @@ def test_every_window_is_read_on_a_cpu_beside_others_of_its_length(
     batches = list(encoder.batches(lengths, torch.device(device)))
     together = np.concatenate(batches)
     np.testing.assert_array_equal(np.unique(together), np.arange(len(lengths)))
-    longest = np.array([lengths[batch].max() for batch in batches]) + encoder.around
+    longest = np.array([lengths[batch].max() for batch in batches]) + encoder.special_tokens
     read = longest * [len(batch) for batch in batches]
-    assert (read <= budget(torch.device(device))).all()
+    assert (read <= max_batch_tokens(torch.device(device))).all()
     assert all(len(set(lengths[batch])) == 1 for batch in batches) == (device == "cpu")
     if device == "cpu":
-        assert (read >= LEAST).all()
-        assert len(together) < len(lengths) + LEAST  # few come again
+        assert (read >= MIN_BATCH_TOKENS).all()
+        assert len(together) < len(lengths) + MIN_BATCH_TOKENS  # few come again
     else:
         assert len(together) == len(lengths)
 
 
 def test_a_hidden_piece_is_not_seen(encoder: Encoder) -> None:
-    def read(pieces: list[int], weights: list[float]) -> torch.Tensor:
+    def read(input_ids: list[int], weights: list[float]) -> torch.Tensor:
         with torch.no_grad():
-            return encoder(torch.tensor(pieces), torch.tensor([0, len(pieces)]), torch.tensor(weights))
+            return encoder(torch.tensor(input_ids), torch.tensor([0, len(input_ids)]), torch.tensor(weights))
 
-    first, other, last = encoder.pieces(["cat dog bird"])[0]
-    fish = encoder.pieces(["fish"])[0][0]
+    first, other, last = encoder.input_ids(["cat dog bird"])[0]
+    fish = encoder.input_ids(["fish"])[0][0]
     torch.testing.assert_close(read([first, other, last], [1, 0, 1]), read([first, fish, last], [2, 0, 2]))
     assert not torch.allclose(read([first, other, last], [1, 1, 1]), read([first, fish, last], [1, 1, 1]), atol=0.01)
 
 
 def test_learning_reads_as_encoding_does_and_reaches_every_layer(encoder: Encoder) -> None:
-    pieces, offsets = encoder.pieces([*TEXTS, LONG])
-    batch = torch.from_numpy(pieces), torch.from_numpy(offsets), torch.ones(len(pieces))
+    input_ids, offsets = encoder.input_ids([*TEXTS, LONG])
+    batch = torch.from_numpy(input_ids), torch.from_numpy(offsets), torch.ones(len(input_ids))
     still = encoder(*batch)
     dropouts = [module for module in encoder.modules() if isinstance(module, torch.nn.Dropout)]
     shares = [dropout.p for dropout in dropouts]
@@ -183,19 +190,19 @@ def test_a_title_counts_as_much_as_its_post(encoder: Encoder) -> None:
 
 def test_an_encoder_that_learns_reads_titles_and_posts_alike(encoder: Encoder) -> None:
     posts = ["sort a list\nI have a list of numbers, and", f"sort\n{LONG}", "\nbody", "sort a list", "sort\n", ""]
-    pieces, offsets = encoder.tokenize_posts(posts)
-    assert (pieces == encoders.END).sum() == 3  # of which each ends a title
+    input_ids, offsets = encoder.tokenize_posts(posts)
+    assert (input_ids == encoders.SEPARATOR).sum() == 3  # of which each ends a title
     with torch.no_grad():
-        found = encoder(torch.from_numpy(pieces), torch.from_numpy(offsets), torch.ones(len(pieces)))
+        found = encoder(torch.from_numpy(input_ids), torch.from_numpy(offsets), torch.ones(len(input_ids)))
     np.testing.assert_allclose(found, encode_posts(encoder, encoder.encode, posts), atol=1e-6)
 
 
 def test_multiply_adds_are_those_of_every_piece_that_is_read(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoders, "LEAST", 0)  # so that none is read again
+    monkeypatch.setattr(encoders, "MIN_BATCH_TOKENS", 0)  # so that none is read again
     read: list[int] = []
     layers = [module for module in encoder.modules() if isinstance(module, torch.nn.Linear)]
     counting = [layer.register_forward_hook(count_into(read)) for layer in layers]
-    encoded_posts, offsets = encoder.pieces([*TEXTS, LONG])
+    encoded_posts, offsets = encoder.input_ids([*TEXTS, LONG])
     with torch.no_grad():
         encoder(torch.from_numpy(encoded_posts), torch.from_numpy(offsets), torch.ones(len(encoded_posts)))
     for hook in counting:

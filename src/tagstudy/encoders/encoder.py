@@ -1,7 +1,7 @@
-"""Sentence encoders: a vector for a post of any length, from an encoder as it is or one that learns with the network.
+"""Sentence encoders: a vector for a post of any length, from a frozen encoder or from one that is fine-tuned with the network.
 
 sentence-transformers loads them. A post longer than an encoder's window is cut into windows of one length, give or take
-a word piece, and its vector is the mean of theirs, each by its length.
+a subword token, and its vector is the mean of theirs, each by its length.
 """
 
 import os
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 PACKAGED = "all-MiniLM-L6-v2"  # comes with requirements-pretrained.txt and needs no network
-LEAST = 64  # word pieces read at once, those around windows included, on a CPU where nothing is learned
-TIMED = 16384  # word pieces, about, of the posts that are encoded to see how long one takes
-END = -1  # in a bag of word pieces, between one text and the next
+MIN_BATCH_TOKENS = 64  # subword tokens read at once, those around windows included, on a CPU where nothing is learned
+TIMED_TOKENS = 16384  # subword tokens, about, of the posts that are encoded to see how long one takes
+SEPARATOR = -1  # in a bag of subword tokens, between one text and the next
 
 
 def load(name: str) -> "SentenceTransformer":
@@ -55,9 +55,10 @@ def load(name: str) -> "SentenceTransformer":
 
 
 class Encoder(nn.Module):
-    """Takes bags of word pieces in their order, of a text or of several with END between them; gives [bags, dims].
+    """Takes bags of subword tokens in their order, of a text or of several with SEPARATOR between them; gives
+    [bags, dims].
 
-    A bag's vector is the mean of its texts' vectors. A piece of weight 0 is hidden from the encoder.
+    A bag's vector is the mean of its texts' vectors. A token of weight 0 is hidden from the encoder.
     """
 
     def __init__(self, name: str) -> None:
@@ -65,47 +66,52 @@ class Encoder(nn.Module):
         model = load(name)
         self.tokenizer = model.tokenizer
         *body, last = model
-        self.unit = type(last).__name__ == "Normalize"  # vectors are brought to length one, behind the windows' mean
-        self.body = nn.ModuleList(body if self.unit else [*body, last])
+        # Vectors are L2-normalised, behind the windows' mean.
+        self.normalized = type(last).__name__ == "Normalize"
+        self.body = nn.ModuleList(body if self.normalized else [*body, last])
         for module in self.modules():
             if getattr(module, "pooler", None) is not None:
                 module.register_module("pooler", None)  # of BERT's pre-training; sentences do not pass it
         self.dims = model.get_embedding_dimension() or 0
-        whole, own = (self.tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
-        first = next(start for start in range(len(whole)) if whole[start : start + len(own)] == own)
-        self.before, self.after = whole[:first], whole[first + len(own) :]
-        self.around = len(self.before) + len(self.after)
-        self.window = (model.max_seq_length or 512) - self.around
+        with_special, plain = (
+            self.tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False)
+        )
+        first = next(start for start in range(len(with_special)) if with_special[start : start + len(plain)] == plain)
+        self.prefix, self.suffix = with_special[:first], with_special[first + len(plain) :]
+        self.special_tokens = len(self.prefix) + len(self.suffix)
+        self.window = (model.max_seq_length or 512) - self.special_tokens
 
     @torch.no_grad()
     def encode(self, texts: list[str]) -> np.ndarray:
         """[texts, dims]"""
-        pieces, offsets = self.pieces(texts)
+        input_ids, offsets = self.input_ids(texts)
         device = next(self.parameters()).device
-        batch = (torch.from_numpy(part).to(device) for part in (pieces, offsets, np.ones(len(pieces), np.float32)))
+        batch = (
+            torch.from_numpy(part).to(device) for part in (input_ids, offsets, np.ones(len(input_ids), np.float32))
+        )
         return self(*batch).cpu().numpy()
 
-    def pieces(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """The word pieces of all texts [entries], and where each begins and the last one ends [texts + 1]."""
-        return concatenate(self.cut(texts))
+    def input_ids(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The subword tokens of all texts [entries], and where each begins and the last one ends [texts + 1]."""
+        return concatenate(self.tokenize(texts))
 
     def tokenize_posts(self, posts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """CsrMatrix of a post each, and of its title before it: the vectors are those of :func:`encode_posts`."""
-        cut = zip(self.cut(list(map(title, posts))), self.cut(posts), strict=True)
-        return concatenate([[*own, END, *post] if own != post else post for own, post in cut])
+        tokenized = zip(self.tokenize(list(map(title, posts))), self.tokenize(posts), strict=True)
+        return concatenate([[*heading, SEPARATOR, *post] if heading != post else post for heading, post in tokenized])
 
-    def cut(self, texts: list[str]) -> list[list[int]]:
-        """The word pieces of each text."""
+    def tokenize(self, texts: list[str]) -> list[list[int]]:
+        """The subword tokens of each text."""
         return self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
 
     def windows(self, lengths: np.ndarray) -> np.ndarray:
-        """How many windows texts of so many word pieces are cut into; one without any has one, an empty one."""
+        """How many windows texts of so many subword tokens are cut into; one without any has one, an empty one."""
         return np.maximum(-(-lengths // self.window), 1)
 
-    def forward(self, pieces: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
         # CsrMatrix are parted into texts, texts into windows; behind the encoder the means go the same way back.
         bounds = offsets.cpu().numpy().astype(np.int64)
-        between = np.flatnonzero((pieces == END).cpu().numpy())
+        between = np.flatnonzero((input_ids == SEPARATOR).cpu().numpy())
         texts = np.diff(np.searchsorted(between, bounds)) + 1  # of each bag
         begin, end = (np.sort(edges) for edges in (np.append(bounds[:-1], between + 1), np.append(bounds[1:], between)))
         lengths = end - begin
@@ -113,71 +119,71 @@ class Encoder(nn.Module):
         text = np.repeat(np.arange(len(lengths)), windows)
         number = np.arange(len(text)) - np.repeat(np.cumsum(windows) - windows, windows)
         starts, ends = (begin[text] + lengths[text] * (number + edge) // windows[text] for edge in (0, 1))
-        batches = list(self.batches(ends - starts, pieces.device))
+        batches = list(self.batches(ends - starts, input_ids.device))
 
-        def read(batch: np.ndarray) -> Tensor:
+        def encode_batch(batch: np.ndarray) -> Tensor:
             with torch.set_grad_enabled(self.training):  # each thread has its own
-                edges = (torch.from_numpy(of[batch]).to(pieces.device) for of in (starts, ends))
-                return self.read(pieces, weights, *edges)
+                edges = (torch.from_numpy(of[batch]).to(input_ids.device) for of in (starts, ends))
+                return self.encode_windows(input_ids, weights, *edges)
 
-        if self.training or pieces.is_cuda:
-            vectors = torch.cat([read(batch) for batch in batches])
+        if self.training or input_ids.is_cuda:
+            vectors = torch.cat([encode_batch(batch) for batch in batches])
         else:  # two threads that read a batch each are faster than two that share one
             with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // torch.get_num_threads())) as threads:
-                vectors = torch.cat(list(threads.map(read, batches)))
+                vectors = torch.cat(list(threads.map(encode_batch, batches)))
         _, place = np.unique(np.concatenate(batches), return_index=True)  # a window may come again
-        share = (ends - starts + self.around) / (lengths + self.around * windows)[text]
-        vectors = self.mean(vectors[place], text, share, len(lengths))
+        fraction = (ends - starts + self.special_tokens) / (lengths + self.special_tokens * windows)[text]
+        vectors = self.mean(vectors[place], text, fraction, len(lengths))
         if not len(between):
             return vectors
         bag = np.repeat(np.arange(len(texts)), texts)
         return self.mean(vectors, bag, 1 / texts[bag], len(texts))
 
-    def mean(self, vectors: Tensor, owner: np.ndarray, share: np.ndarray, owners: int) -> Tensor:
-        """[owners, dims] Of each owner's vectors, every one by its share; of length one where the encoder's are."""
-        index, weight = (torch.from_numpy(of).to(vectors.device) for of in (owner, share.astype(np.float32)))
-        means = torch.zeros(owners, self.dims, device=vectors.device).index_add(0, index, vectors * weight[:, None])
-        return normalize(means) if self.unit else means
+    def mean(self, vectors: Tensor, row: np.ndarray, fraction: np.ndarray, rows: int) -> Tensor:
+        """[rows, dims] Of each row's vectors, each times its fraction; of length one where the encoder's are."""
+        index, weight = (torch.from_numpy(of).to(vectors.device) for of in (row, fraction.astype(np.float32)))
+        means = torch.zeros(rows, self.dims, device=vectors.device).index_add(0, index, vectors * weight[:, None])
+        return normalize(means) if self.normalized else means
 
     def batches(self, lengths: np.ndarray, device: torch.device) -> Iterator[np.ndarray]:
         """Windows that are read together, the longest first.
 
         Where nothing is learned, on a CPU they are of one length, so that none is padded, and come again where they
-        hold fewer than LEAST word pieces. Beside longer ones, or in a matrix of fewer rows or of more than the budget,
-        some processors add up a window in another order, and a post's vector would depend, in its last bits, on the
-        posts beside it. A GPU's sums depend on the batch anyway, and few large ones suit it.
+        hold fewer than MIN_BATCH_TOKENS subword tokens. Beside longer ones, or in a matrix of fewer rows or of more
+        than the budget, some processors add up a window in another order, and a post's vector would depend, in its
+        last bits, on the posts beside it. A GPU's sums depend on the batch anyway, and few large ones suit it.
         """
         alike = not self.training and device.type == "cpu"
-        most = budget(device)
+        most = max_batch_tokens(device)
         order = np.argsort(-lengths, kind="stable")
         start = 0
         while start < len(order):
-            longest = lengths[order[start]] + self.around
+            longest = lengths[order[start]] + self.special_tokens
             batch = order[start : start + max(1, most // longest)]
             if alike:
                 batch = batch[lengths[batch] == lengths[batch[0]]]
             start += len(batch)
-            yield np.resize(batch, max(len(batch), -(-LEAST // longest))) if alike else batch
+            yield np.resize(batch, max(len(batch), -(-MIN_BATCH_TOKENS // longest))) if alike else batch
 
-    def read(self, pieces: Tensor, weights: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
-        """[windows, dims] of the windows between these pieces."""
+    def encode_windows(self, input_ids: Tensor, weights: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+        """[windows, dims] of the windows between these places."""
         lengths = ends - starts
-        first, longest = len(self.before), int(lengths.max())
-        place = torch.arange(longest, device=pieces.device)
+        first, longest = len(self.prefix), int(lengths.max())
+        place = torch.arange(longest, device=input_ids.device)
         inside = place < lengths[:, None]
-        from_piece = (starts[:, None] + place)[inside]
-        shape = len(lengths), first + longest + len(self.after)
-        tokens = torch.full(shape, self.tokenizer.pad_token_id or 0, device=pieces.device)
-        seen = torch.zeros(shape, dtype=torch.int64, device=pieces.device)
-        tokens[:, :first] = torch.tensor(self.before, device=pieces.device)
-        tokens[:, first : first + longest][inside] = pieces[from_piece].long()
-        seen[:, :first] = 1
-        seen[:, first : first + longest][inside] = (weights[from_piece] > 0).long()
-        for number, token in enumerate(self.after):
-            at = torch.arange(len(lengths), device=pieces.device), first + lengths + number
-            tokens[at], seen[at] = token, 1
-        features = {"input_ids": tokens, "attention_mask": seen}
-        with torch.autocast(pieces.device.type, torch.bfloat16, enabled=has_bfloat16(pieces.device)):
+        places = (starts[:, None] + place)[inside]
+        shape = len(lengths), first + longest + len(self.suffix)
+        token_ids = torch.full(shape, self.tokenizer.pad_token_id or 0, device=input_ids.device)
+        attention_mask = torch.zeros(shape, dtype=torch.int64, device=input_ids.device)
+        token_ids[:, :first] = torch.tensor(self.prefix, device=input_ids.device)
+        token_ids[:, first : first + longest][inside] = input_ids[places].long()
+        attention_mask[:, :first] = 1
+        attention_mask[:, first : first + longest][inside] = (weights[places] > 0).long()
+        for number, token in enumerate(self.suffix):
+            at = torch.arange(len(lengths), device=input_ids.device), first + lengths + number
+            token_ids[at], attention_mask[at] = token, 1
+        features = {"input_ids": token_ids, "attention_mask": attention_mask}
+        with torch.autocast(input_ids.device.type, torch.bfloat16, enabled=has_bfloat16(input_ids.device)):
             for module in self.body:
                 features = module(features)
         return features["sentence_embedding"].float()
@@ -186,13 +192,13 @@ class Encoder(nn.Module):
         """The parameters of each layer from the top down: first those behind the transformer, last its embeddings'."""
         stack = max((m for m in self.modules() if isinstance(m, nn.ModuleList) and m is not self.body), key=len)
         layers = [list(layer.parameters()) for layer in (self.body[1:], *reversed(stack))]
-        held = {id(parameter) for layer in layers for parameter in layer}
-        layers.append([parameter for parameter in self.parameters() if id(parameter) not in held])
+        listed = {id(parameter) for layer in layers for parameter in layer}
+        layers.append([parameter for parameter in self.parameters() if id(parameter) not in listed])
         return [layer for layer in layers if layer]
 
     def multiply_adds(self, lengths: np.ndarray) -> float:
-        """Of texts with so many word pieces each; without those of attention between pieces, which are fewer."""
-        read = lengths.sum() + self.around * self.windows(lengths).sum()
+        """Of texts with so many subword tokens each; without those of attention between tokens, which are fewer."""
+        read = lengths.sum() + self.special_tokens * self.windows(lengths).sum()
         return read * sum(layer.weight.numel() for layer in self.modules() if isinstance(layer, nn.Linear))
 
 
@@ -203,12 +209,12 @@ def concatenate(bags: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def frozen_encoder(name: str, device: torch.device) -> Encoder:
-    """An encoder that encodes on a device and does not learn."""
+    """A frozen encoder on a device."""
     torch.set_num_threads(1)  # of which each batch takes one
     return Encoder(name).eval().to(device)
 
 
-def budget(device: torch.device) -> int:
+def max_batch_tokens(device: torch.device) -> int:
     """Word pieces read at once at most, those around windows included: on a CPU few, for its cache to hold."""
     if device.type == "cuda":
         return 65536
@@ -228,9 +234,9 @@ def encode_posts(encoder: Encoder, vectors: Callable[[list[str]], np.ndarray], p
     ``vectors`` makes texts into the encoder's vectors.
     """
     texts = with_titles(posts)
-    found = dict(zip(texts, vectors(texts), strict=True))
-    means = np.stack([(found[post] + found[title(post)]) / 2 for post in posts])
-    return normalize(torch.from_numpy(means)).numpy() if encoder.unit else means
+    vector_of = dict(zip(texts, vectors(texts), strict=True))
+    means = np.stack([(vector_of[post] + vector_of[title(post)]) / 2 for post in posts])
+    return normalize(torch.from_numpy(means)).numpy() if encoder.normalized else means
 
 
 def with_titles(posts: list[str]) -> list[str]:
@@ -244,8 +250,8 @@ def cost(encoder: Encoder, posts: list[str]) -> dict[str, float]:
     Timed are posts all over the list, so that they are as long as the others: the best of three times, on all
     processors; cutting texts into pieces is part of it.
     """
-    _, offsets = encoder.pieces(with_titles(posts))
-    timed = posts[:: max(1, int(offsets[-1]) // TIMED)]
+    _, offsets = encoder.input_ids(with_titles(posts))
+    timed = posts[:: max(1, int(offsets[-1]) // TIMED_TOKENS)]
     seconds = []
     for _ in range(3):
         start = time.perf_counter()

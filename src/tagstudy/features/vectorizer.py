@@ -42,8 +42,8 @@ def bags(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorize:
 def encoder(folder: Path, encoder: str) -> Vectorize:
     from tagstudy.encoders.encoder import encode_posts, frozen_encoder
 
-    own = frozen_encoder(encoder, choose_device(read_params().train.device))
-    return lambda texts: (encode_posts(own, own.encode, texts),)
+    frozen = frozen_encoder(encoder, choose_device(read_params().train.device))
+    return lambda texts: (encode_posts(frozen, frozen.encode, texts),)
 
 
 def finetuned(folder: Path, encoder: str) -> Vectorize:
@@ -52,7 +52,7 @@ def finetuned(folder: Path, encoder: str) -> Vectorize:
     tokenize_posts = Encoder(encoder).tokenize_posts
 
     def vectorize(texts: list[str]) -> tuple[np.ndarray, ...]:
-        pieces, offsets = tokenize_posts(texts)
-        return pieces, offsets.astype(np.int32), np.ones(len(pieces), np.float32)
+        input_ids, offsets = tokenize_posts(texts)
+        return input_ids, offsets.astype(np.int32), np.ones(len(input_ids), np.float32)
 
     return vectorize
