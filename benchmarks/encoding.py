@@ -21,7 +21,9 @@ from dumps import ROOT, arguments
 sys.path.insert(0, str(ROOT / "src"))
 
 from tagstudy.data.text import clean
-from tagstudy.encoders.encoder import PACKAGED, frozen_encoder, has_bfloat16, load
+from tagstudy.encoders.batching import has_bfloat16
+from tagstudy.encoders.encoder import concatenate, frozen_encoder
+from tagstudy.encoders.loading import PACKAGED, load
 
 
 def main() -> None:
@@ -31,7 +33,7 @@ def main() -> None:
     texts = bodies[bodies != ""].sample(chosen.posts, random_state=0).tolist()
     theirs, threads = load(PACKAGED), torch.get_num_threads()
     encoder = frozen_encoder(PACKAGED, torch.device("cpu"))
-    input_ids, bounds = encoder.input_ids(texts)
+    input_ids, bounds = concatenate(encoder.tokenize(texts))
     first = [theirs.tokenizer.decode(input_ids[start:end][: encoder.window]) for start, end in pairwise(bounds)]
     lengths = np.diff(bounds)
     print(f"{len(texts)} posts, {threads} threads, bfloat16 {has_bfloat16(torch.device('cpu'))}")

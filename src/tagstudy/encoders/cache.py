@@ -1,4 +1,4 @@
-"""Vectors of texts that a sentence encoder made, kept in a file from one run to the next."""
+"""A cache of an encoder's vectors in an SQLite file, from one run to the next."""
 
 import hashlib
 import sqlite3
@@ -9,35 +9,31 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from tagstudy.core.device import choose_device
 from tagstudy.core.errors import UserError
-from tagstudy.encoders import encoder as encoders
-from tagstudy.encoders.encoder import Encoder
+from tagstudy.encoders.encoder import Encoder, frozen_encoder
 
-ENCODED = Path("data/encoded.sqlite")
-POSTS = 256  # encoded between two writes to it
-PROBE = "Ünïcode 中文, C# and $.ajax()"  # its vector shows another tokenizer, pooling, device or library
+FORMAT = 1  # raise it with every change of code that changes vectors: those that are cached then do not count
+COMMIT = 256  # texts encoded between two commits
+PROBE = "Ünïcode 中文, C# and $.ajax()"  # its vector shows what settings do not: architecture, device, libraries
 
 
 class EmbeddingCache:
-    """What a frozen_encoder encoder makes of texts; what it made of them before is read from the file.
+    """The vectors of a frozen encoder, read from the file where they are there.
 
-    Other tags, another split or a longer corpus encode what is new alone, and what an interrupted run encoded is kept.
+    So other tags, another split or a longer corpus encode only what is new, and what an interrupted run has encoded
+    is kept.
     """
 
-    def __init__(self, encoder: Encoder, path: Path = ENCODED) -> None:
-        self.encoder = encoder
-        # What a vector follows from besides its text: code, window, weights, and whatever that of PROBE follows from,
-        # which is one window: a GPU adds up several in any order.
-        about = hashlib.blake2b(Path(encoders.__file__).read_bytes() + str(encoder.window).encode())
-        for weights in encoder.state_dict().values():
-            about.update(weights.cpu().contiguous().numpy().data)
-        about.update(encoder.encode([PROBE]).data)
-        self.about = about.digest()
+    def __init__(self, encoder: Encoder, path: Path) -> None:
+        self.encoder, self.path = encoder, path
+        self.fingerprint = fingerprint(encoder)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
         with self.readable():
-            self.file = sqlite3.connect(path, timeout=600)  # another run may be writing to it
-            self.file.execute("CREATE TABLE IF NOT EXISTS vectors (text BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+            self.database = sqlite3.connect(path, timeout=600)  # another run may be writing to it
+            self.database.execute(
+                "CREATE TABLE IF NOT EXISTS vectors (text BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID"
+            )
 
     @contextmanager
     def readable(self) -> Iterator[None]:
@@ -45,27 +41,51 @@ class EmbeddingCache:
         try:
             yield
         except sqlite3.DatabaseError as problem:
-            if "full" in str(problem):  # the disk, which stage.py tells
+            if "full" in str(problem):  # the disk, which core.errors reports
                 raise
             raise UserError(f"{self.path}: cannot be read ({problem}); delete it, and posts are encoded anew") from None
 
     def vectors(self, texts: list[str], bar: tqdm) -> np.ndarray:
-        """[texts, dims]"""
-        keys = [hashlib.blake2b(text.encode(), key=self.about, digest_size=16).digest() for text in texts]
-        found = {}
+        """Vectors [texts, dims]; the bar moves by a text at a time."""
+        keys = [hashlib.blake2b(text.encode(), key=self.fingerprint, digest_size=16).digest() for text in texts]
+        vectors = {}
         with self.readable():
             for key in keys:
-                row = self.file.execute("SELECT vector FROM vectors WHERE text = ?", [key]).fetchone()
+                row = self.database.execute("SELECT vector FROM vectors WHERE text = ?", [key]).fetchone()
                 if row:
-                    found[key] = np.frombuffer(row[0], np.float32)
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+                    vectors[key] = np.frombuffer(row[0], np.float32)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         bar.update(len(texts) - len(missing))
         order = sorted(missing, key=lambda key: -len(missing[key]))
-        for group in (order[start : start + POSTS] for start in range(0, len(order), POSTS)):
-            rows = self.encoder.encode([missing[key] for key in group])
-            found.update(zip(group, rows, strict=True))
-            with self.readable(), self.file:  # which commits
-                values = [(key, row.tobytes()) for key, row in zip(group, rows, strict=True)]
-                self.file.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", values)
+        for group in (order[start : start + COMMIT] for start in range(0, len(order), COMMIT)):
+            encoded = dict(zip(group, self.encoder.encode([missing[key] for key in group]), strict=True))
+            vectors |= encoded
+            with self.readable(), self.database:  # which commits
+                rows = [(key, vector.tobytes()) for key, vector in encoded.items()]
+                self.database.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
             bar.update(len(group))
-        return np.stack([found[key] for key in keys])
+        return np.stack([vectors[key] for key in keys])
+
+
+def open_cache(name: str, device: str, path: Path) -> EmbeddingCache:
+    """The cache of the encoder of that name, frozen, on a device that `train.device` names."""
+    return EmbeddingCache(frozen_encoder(name, choose_device(device)), path)
+
+
+def fingerprint(encoder: Encoder) -> bytes:
+    """[64 bytes] What a vector depends on besides its text: FORMAT, the encoder's settings, its weights."""
+    backend = getattr(encoder.tokenizer, "backend_tokenizer", None)  # which tokenizers in Python lack
+    settings = {
+        "format": FORMAT,
+        "tokenizer": backend.to_str() if backend else sorted(encoder.tokenizer.get_vocab().items()),
+        "special tokens": (encoder.prefix, encoder.suffix),
+        "window": encoder.window,
+        "modules": [repr(module) for module in encoder.body],  # pooling with them
+        "normalized": encoder.normalized,
+    }
+    digest = hashlib.blake2b(repr(settings).encode())
+    for name, weights in encoder.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weights.cpu().contiguous().numpy().data)
+    digest.update(encoder.encode([PROBE]).data)  # one window: a GPU adds up several in any order
+    return digest.digest()
