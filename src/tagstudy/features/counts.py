@@ -1,23 +1,25 @@
-"""Count terms as scikit-learn's CountVectorizer does, but in a stream: a corpus need not fit in memory.
+"""Document-term counts as scikit-learn's CountVectorizer makes them, but in a stream: a corpus need not fit in memory.
 
-Train is tokenized once. Its terms are numbered as they turn up, its counts go to disk under these numbers; when all are
-known, the vocabulary is chosen and the counts are read back under its columns.
+All posts are tokenized once. Terms are numbered as they turn up, and the counts go to disk under these numbers, which
+no split changes. A vocabulary is chosen by the frequencies in train alone; then the counts are read back, a block of
+posts at a time, under the columns of the vocabulary.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from tagstudy.core.store import CsrMatrix, CsrWriter, read_texts
-from tagstudy.data.text import parts, tokenize
+from tagstudy.core.corpus import Text
+from tagstudy.core.store import CsrMatrix, CsrWriter
+from tagstudy.data.text import token_sequences
 
-Weigh = Callable[[csr_array], csr_array]  # counts [posts, columns] to weights
+Weigh = Callable[[csr_array], csr_array]  # counts [posts, terms] to weights
 
 
 class GrowingVocabulary(dict[str, int]):
-    """Terms and their numbers; a new one gets the next."""
+    """Terms and their numbers; a new term gets the next number."""
 
     def __missing__(self, term: str) -> int:
         self[term] = number = len(self)
@@ -25,70 +27,74 @@ class GrowingVocabulary(dict[str, int]):
 
 
 class Vocabulary(dict[str, int]):
-    """Terms of a vocabulary and their columns; all others share the one behind the last."""
+    """Terms and their columns; all other terms share the column behind the last."""
 
-    def __init__(self, vocabulary: list[str]) -> None:
-        super().__init__(zip(vocabulary, range(len(vocabulary)), strict=True))
+    def __init__(self, terms: list[str]) -> None:
+        super().__init__(zip(terms, range(len(terms)), strict=True))
 
     def __missing__(self, term: str) -> int:
         return len(self)
 
 
 class DocumentTermCounts:
-    """The counts of every term of train, on disk."""
+    """How often every term occurs in every post: a CSR matrix [posts, terms] on disk.
 
-    def __init__(self, folder: Path, max_ngram: int = 1) -> None:
-        """Count the terms of train into a new folder."""
-        self.max_ngram = max_ngram
+    ``terms`` [terms] stand in the order in which they turned up.
+    """
+
+    def __init__(self, folder: Path, texts: Iterable[list[Text]], max_ngram: int = 1) -> None:
+        """Count the terms of all posts, which come in blocks, into a new folder."""
         numbers = GrowingVocabulary()
-        with CsrWriter(folder) as writer:
-            for texts in read_texts("train"):
-                rows = count(texts, numbers, max_ngram)
-                writer.append(rows.indices, rows.indptr, rows.data)
+        with CsrWriter(folder, columns=0) as writer:
+            for block in texts:
+                writer.append_rows(count(block, numbers, max_ngram))
+            writer.columns = len(numbers)
         self.terms = np.array(list(numbers), dtype=object)
-        self.bags = CsrMatrix(folder)
-        self.posts_with = np.zeros(len(numbers), dtype=np.int64)  # [terms] posts that hold the term
-        self.total = np.zeros(len(numbers), dtype=np.int64)  # [terms] how often it stands in all of them
-        for data, indices, _ in self.bags.blocks():
-            np.add.at(self.posts_with, indices, 1)
-            np.add.at(self.total, indices, data.astype(np.int64))
+        self.matrix = CsrMatrix(folder)
+
+    def frequencies(self, posts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How many of the posts have each term [terms], and how often it occurs in them [terms].
+
+        ``posts`` [all posts] says of each post whether it counts.
+        """
+        document_frequency, total = (np.zeros(len(self.terms), dtype=np.int64) for _ in range(2))
+        start = 0
+        for block in self.matrix.blocks():
+            rows = block[posts[start : start + block.shape[0]]]
+            start += block.shape[0]
+            np.add.at(document_frequency, rows.indices, 1)
+            np.add.at(total, rows.indices, rows.data.astype(np.int64))
+        return document_frequency, total
 
     def alphabetical(self, chosen: np.ndarray) -> np.ndarray:
-        """Numbers of the ``chosen`` terms in the order of the alphabet: the columns of a vocabulary."""
+        """The numbers of the chosen terms in alphabetical order: the columns of a vocabulary."""
         return chosen[np.argsort(self.terms[chosen], kind="stable")]
 
-    def write(self, folder: Path, chosen: np.ndarray, weigh: Weigh) -> None:
-        """Write the bags of every split; their columns are the terms of these numbers.
-
-        ``weigh`` takes counts [posts, columns] and gives weights; it sees some posts at a time.
-        """
-        columns = np.full(len(self.terms), len(chosen), dtype=np.int32)
+    def select(self, chosen: np.ndarray) -> Iterator[csr_array]:
+        """Counts [posts, chosen terms] of all posts in blocks; the columns stand in the order of ``chosen``."""
+        columns = np.full(len(self.terms), len(chosen), dtype=np.int32)  # as in Vocabulary: others behind the last
         columns[chosen] = np.arange(len(chosen))
-        train = (
-            csr_array((data, columns[indices], indptr), shape=(len(indptr) - 1, len(chosen) + 1))
-            for data, indices, indptr in self.bags.blocks()
-        )
-        write_csr(folder / "train", (weigh(rows[:, :-1]) for rows in train))
-        vocabulary = Vocabulary(self.terms[chosen].tolist())
-        for split in ("valid", "test"):
-            counts = (count_known(texts, vocabulary, self.max_ngram) for texts in read_texts(split))
-            write_csr(folder / split, map(weigh, counts))
+        for block in self.matrix.blocks():
+            shape = block.shape[0], len(chosen) + 1
+            rows = csr_array((block.data, columns[block.indices], block.indptr), shape=shape)[:, :-1]
+            rows.sort_indices()
+            yield rows
 
 
-def count_known(texts: list[str], vocabulary: Vocabulary, max_ngram: int) -> csr_array:
+def count_known(texts: list[Text], vocabulary: Vocabulary, max_ngram: int) -> csr_array:
     """Counts [posts, terms] of the terms of a vocabulary."""
     return count(texts, vocabulary, max_ngram)[:, :-1]
 
 
-def count(texts: list[str], numbers: dict[str, int], max_ngram: int) -> csr_array:
-    """Counts [posts, terms + 1] under the numbers of their terms, no term twice in a post; a title counts twice."""
-    found: list[str] = []
+def count(texts: list[Text], numbers: dict[str, int], max_ngram: int) -> csr_array:
+    """Counts [posts, terms + 1] under the numbers of the terms, in ascending order within a post."""
+    occurrences: list[str] = []
     indptr = np.zeros(len(texts) + 1, dtype=np.int32)
     for row, text in enumerate(texts, start=1):
-        for part in parts(text):
-            found += terms(tokenize(part), max_ngram)
-        indptr[row] = len(found)
-    indices = np.fromiter(map(numbers.__getitem__, found), np.int32, len(found))
+        for tokens in token_sequences(text):
+            occurrences += terms(tokens, max_ngram)
+        indptr[row] = len(occurrences)
+    indices = np.fromiter(map(numbers.__getitem__, occurrences), np.int32, len(occurrences))
     ones = np.ones(len(indices), dtype=np.float32)
     rows = csr_array((ones, indices, indptr), shape=(len(texts), len(numbers) + 1))
     rows.sum_duplicates()
@@ -96,35 +102,11 @@ def count(texts: list[str], numbers: dict[str, int], max_ngram: int) -> csr_arra
 
 
 def terms(tokens: list[str], max_ngram: int) -> list[str]:
-    """Tokens, and runs of up to ``max_ngram`` of them joined by spaces."""
+    """Tokens, and n-grams of up to ``max_ngram`` of them joined by spaces."""
     if max_ngram == 1:
         return tokens
-    runs = [
+    ngrams = [
         map(" ".join, zip(*(tokens[start:] for start in range(length)), strict=False))
         for length in range(2, max_ngram + 1)
     ]
-    return tokens + [run for of_length in runs for run in of_length]
-
-
-def write_csr(folder: Path, batches: Iterable[csr_array]) -> None:
-    """Write CSR matrices [posts, columns], one behind the other, as bags; a row's columns in order."""
-    with CsrWriter(folder) as writer:
-        for rows in batches:
-            rows.sort_indices()
-            writer.append(rows.indices, rows.indptr, rows.data)
-
-
-def word_frequencies(counts: csr_array) -> csr_array:
-    """Each word's share of its post, so that the sum of their vectors is a mean."""
-    from sklearn.preprocessing import normalize  # a second to import, for the stages that weigh alone
-
-    return normalize(counts, norm="l1")
-
-
-def tfidf_weights(idf: np.ndarray, sublinear_tf: bool) -> Weigh:
-    """TF-IDF with rows of length one (L2); ``idf`` [columns]."""
-    from sklearn.feature_extraction.text import TfidfTransformer
-
-    weights = TfidfTransformer(sublinear_tf=sublinear_tf)
-    weights.idf_ = idf
-    return weights.transform
+    return tokens + [ngram for of_length in ngrams for ngram in of_length]

@@ -1,58 +1,64 @@
-"""Texts as the network takes them: how the featurize stages make the features of an arm, for any texts."""
+"""Features of any texts, made as the featurize stages made those of the posts."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from tagstudy.core.config import read_params
-from tagstudy.core.device import choose_device
+from tagstudy.core.corpus import Text
 from tagstudy.core.files import read_json
-from tagstudy.features.counts import Vocabulary, Weigh, count_known, tfidf_weights, word_frequencies
+from tagstudy.features.counts import Vocabulary, Weigh, count_known
+from tagstudy.features.dense import word_frequencies
+from tagstudy.features.tfidf import tfidf_weights
 
-Vectorize = Callable[[list[str]], tuple[np.ndarray, ...]]  # texts to a batch, as that of CsrMatrix or of DenseMatrix
-
-
-def open_vectorizer(folder: Path) -> Vectorize:
-    """What makes texts into rows like those of the features in a folder, as the texts.json beside them tells."""
-    how = read_json(folder / "texts.json")
-    kinds: dict[str, Callable[..., Vectorize]] = {f.__name__: f for f in (words, tfidf, encoder, finetuned)}
-    return kinds[how.pop("as")](folder, **how)
+Vectorizer = Callable[[list[Text]], tuple[np.ndarray, ...]]  # texts to a batch, as CsrMatrix.batch or DenseMatrix.batch
 
 
-def words(folder: Path) -> Vectorize:
-    return bags(folder, 1, word_frequencies)
+def open_vectorizer(folder: Path, device: str = "cpu") -> Vectorizer:
+    """What makes features as in a folder of data/features, whose vectorizer.json says how.
+
+    A frozen encoder encodes on ``device``, a value of `train.device`.
+    """
+    match read_json(folder / "vectorizer.json"):
+        case {"kind": "words"}:
+            return csr_vectorizer(folder, 1, word_frequencies)
+        case {"kind": "tfidf", "max_ngram": max_ngram, "sublinear_tf": sublinear_tf}:
+            return csr_vectorizer(folder, max_ngram, tfidf_weights(np.load(folder / "idf.npy"), sublinear_tf))
+        case {"kind": "encoder", "encoder": name}:
+            return encoder_vectorizer(name, device)
+        case {"kind": "finetuned", "encoder": name}:
+            return input_ids_vectorizer(name)
+        case other:
+            raise ValueError(f"{folder / 'vectorizer.json'} describes no vectorizer: {other}")
 
 
-def tfidf(folder: Path, max_ngram: int, sublinear_tf: bool) -> Vectorize:
-    return bags(folder, max_ngram, tfidf_weights(np.load(folder / "idf.npy"), sublinear_tf))
-
-
-def bags(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorize:
+def csr_vectorizer(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorizer:
     vocabulary = Vocabulary(read_json(folder / "vocabulary.json"))
 
-    def vectorize(texts: list[str]) -> tuple[np.ndarray, ...]:
+    def vectorize(texts: list[Text]) -> tuple[np.ndarray, ...]:
         rows = weigh(count_known(texts, vocabulary, max_ngram))
-        rows.sort_indices()
-        return rows.indices, rows.indptr, rows.data.astype(np.float32)
+        return rows.indices, rows.indptr, rows.data
 
     return vectorize
 
 
-def encoder(folder: Path, encoder: str) -> Vectorize:
-    from tagstudy.encoders.encoder import encode_posts, frozen_encoder
+def encoder_vectorizer(name: str, device: str) -> Vectorizer:
+    from tagstudy.core.device import choose_device
+    from tagstudy.encoders.encoder import frozen_encoder
+    from tagstudy.encoders.posts import encode_posts
 
-    frozen = frozen_encoder(encoder, choose_device(read_params().train.device))
-    return lambda texts: (encode_posts(frozen, frozen.encode, texts),)
+    encoder = frozen_encoder(name, choose_device(device))
+    return lambda texts: (encode_posts(encoder, encoder.encode, texts),)
 
 
-def finetuned(folder: Path, encoder: str) -> Vectorize:
+def input_ids_vectorizer(name: str) -> Vectorizer:
     from tagstudy.encoders.encoder import Encoder
+    from tagstudy.encoders.posts import tokenize_posts
 
-    tokenize_posts = Encoder(encoder).tokenize_posts
+    encoder = Encoder(name)
 
-    def vectorize(texts: list[str]) -> tuple[np.ndarray, ...]:
-        input_ids, offsets = tokenize_posts(texts)
+    def vectorize(texts: list[Text]) -> tuple[np.ndarray, ...]:
+        input_ids, offsets = tokenize_posts(encoder, texts)
         return input_ids, offsets.astype(np.int32), np.ones(len(input_ids), np.float32)
 
     return vectorize

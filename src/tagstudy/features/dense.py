@@ -1,0 +1,109 @@
+"""Features of all posts for the dense arm: word frequencies, an encoder's vectors, or subword tokens."""
+
+from itertools import chain, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from tagstudy.core.config import FeaturizeDense
+from tagstudy.core.corpus import Corpus
+from tagstudy.core.errors import UserError
+from tagstudy.core.files import write_json
+from tagstudy.core.paths import SPLITS
+from tagstudy.core.store import CsrWriter, DenseWriter
+from tagstudy.features.counts import DocumentTermCounts
+from tagstudy.features.pretrained import pretrained_embedding
+
+COST_POSTS = 2_000  # test posts, about, that the cost of encoding is measured on
+NO_COST = {"parameters": 0, "multiply_adds": 0, "seconds": 0.0}
+
+
+def write_dense(
+    folder: Path, corpus: Corpus, settings: FeaturizeDense, device: str, cache: Path
+) -> tuple[str, dict[str, float]]:
+    """Write the features of all posts into an empty folder. Returns a line about them, and what encoding a post costs.
+
+    ``device`` is a value of `train.device`, ``cache`` the file of encoded texts. Raises :class:`UserError` where no
+    word of train is frequent enough, and where what a pretrained embedding needs is missing.
+    """
+    match settings.embedding:
+        case "encoder":
+            return write_encoder_vectors(folder, corpus, settings.encoder, device, cache)
+        case "finetuned":
+            return write_input_ids(folder, corpus, settings.encoder), NO_COST
+        case _:
+            return write_words(folder, corpus, settings, device, cache), NO_COST
+
+
+def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: str, cache: Path) -> str:
+    # A vector from elsewhere is of use for a word that train has once, too.
+    min_count = 1 if settings.embedding in ("glove", "static") else settings.min_count
+    with TemporaryDirectory(dir=folder.parent) as scratch:
+        counts = DocumentTermCounts(Path(scratch) / "counts", corpus.texts())
+        _, total = counts.frequencies(corpus.split == SPLITS.index("train"))
+        chosen = counts.alphabetical(np.flatnonzero(total >= min_count))
+        if not len(chosen):
+            raise UserError(f"no word occurs {min_count} times in train; lower featurize_dense.min_count")
+        words, occurrences = counts.terms[chosen].tolist(), total[chosen]
+        with CsrWriter(folder / "matrix", len(words)) as writer:
+            for rows in counts.select(chosen):
+                writer.append_rows(word_frequencies(rows))
+    write_json(folder / "vocabulary.json", words)
+    write_json(folder / "vectorizer.json", {"kind": "words"})
+    summary, dims = f"{len(words):,} words", settings.embedding_dim
+    embedding = pretrained_embedding(words, corpus, settings, device, cache)
+    if embedding is not None:
+        np.save(folder / "embedding.npy", embedding)
+        dims, known = embedding.shape[1], embedding.any(axis=1)
+        covered = occurrences[known].sum() / occurrences.sum()
+        summary += f"; vectors for {known.mean():.1%} of them, {covered:.1%} of their occurrences"
+    write_json(folder / "features.json", {"inputs": len(words), "csr": True, "embedding_dim": dims})
+    return summary
+
+
+def word_frequencies(counts: csr_array) -> csr_array:
+    """Each count divided by those of its post, so that the weighted sum of word vectors is their mean."""
+    from sklearn.preprocessing import normalize  # a second to import, for what weighs alone
+
+    return normalize(counts, norm="l1")
+
+
+def write_encoder_vectors(
+    folder: Path, corpus: Corpus, name: str, device: str, path: Path
+) -> tuple[str, dict[str, float]]:
+    from tqdm import tqdm
+
+    from tagstudy.encoders.cache import open_cache  # and with it torch, which words do not need
+    from tagstudy.encoders.posts import cost, distinct_texts, encode_posts
+
+    cache = open_cache(name, device, path)
+    encoder = cache.encoder
+    total = sum(len(distinct_texts(posts)) for posts in corpus.texts())
+    with (
+        tqdm(total=total, desc="encoding", unit=" posts and titles", disable=None) as bar,
+        DenseWriter(folder / "matrix", encoder.dims) as writer,
+    ):
+        for posts in corpus.texts():
+            writer.append(encode_posts(encoder, lambda texts: cache.vectors(texts, bar), posts))
+    write_json(folder / "features.json", {"inputs": encoder.dims, "csr": False, "embedding_dim": None})
+    write_json(folder / "vectorizer.json", {"kind": "encoder", "encoder": name})
+    step = -(-len(corpus.rows("test")) // COST_POSTS)
+    sample = list(islice(chain.from_iterable(corpus.texts("test")), None, None, step))
+    return f"{len(corpus):,} vectors of {encoder.dims} dimensions", cost(encoder, sample)
+
+
+def write_input_ids(folder: Path, corpus: Corpus, name: str) -> str:
+    from tagstudy.encoders.encoder import Encoder
+    from tagstudy.encoders.posts import tokenize_posts
+
+    encoder = Encoder(name)
+    with CsrWriter(folder / "matrix", len(encoder.tokenizer)) as writer:
+        for posts in corpus.texts():
+            input_ids, offsets = tokenize_posts(encoder, posts)
+            writer.append(input_ids, offsets, np.ones(len(input_ids)))
+    features = {"inputs": encoder.dims, "csr": False, "embedding_dim": None, "encoder": name}
+    write_json(folder / "features.json", features)
+    write_json(folder / "vectorizer.json", {"kind": "finetuned", "encoder": name})
+    return f"{len(corpus):,} posts in subword tokens"
