@@ -1,4 +1,4 @@
-"""vectors.py: GloVe's and word2vec's files in every wrapping, and one line for what is none."""
+"""word_vectors.py: GloVe's and word2vec's files in every wrapping, and one line for what is none."""
 
 import gzip
 import zipfile
@@ -51,8 +51,8 @@ def binary(text: bytes) -> bytes:
 def test_every_format_gives_the_words_of_the_vocabulary(tmp_path: Path, kind: str, packed: str) -> None:
     """A word that the file has in other cases alone gets the first of these; one that it lacks gets zeros."""
     content = {"glove.txt": TEXT, "word2vec.vec": b"5 3\n" + TEXT, "word2vec.bin": binary(TEXT)}[kind]
-    table = read_vectors(wrapped(tmp_path, kind + packed, content), WORDS, 300)
-    np.testing.assert_allclose(table, EXPECTED, rtol=1e-6)
+    vectors = read_vectors(wrapped(tmp_path, kind + packed, content), WORDS, 300)
+    np.testing.assert_allclose(vectors, EXPECTED, rtol=1e-6)
 
 
 def test_a_lower_case_word_stands_before_its_other_cases(tmp_path: Path) -> None:
@@ -81,13 +81,13 @@ def test_of_several_files_in_an_archive_that_of_the_width_is_read(tmp_path: Path
         ("v.txt", b"", "after 0 words.*the file is empty"),
         ("v.txt", b"cat 1 2\ndog 1\n", "after 1 words.*a line of 1 numbers, not 2"),
         ("v.txt", b"cat 1 two\n", "could not convert"),
-        ("v.txt", b"cat 1 nan\n", "'cat' holds what is not a number"),
+        ("v.txt", b"cat 1 nan\n", "the vector of 'cat' is not finite"),
         ("v.txt", b"the 1 2\n", "none of the 4 words"),
         ("v.bin", binary(TEXT)[:-30], "ends in the middle of a"),
-        ("v.bin", b"cat 1 2\n", "no word vectors"),
+        ("v.bin", b"cat 1 2\n", "not readable as word vectors"),
         ("v.bin", b"9 3\n" + b"x" * 20_000, "middle of a word"),
-        ("v.txt.gz", b"", "no word vectors"),
-        ("v.txt.gz", damaged(gzip.compress(TEXT * 1000), 20), "no word vectors"),
+        ("v.txt.gz", b"", "not readable as word vectors"),
+        ("v.txt.gz", damaged(gzip.compress(TEXT * 1000), 20), "not readable as word vectors"),
         ("v.txt.zip", marked(zipped(v__txt=TEXT), 0, 1), "encrypted|password"),
         ("v.txt.zip", b"x", "not a zip"),
         ("v.txt.7z", b"x", "7z"),

@@ -9,51 +9,49 @@ import numpy as np
 from tagstudy.core.errors import UserError
 from tagstudy.data.archives import UNREADABLE, opened
 
-LONGEST = 10_000  # bytes of a word
+MAX_WORD = 10_000  # bytes
 
 
 def read_vectors(path: Path, words: list[str], dims: int) -> np.ndarray:
-    """A row for each word [words, width of the file], zeros where the file has none.
+    """The vector of each word [words, dims of the file], float32; zeros for words that the file lacks.
 
-    ``dims`` chooses among several files in an archive, such as glove.6B.zip. A word that the file has in other cases
-    alone (JavaScript) gets the first of these.
-    Raises :class:`UserError` where the file is missing, empty, or not of vectors.
+    ``dims`` chooses among several files in an archive, such as glove.6B.zip. A word that the file has only in other
+    cases (JavaScript) gets the first of their vectors.
+    Raises :class:`UserError` where the file is missing, empty or malformed.
     """
-    number = {word: row for row, word in enumerate(words)}
-    found, exact = (np.zeros(len(words), dtype=bool) for _ in range(2))
-    table = np.zeros((len(words), 0), dtype=np.float32)
-    read = 0
+    row_of = {word: row for row, word in enumerate(words)}
+    known, same_case = (np.zeros(len(words), dtype=bool) for _ in range(2))
+    vectors = np.zeros((len(words), 0), dtype=np.float32)
+    number = 0  # of words read
 
     def of_width(names: list[str]) -> list[str]:
         return names if len(names) == 1 else [name for name in names if f".{dims}d." in name]
 
     try:
         with opened(path, f"word vectors of {dims} dimensions", of_width) as (name, stream):
-            vectors: Iterator[tuple[str, Any]] = (
-                read_binary(stream) if Path(name).suffix == ".bin" else read_text(stream)
-            )
-            for read, (word, vector) in enumerate(vectors, start=1):  # noqa: B007
-                row = number.get(word, number.get(word.lower()))
-                if row is None or exact[row] or (found[row] and word not in number):
+            lines: Iterator[tuple[str, Any]] = read_binary(stream) if Path(name).suffix == ".bin" else read_text(stream)
+            for number, (word, vector) in enumerate(lines, start=1):  # noqa: B007
+                row = row_of.get(word, row_of.get(word.lower()))
+                if row is None or same_case[row] or (known[row] and word not in row_of):
                     continue
-                if not table.shape[1]:
-                    table = np.zeros((len(words), len(vector)), dtype=np.float32)
-                table[row] = vector
-                if not np.isfinite(table[row]).all():
-                    raise ValueError(f"the vector of {word!r} holds what is not a number")
-                found[row], exact[row] = True, word in number
+                if not vectors.shape[1]:
+                    vectors = np.zeros((len(words), len(vector)), dtype=np.float32)
+                vectors[row] = vector
+                if not np.isfinite(vectors[row]).all():
+                    raise ValueError(f"the vector of {word!r} is not finite")
+                known[row], same_case[row] = True, word in row_of
     except (ValueError, *UNREADABLE) as problem:
         raise UserError(
-            f"{path}, after {read:,} words: no word vectors that can be read ({problem}); featurize_dense.vectors "
+            f"{path}, after {number:,} words: not readable as word vectors ({problem}); featurize_dense.vectors "
             "takes GloVe's or word2vec's text, or word2vec's binary as .bin, each also in an archive"
         ) from None
-    if not found.any():
+    if not known.any():
         raise UserError(f"{path}: has none of the {len(words):,} words of train; name vectors of the same language")
-    return table
+    return vectors
 
 
 def read_text(stream: IO[bytes]) -> Iterator[tuple[str, Sequence[bytes]]]:
-    """Words and their numbers, as text. word2vec's first line, how many there are and how wide, is passed over."""
+    """Words and their numbers as text. The first line of word2vec's format, with the shape, is skipped."""
     dims = 0
     for line in stream:
         parts = line.split()
@@ -69,12 +67,12 @@ def read_text(stream: IO[bytes]) -> Iterator[tuple[str, Sequence[bytes]]]:
 
 
 def read_binary(stream: IO[bytes]) -> Iterator[tuple[str, np.ndarray]]:
-    """Words and their vectors. Behind a first line as above come each word, a space and its float32 numbers."""
-    count, dims = map(int, stream.readline(LONGEST).split())
+    """Words and their vectors. After a line with the shape, each word is followed by a space and float32 numbers."""
+    count, dims = map(int, stream.readline(MAX_WORD).split())
     for _ in range(count):
         word = bytearray()
         while (letter := stream.read(1)) != b" ":
-            if not letter or len(word) > LONGEST:
+            if not letter or len(word) > MAX_WORD:
                 raise ValueError("it ends in the middle of a word")
             word += letter
         numbers = stream.read(4 * dims)

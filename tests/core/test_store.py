@@ -1,0 +1,40 @@
+"""store.py: CSR matrices on disk, read back by rows and in blocks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import save_csr
+from scipy.sparse import csr_array, random_array, vstack
+
+from tagstudy.core import store
+
+
+@pytest.fixture
+def rows() -> csr_array:
+    return random_array((50, 20), density=0.2, format="csr", dtype=np.float32, rng=np.random.default_rng(0))
+
+
+def test_batches_are_the_rows_in_the_order_asked_for(tmp_path: Path, rows: csr_array) -> None:
+    with store.CsrWriter(tmp_path / "rows", 20) as writer:
+        for part in (rows[:20], rows[20:21], rows[21:21], rows[21:]):
+            writer.append_rows(part)
+    matrix = store.CsrMatrix(tmp_path / "rows")
+    assert len(matrix) == 50
+    chosen = np.array([7, 0, 49, 7])
+    indices, offsets, weights = matrix.batch(chosen)
+    np.testing.assert_array_equal(
+        csr_array((weights, indices, offsets), shape=(4, 20)).toarray(), rows.toarray()[chosen]
+    )
+    np.testing.assert_array_equal(matrix.take(chosen).toarray(), rows.toarray()[chosen])
+
+
+def test_matrices_are_memory_mapped(tmp_path: Path, rows: csr_array) -> None:
+    assert isinstance(save_csr(tmp_path / "rows", rows).data, np.memmap)
+
+
+def test_blocks_are_all_rows_in_order(tmp_path: Path, rows: csr_array, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "BLOCK", 7)
+    blocks = list(save_csr(tmp_path / "rows", rows).blocks())
+    assert [block.shape for block in blocks] == [(7, 20)] * 7 + [(1, 20)]
+    np.testing.assert_array_equal(vstack(blocks).toarray(), rows.toarray())
