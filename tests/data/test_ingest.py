@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import REAL, ROOT, write_params
+from conftest import REAL, write_params
 
 import ingest as ingest_stage
 from tagstudy.core.corpus import Corpus, Text
