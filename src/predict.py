@@ -54,7 +54,7 @@ def main() -> None:
         predict_file(options.file, options.output, options.format, ".jsonl" if options.json else ".csv")
     else:
         title, _, body = options.text.partition("\n")
-        text = text_of(as_post({"title": title, "body": body}, "", None))  # as that of a file
+        text = as_post({"title": title, "body": body}, "", None).text  # as that of a file
         if not any(text):
             raise UserError("the text is empty; give a post's title, or more")
         predictor = open_predictor()
@@ -68,10 +68,6 @@ def main() -> None:
 
 def open_predictor() -> Predictor:
     return Predictor(device=read_params().train.device)
-
-
-def text_of(post: Post) -> Text:
-    return Text(post.title, post.body)
 
 
 def arguments() -> argparse.Namespace:
@@ -158,7 +154,7 @@ def next_rows(rows: Iterator[Post | Skipped], source: str, name: str) -> list[Po
 def tags_of(predictor: Predictor, posts: list[Post]) -> pa.Table:
     """A row for each post: its id, and of each system the predicted tags, the most probable first, with scores."""
     columns: dict[str, list] = {"id": [post.id for post in posts]}
-    for name, scores in predictor.scores([text_of(post) for post in posts]).items():
+    for name, scores in predictor.scores([post.text for post in posts]).items():
         rows = predictor.predicted(scores, name)
         columns[f"{name}_tags"] = [[tag for tag, _ in row] for row in rows]
         columns[f"{name}_scores"] = [[probability for _, probability in row] for row in rows]

@@ -80,17 +80,20 @@ def test_a_run_that_diverges_is_one_line_and_leaves_no_process(study: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("features", "skip"),
+    ("features", "skip_terms"),
     [
-        ({"inputs": 10, "csr": True, "embedding_dim": None}, 3),
-        ({"inputs": 2**26, "csr": True, "embedding_dim": None}, 2),  # too many weights: of low rank
-        ({"inputs": 2**26, "csr": True, "embedding_dim": 300}, 3),  # the skip connection is behind the embedding
-        ({"inputs": 384, "csr": False, "embedding_dim": None}, 3),
+        ({"inputs": 10, "csr": True, "embedding_dim": None}, None),
+        ({"inputs": 11, "csr": True, "embedding_dim": None}, 10),  # 33 weights are too many
+        ({"inputs": 11, "csr": True, "embedding_dim": 300}, None),  # the skip connection is behind the embedding
+        ({"inputs": 384, "csr": False, "embedding_dim": None}, None),
     ],
 )
-def test_the_skip_connection_over_terms_is_bounded(features: dict, skip: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "SKIP_RANK", 2)
+def test_the_skip_connection_over_terms_is_bounded(
+    features: dict, skip_terms: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "SKIP_WEIGHTS", 30)
     settings = read_params(ROOT / "params.yaml").train_sparse
-    assert describe_network(settings, features, 3)["skip"] == skip
-    assert describe_network(settings.model_copy(update={"skip_connection": False}), features, 3)["skip"] is None
-    assert describe_network(settings.model_copy(update={"hidden": []}), features, 3)["skip"] is None
+    described = describe_network(settings, features, 3)
+    assert described["skip_connection"] and described["skip_terms"] == skip_terms
+    assert not describe_network(settings.model_copy(update={"skip_connection": False}), features, 3)["skip_connection"]
+    assert not describe_network(settings.model_copy(update={"hidden": []}), features, 3)["skip_connection"]

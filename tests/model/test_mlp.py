@@ -16,7 +16,7 @@ from tagstudy.model.mlp import MLP
 SHAPE = {
     "hidden": [8, 4],
     "embedding_dim": None,
-    "skip": 3,
+    "skip_connection": True,
     "batch_norm": True,
     "activation": "relu",
     "dropout": 0.5,
@@ -82,24 +82,23 @@ def test_a_post_without_words_gives_the_bias() -> None:
 @pytest.mark.parametrize("csr", [True, False])
 @pytest.mark.parametrize("embedding_dim", [None, 6])
 @pytest.mark.parametrize("hidden", [[], [8], [8, 4]])
-@pytest.mark.parametrize("skip", [None, 2, 3])
+@pytest.mark.parametrize("skip_connection", [True, False])
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_layers_are_those_asked_for(
-    csr: bool, embedding_dim: int | None, hidden: list[int], skip: int | None, batch_norm: bool
+    csr: bool, embedding_dim: int | None, hidden: list[int], skip_connection: bool, batch_norm: bool
 ) -> None:
     shape = {
         "hidden": hidden,
         "embedding_dim": embedding_dim,
-        "skip": skip if hidden else None,
+        "skip_connection": skip_connection and bool(hidden),
         "batch_norm": batch_norm,
     }
     model = MLP(30, 3, csr=csr, **SHAPE | shape)
     weights = [tuple(p.shape) for name, p in model.named_parameters() if name.endswith("weight") and p.ndim == 2]
     widths = [30, *([embedding_dim] if embedding_dim else []), *hidden, 3]
     expected = [[width, before] for before, width in pairwise(widths)]
-    if skip and hidden:  # the layer below the hidden ones is wider; of low rank, a second one follows
-        expected[1 if embedding_dim else 0][0] += skip
-        expected += [[3, 2]] if skip == 2 else []
+    if skip_connection and hidden:  # the layer below the hidden ones has a column more for each tag
+        expected[1 if embedding_dim else 0][0] += 3
     expected[0] = expected[0][::-1] if csr else expected[0]
     assert weights == [tuple(shape) for shape in expected]
     count = {kind: sum(isinstance(module, kind) for module in model.modules()) for kind in (nn.ReLU, nn.BatchNorm1d)}
@@ -130,15 +129,27 @@ def test_the_output_bias_is_what_every_post_starts_from() -> None:
     assert model.output_bias.tolist() == [0.5, -1.0, 2.0]
 
 
-def test_a_skip_connection_of_low_rank_starts_at_nothing_and_learns(batch: list[torch.Tensor]) -> None:
-    model = MLP(30, 3, csr=True, **SHAPE | {"skip": 2, "batch_norm": False}).eval()
-    before = model(*batch)
-    model(*batch).square().sum().backward()
-    assert model.skip.weight.grad.any()  # type: ignore[union-attr]
+def test_a_skip_connection_over_frequent_terms_is_the_dense_product(
+    matrix: np.ndarray, batch: list[torch.Tensor]
+) -> None:
+    model = MLP(30, 3, csr=True, **SHAPE | {"skip_terms": 4}).eval()
+    frequencies = (matrix != 0).sum(axis=0)
+    model.skip.choose(frequencies)  # type: ignore[union-attr]
+    before = model(*batch)  # it starts at nothing
+    chosen = np.flatnonzero(model.skip.row >= 0)  # type: ignore[union-attr]
+    assert len(chosen) == 4 and frequencies[chosen].min() >= np.delete(frequencies, chosen).max()
+    weight = torch.randn(4, 3)
     with torch.no_grad():
-        model.skip.weight.normal_()  # type: ignore[union-attr,operator]
-    linear = model.first(*batch)[:, 8:] @ model.skip.weight.T  # type: ignore[union-attr]
+        model.skip.weight.copy_(weight)  # type: ignore[union-attr]
+    linear = torch.from_numpy(matrix[:, chosen]) @ weight
     torch.testing.assert_close(model(*batch) - before, linear)
+    others = torch.randperm(len(matrix))
+    mixture = csr_array(0.25 * matrix + 0.75 * matrix[others.numpy()])
+    parts = (torch.from_numpy(part) for part in (mixture.indices, mixture.indptr, mixture.data))
+    torch.testing.assert_close(model(*batch, mix=(0.25, others)), model(*parts))
+    model(*batch).square().sum().backward()
+    assert model.skip.weight.grad.to_dense().any()  # type: ignore[union-attr]
+    assert len(model.embedding_matrices) == 2
 
 
 def test_describe_counts_every_parameter() -> None:

@@ -21,7 +21,7 @@ from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import UserError
 from tagstudy.core.paths import MODELS, POSTS
 from tagstudy.inference.predictor import Arm
-from tagstudy.model.embedding import CsrEmbedding
+from tagstudy.model.embedding import CsrEmbedding, FrequentTerms
 from tagstudy.model.losses import LOSSES, Loss
 from tagstudy.model.mlp import MLP
 
@@ -40,6 +40,20 @@ class PaddedEmbedding(nn.Module):
         return (weights[:, None] @ self.weight[columns])[:, 0] + self.bias
 
 
+class PaddedFrequentTerms(nn.Module):
+    """FrequentTerms over padded posts."""
+
+    def __init__(self, skip: FrequentTerms) -> None:
+        super().__init__()
+        self.register_buffer("row", skip.row.long())
+        self.weight = skip.weight
+
+    def forward(self, columns: Tensor, weights: Tensor) -> Tensor:
+        rows = self.row[columns]  # type: ignore[index]
+        kept = weights * (rows >= 0)
+        return (kept[:, None] @ self.weight[rows.clamp(min=0)])[:, 0]
+
+
 class Probabilities(nn.Module):
     """The network of an arm with the probabilities that its logits stand for."""
 
@@ -48,6 +62,8 @@ class Probabilities(nn.Module):
         self.network, self.loss = copy.deepcopy(network), loss
         if isinstance(network.first, CsrEmbedding):
             self.network.first = PaddedEmbedding(network.first)  # type: ignore[assignment]
+        if network.skip is not None:
+            self.network.skip = PaddedFrequentTerms(network.skip)  # type: ignore[assignment]
 
     def forward(self, *features: Tensor) -> Tensor:
         return self.loss.probability(self.network(*features))

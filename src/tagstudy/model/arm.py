@@ -99,6 +99,8 @@ def train_run(seed: int, job: Job) -> RunResult:
     train, valid, test = (Posts(features, corpus.labels, corpus.rows(split)) for split in ("train", "valid", "test"))
     model = build(network)
     load_pretrained_embedding(model, folders.features / "embedding.npy", settings.freeze)
+    if model.skip is not None:
+        model.skip.choose(train.term_frequencies())
     model.to(choose_device(settings.device))
     if seed == settings.seed:
         print(model.describe(), flush=True)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tagstudy.core.store import CsrMatrix, DenseMatrix
+from tagstudy.core.store import BLOCK, CsrMatrix, DenseMatrix
 
 
 class Posts(NamedTuple):
@@ -33,6 +33,15 @@ class Posts(NamedTuple):
     def positives(self) -> np.ndarray:
         """[tags] How many of the posts have each tag."""
         return np.bincount(self.labels.batch(self.rows)[0], minlength=self.labels.shape[1])
+
+    def term_frequencies(self) -> np.ndarray:
+        """[inputs] How many of the posts hold each column of CSR features."""
+        assert isinstance(self.features, CsrMatrix)
+        frequencies = np.zeros(self.features.shape[1], dtype=np.int64)
+        for start in range(0, len(self), BLOCK):
+            indices, _, _ = self.features.batch(self.rows[start : start + BLOCK])
+            np.add.at(frequencies, indices, 1)
+        return frequencies
 
     def entries_per_post(self) -> float:
         """How many entries the features of a post have on average."""

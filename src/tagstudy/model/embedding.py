@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
@@ -53,3 +54,29 @@ class CsrEmbedding(nn.EmbeddingBag):
 
     def forward(self, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:  # type: ignore[override]
         return WeightedSum.apply(self.weight, indices, offsets, weights) + self.bias
+
+
+class FrequentTerms(nn.Module):
+    """A linear layer over the most frequent terms of CSR features; it starts at 0 and has no bias.
+
+    Takes what :class:`CsrEmbedding` takes; gives [posts, width].
+    """
+
+    row: Tensor  # [inputs] the row of each column in the matrix; -1 where the term has none
+
+    def __init__(self, inputs: int, terms: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("row", torch.full((inputs,), -1, dtype=torch.int32))
+        self.weight = nn.Parameter(torch.zeros(terms, width))
+
+    def choose(self, frequencies: np.ndarray) -> None:
+        """Give a row to each of the most frequent terms; ``frequencies`` [inputs]. Of equals the first."""
+        terms = len(self.weight)
+        most_frequent = np.sort(np.argsort(-frequencies, kind="stable")[:terms])
+        self.row[torch.from_numpy(most_frequent)] = torch.arange(terms, dtype=torch.int32)
+
+    def forward(self, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+        rows = self.row[indices]
+        kept = rows >= 0
+        before = torch.cat([offsets.new_zeros(1), kept.cumsum(0, dtype=offsets.dtype)])  # kept entries before each
+        return WeightedSum.apply(self.weight, rows[kept], before[offsets], weights[kept])

@@ -7,8 +7,10 @@
 A learned embedding (`embedding_dim`) is a first layer with no activation behind it. A TF-IDF row times the weights of
 the first hidden layer is a weighted sum of their rows: the sparse arm's embedding matrix *is* its first hidden layer.
 
-With a skip connection the layer below the hidden ones is wider: its further outputs bypass them and are added to the
-logits. A linear model and an MLP on the same input are learned together (Wide & Deep, Cheng et al., 2016).
+With a skip connection the layer below the hidden ones is wider: its further outputs, one a tag, bypass them and are
+added to the logits. A linear model and an MLP on the same input are learned together (Wide & Deep, Cheng et al., 2016).
+Over CSR features the linear model has a weight for each term and tag; where these are too many, the most frequent terms
+alone have some, in a matrix of their own.
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn, no_grad
 
-from tagstudy.model.embedding import CsrEmbedding
+from tagstudy.model.embedding import CsrEmbedding, FrequentTerms
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
@@ -27,9 +29,9 @@ class MLP(nn.Module):
     """Logits of every tag.
 
     inputs: columns of the features; outputs: tags; csr: whether the features are CSR or dense; hidden: widths of the
-    hidden layers; embedding_dim: width of a linear layer before them, or None; skip: width of the skip connection, None
-    for none. As wide as there are tags, it is added to the logits; narrower, it passes a linear layer first, and the
-    linear model is of low rank. encoder: a module that makes dense features of its own and is trained with the network.
+    hidden layers; embedding_dim: width of a linear layer before them, or None; skip_connection: whether there is one;
+    skip_terms: how many of the terms it is over, None for all; encoder: a module that makes dense features of its own
+    and is trained with the network.
     """
 
     def __init__(
@@ -40,7 +42,8 @@ class MLP(nn.Module):
         csr: bool,
         hidden: Sequence[int],
         embedding_dim: int | None,
-        skip: int | None,
+        skip_connection: bool,
+        skip_terms: int | None = None,
         batch_norm: bool,
         activation: str,
         dropout: float,
@@ -50,7 +53,7 @@ class MLP(nn.Module):
         self.encoder = encoder
         widths = [*hidden, outputs]
         self.width = widths[0]  # of what goes on to the hidden layers; the skip connection follows
-        below = self.width + (skip or 0)
+        below = self.width + (outputs if skip_connection and skip_terms is None else 0)
         first = embedding_dim or below
         self.first = CsrEmbedding(inputs, first) if csr else nn.Linear(inputs, first)
         norm = [nn.BatchNorm1d] if batch_norm else []
@@ -61,14 +64,12 @@ class MLP(nn.Module):
         for width, following in pairwise(widths):
             self.hidden.extend([*(layer(width) for layer in norm), ACTIVATIONS[activation](), nn.Dropout(dropout)])
             self.hidden.append(nn.Linear(width, following))
-        self.skip = None if skip is None else nn.Identity() if skip == outputs else nn.Linear(skip, outputs, bias=False)
+        self.skip = FrequentTerms(inputs, skip_terms, outputs) if skip_connection and skip_terms is not None else None
         feeding = self.embedding[-1] if embedding_dim else self.first
         assert isinstance(feeding, CsrEmbedding | nn.Linear)
         weight = feeding.weight if isinstance(feeding, CsrEmbedding) else feeding.weight.T  # [inputs, below]
-        # The skip connection adds nothing before it has learned; of two factors one is 0, or neither would ever learn.
-        last = self.skip.weight if isinstance(self.skip, nn.Linear) else weight[:, self.width :]
-        for start in (last, feeding.bias[self.width :], self.output_bias):
-            nn.init.zeros_(start)
+        for start in (weight[:, self.width :], feeding.bias[self.width :], self.output_bias):
+            nn.init.zeros_(start)  # the skip connection adds nothing before it has learned
 
     @property
     def output_bias(self) -> Tensor:
@@ -77,20 +78,31 @@ class MLP(nn.Module):
         assert isinstance(output, CsrEmbedding | nn.Linear)
         return output.bias
 
+    @property
+    def embedding_matrices(self) -> list[nn.Parameter]:
+        """The weights that a batch updates in part: those of the terms that it holds."""
+        layers = (self.first, self.skip)
+        return [layer.weight for layer in layers if isinstance(layer, CsrEmbedding | FrequentTerms)]
+
     def forward(self, *features: Tensor, mix: tuple[float, Tensor] | None = None) -> Tensor:
         """Logits [posts, tags]; with ``mix`` those of mixtures: a fraction of each post, the rest of another [posts].
 
-        The first layer is linear, so its output for a mixture is the mixture of its outputs.
+        What reads the features is linear, so its output for a mixture is the mixture of its outputs.
         """
         if self.encoder is not None:
             features = (self.encoder(*features),)
-        first = self.first(*features)
-        if mix is not None:
+
+        def mixed(outputs: Tensor) -> Tensor:
+            if mix is None:
+                return outputs
             fraction, others = mix
-            first = fraction * first + (1 - fraction) * first[others]
-        below = self.embedding(first)
+            return fraction * outputs + (1 - fraction) * outputs[others]
+
+        below = self.embedding(mixed(self.first(*features)))
         logits = self.hidden(below[:, : self.width])
-        return logits if self.skip is None else logits + self.skip(below[:, self.width :])
+        if self.skip is not None:
+            return logits + mixed(self.skip(*features))
+        return logits + below[:, self.width :] if below.shape[1] > self.width else logits
 
     def predict_everywhere(self, logits: Tensor) -> None:
         """Set the output bias, [tags], so that the untrained network predicts the same for every post."""
@@ -102,10 +114,12 @@ class MLP(nn.Module):
 
     def multiply_adds(self, entries: float) -> float:
         """Of one post, whose features have so many entries."""
-        linear = [layer for layer in (*self.embedding, *self.hidden, self.skip) if isinstance(layer, nn.Linear)]
-        first = (entries if isinstance(self.first, CsrEmbedding) else len(self.first.weight.T)) * len(self.first.bias)
+        linear = [layer for layer in (*self.embedding, *self.hidden) if isinstance(layer, nn.Linear)]
+        matrix = self.first.weight
+        first = entries * matrix.shape[1] if isinstance(self.first, CsrEmbedding) else matrix.numel()
+        skip = 0 if self.skip is None else entries * len(self.output_bias)  # as if all its terms were frequent
         encoder = 0 if self.encoder is None else self.encoder.multiply_adds(np.array([entries]))
-        return encoder + first + sum(layer.weight.numel() for layer in linear)
+        return encoder + first + skip + sum(layer.weight.numel() for layer in linear)
 
     def describe(self) -> str:
         """A line per layer: kind, shape of its weights, number of parameters."""

@@ -9,22 +9,21 @@ import torch
 from tagstudy.core.config import Train
 from tagstudy.model.mlp import MLP
 
-# A full skip connection over CSR features has a weight for each term and tag. Beyond so many (256 MB) it is of low
-# rank.
+# A skip connection over terms has a weight for each term and tag: at most so many (256 MB), or the most frequent terms
+# alone have some. Of the ways to bound it this one loses least: benchmarks/skip.py.
 SKIP_WEIGHTS = 2**26
-SKIP_RANK = 128
 
 
 def describe_network(settings: Train, features: dict[str, Any], tags: int) -> dict[str, Any]:
     """What :func:`build` takes, for features as their features.json describes them."""
-    skip = tags if settings.skip_connection and settings.hidden else None
-    if skip and features["csr"] and not features["embedding_dim"] and features["inputs"] * tags > SKIP_WEIGHTS:
-        skip = min(SKIP_RANK, tags)
+    over_terms = features["csr"] and not features["embedding_dim"]
+    bounded = over_terms and features["inputs"] * tags > SKIP_WEIGHTS
     return {
         **features,
         "outputs": tags,
         "hidden": settings.hidden,
-        "skip": skip,
+        "skip_connection": settings.skip_connection and bool(settings.hidden),
+        "skip_terms": SKIP_WEIGHTS // tags if bounded else None,
         "batch_norm": settings.batch_norm,
         "activation": settings.activation,
         "dropout": settings.dropout,

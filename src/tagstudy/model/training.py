@@ -15,7 +15,6 @@ from tagstudy.core.config import Train
 from tagstudy.core.errors import UserError
 from tagstudy.model.batches import Posts, draw_mixup, drop_words, to
 from tagstudy.model.checkpoint import Checkpoint, restore, snapshot
-from tagstudy.model.embedding import CsrEmbedding
 from tagstudy.model.losses import LOSSES, Loss
 from tagstudy.model.mlp import MLP
 from tagstudy.model.optimizers import AdamW, RowwiseAdagrad
@@ -211,13 +210,13 @@ def check_first_loss(model: MLP, posts: Posts, loss_of: Loss) -> None:
 def make_optimizers(model: MLP, settings: Train) -> list[Optimizer]:
     """AdamW for the layers, an encoder's with learning rates that fall with depth (Howard and Ruder, ULMFiT, 2018).
 
-    For an embedding matrix RowwiseAdagrad: it updates the rows that a batch holds, so that no step walks all of them.
+    For embedding matrices RowwiseAdagrad: it updates the rows that a batch holds, so that no step walks all of them.
     """
-    embedding = model.first.weight if isinstance(model.first, CsrEmbedding) else None
+    matrices = model.embedding_matrices
     layers = [
         parameter
         for name, parameter in model.named_parameters()
-        if parameter is not embedding and not name.startswith("encoder.")
+        if not (any(parameter is matrix for matrix in matrices) or name.startswith("encoder."))
     ]
     groups: list[dict[str, Any]] = [{"params": layers}]
     if model.encoder is not None:
@@ -226,8 +225,8 @@ def make_optimizers(model: MLP, settings: Train) -> list[Optimizer]:
             for depth, parameters in enumerate(model.encoder.layers())
         ]
     optimizers: list[Optimizer] = [AdamW(groups, settings.lr, settings.weight_decay)]
-    if embedding is not None and embedding.requires_grad:
-        optimizers.append(RowwiseAdagrad([embedding], settings.embedding_lr, settings.embedding_accumulator))
+    if trained := [matrix for matrix in matrices if matrix.requires_grad]:
+        optimizers.append(RowwiseAdagrad(trained, settings.embedding_lr, settings.embedding_accumulator))
     return optimizers
 
 
