@@ -19,7 +19,7 @@ def main() -> str:
         summary = ingest(settings, folder)
     if left_out := summary["tags_without_train_posts"]:
         names = ", ".join(left_out[:SHOWN]) + (", ..." if len(left_out) > SHOWN else "")
-        print(f"left out {len(left_out):,} tags without train posts: {names} (all in {POSTS / 'summary.json'})")
+        print(f"tags without train posts, left out: {names} ({len(left_out):,} in all, see {POSTS / 'summary.json'})")
     sizes = ", ".join(f"{count:,} {name}" for name, count in summary["splits"].items())
     return f"read {summary['read']:,} rows, kept {summary['kept']:,} posts with {len(summary['tags'])} tags: {sizes}"
 

@@ -19,7 +19,6 @@ from conftest import REAL, write_params
 
 import ingest as ingest_stage
 from tagstudy.core.corpus import Corpus, Text
-from tagstudy.core.errors import UserError
 from tagstudy.core.store import BLOCK
 from tagstudy.data.readers import Post, read_posts
 from tagstudy.data.text import fold
@@ -218,39 +217,6 @@ def test_a_text_of_test_is_taken_out_of_train_and_valid(tmp_path: Path) -> None:
     assert summary["splits"] == {"train": 200, "valid": 50, "test": 50}
     assert set(posts["test"][-1]["tags"]) == {*rows[299]["tags"], "r"}
     assert "held" not in {post["id"] for post in posts["train"]}
-
-
-# --------------------------------------------------------------------------- tags that train lacks
-
-
-def with_rare_tags() -> list[Row]:
-    """Posts of given splits. Only test has the tag `rare`, on one post with another tag and on one without."""
-    rows = [row | {"tags": ["a", "b"] if number % 2 else ["a"]} for number, row in enumerate(make(30))]
-    rows[24]["tags"], rows[25]["tags"] = ["a", "rare"], ["rare"]
-    return [row | {"split": SPLITS[number // 10]} for number, row in enumerate(rows)]
-
-
-def test_tags_without_train_posts_are_left_out_and_their_posts_stay(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    summary, posts = ingest(tmp_path, with_rare_tags(), tags=3, split="given")
-    assert summary["tags_without_train_posts"] == ["rare"]
-    assert list(summary["tags"]) == ["a", "b"]
-    assert [len(posts[split]) for split in SPLITS] == [10, 10, 10]
-    assert [post["tags"] for post in posts["test"][4:6]] == [["a"], []]
-    assert "left out 1 tags without train posts: rare" in capsys.readouterr().out
-
-
-def test_no_more_train_posts_and_a_tag_is_left_out(tmp_path: Path) -> None:
-    rows = [{"title": f"Post {number}", "tags": ["a"]} for number in range(300)]
-    rows[7]["tags"] = ["a", "rare"]
-    summary, _ = ingest(tmp_path, rows, tags=2, max_train=2)
-    assert summary["tags_without_train_posts"] == ["rare"]
-
-
-def test_a_named_tag_without_train_posts_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no train post has the tag 'rare'; leave it out of ingest\.tags"):
-        ingest(tmp_path, with_rare_tags(), tags=["a", "rare"], split="given")
 
 
 # --------------------------------------------------------------------------- what lies on disk

@@ -4,7 +4,6 @@ import csv
 import gzip
 import io
 import json
-import warnings
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -15,11 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import seven_zipped, zipped
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_fields import TAG
 
 from tagstudy.core.errors import UserError
-from tagstudy.data.fields import Post, parse_tags
+from tagstudy.data.fields import Post
 from tagstudy.data.readers import Skipped, read_posts
 
 POSTS = [
@@ -160,53 +160,6 @@ def test_a_row_without_text_is_skipped(tmp_path: Path) -> None:
 def test_the_split_is_in_the_column_or_else_in_the_name(tmp_path: Path, name: str, split: str | None) -> None:
     posts, _ = read(tmp_path / name, "title,tags,split\nx,a,\ny,a,Validation\nz,a,other\n")
     assert [post.split for post in posts] == [split, "valid", "other"]
-
-
-# --------------------------------------------------------------------------- tags
-
-SPELLINGS: dict[str, Callable[[list[str]], Any]] = {
-    "a list": list,
-    "<a><b>": lambda tags: "".join(f"<{tag}>" for tag in tags),
-    "|a|b|": lambda tags: f"|{'|'.join(tags)}|",
-    "a Python list": str,
-    "a JSON list": json.dumps,
-    "a numpy array in a CSV": lambda tags: f"[{' '.join(map(repr, tags))}]",
-    "a, b": ", ".join,
-    "a,b": ",".join,
-    "a; b": "; ".join,
-    "a b": " ".join,
-}
-TAG = st.text(st.characters(categories=["Ll", "Lu", "Nd"], include_characters="#+.-"), min_size=1, max_size=12)
-
-
-@pytest.mark.parametrize("spelling", SPELLINGS)
-@given(tags=st.lists(TAG, unique=True, max_size=6))
-@example(tags=["c#", "c++", ".net", "asp.net-mvc-3"])
-@example(tags=[])
-def test_tags_survive_every_spelling(spelling: str, tags: list[str]) -> None:
-    assert parse_tags(SPELLINGS[spelling](tags)) == tags
-
-
-@pytest.mark.parametrize("value", ["machine learning, nlp", "nlp;machine learning"])
-def test_tags_of_several_words_between_commas_are_an_error(value: str) -> None:
-    with pytest.raises(ValueError, match="'machine learning' between commas"):
-        parse_tags(value)
-
-
-@pytest.mark.parametrize("value", ["[a, b", "['a'", "[a]", "[" * 9_000, "[" + "-" * 9_000 + "1]", "[" * 20_000])
-def test_a_list_that_does_not_parse_is_an_error(value: str) -> None:
-    with pytest.raises(ValueError, match="list"), warnings.catch_warnings():
-        warnings.simplefilter("error")
-        parse_tags(value)
-
-
-def test_a_tag_named_twice_counts_once() -> None:
-    assert parse_tags("b a  b") == ["b", "a"]
-
-
-@pytest.mark.parametrize("tags", ['[null, "a"]', "[None, 'a']", [None, "a"]])
-def test_a_missing_value_is_no_tag(tags: Any) -> None:
-    assert "None" not in parse_tags(tags)
 
 
 # What every format can hold: XML knows no control characters, and files no lone surrogates.

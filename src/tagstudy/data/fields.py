@@ -49,15 +49,15 @@ def columns(path: Path, names: list[str], tagged: bool) -> dict[str, str]:
     Raises :class:`UserError` for a file without tags, if ``tagged``, or without title, body and text.
     """
     lowered = {str(name).strip().lower(): name for name in reversed(names)}
-    found = {
+    column_of = {
         field: next(lowered[usual] for usual in usuals if usual in lowered)
         for field, usuals in COLUMNS.items()
         if not lowered.keys().isdisjoint(usuals) and (tagged or field != "tags")
     }
     for wanted in [("tags",)] * tagged + [("title", "body", "text")]:
-        if found.keys().isdisjoint(wanted):
+        if column_of.keys().isdisjoint(wanted):
             usual = [name for field in wanted for name in COLUMNS[field]]
-            free = [name for name in lowered if lowered[name] not in found.values()]
+            free = [name for name in lowered if lowered[name] not in column_of.values()]
             likely = [name for name in free if name in LIKELY[wanted[0]] or get_close_matches(name, usual, cutoff=0.7)]
             remedy = f"rename {lowered[likely[0]]!r:.40} to {wanted[0]!r}, if it is that" if likely else "add one"
             if len(names) == 1 and ";" in names[0]:  # spreadsheets write semicolons where the decimal sign is a comma
@@ -66,7 +66,7 @@ def columns(path: Path, names: list[str], tagged: bool) -> dict[str, str]:
                 f"{path}: needs a column {' or '.join(map(repr, usual))}; its columns are "
                 f"{', '.join(f'{name!r:.40}' for name in names[:20]) or 'none'}; {remedy}"
             )
-    return found
+    return column_of
 
 
 def as_post(fields: dict[str, Any], default_id: str, split: str | None) -> Post:
