@@ -79,7 +79,7 @@ class MLP(nn.Module):
         return output.bias
 
     @property
-    def embedding_matrices(self) -> list[nn.Parameter]:
+    def embedding_matrices(self) -> list[Tensor]:
         """The weights that a batch updates in part: those of the terms that it holds."""
         layers = (self.first, self.skip)
         return [layer.weight for layer in layers if isinstance(layer, CsrEmbedding | FrequentTerms)]
