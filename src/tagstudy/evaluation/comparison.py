@@ -1,130 +1,160 @@
 """Is one arm better than the other, or is it chance: of the posts that fell to test, and of the seeds of the runs?
 
-The difference of two arms is a mean over runs, and so is its error of two kinds, as in studies where several readers
-judge the same cases: Obuchowski and Rockette (Communications in Statistics, 1995), with runs as readers, each of one
-arm, and posts as cases.
+The difference of two arms is a mean over runs. Its variance has two parts, as in studies where several readers judge
+the same cases: Obuchowski and Rockette (Communications in Statistics, 1995), with runs as readers, each of one arm, and
+posts as cases.
 
     variance = posts + runs
     posts: covariance of two runs of the dense arm + that of two of the sparse one − 2 × that of one of each,
-           all over resampled test posts, the same ones for every run (the paired bootstrap)
+           all over bootstrap replicates of the test posts, the same ones for every run (the paired bootstrap)
     runs:  variance over the dense arm's runs / their number + the same of the sparse one's
 
-Two different runs share nothing but the posts, so their covariance holds what is owed to the posts and nothing of what
-is owed to the seeds, which the second line counts once. The interval is Student's t, with Satterthwaite's degrees of
-freedom: few runs make it wide.
+Two runs of an arm have only the posts in common, so their covariance holds the variance that comes from the posts and
+none that comes from the seeds, which the second line counts once. The interval is Student's t, with Satterthwaite's
+degrees of freedom: few runs make it wide.
 
-A fusion and one of its arms are no two arms: a run of the one holds a run of the other. They are paired, and their
-difference in a run takes the place of an arm: posts is the covariance of two of these, runs their variance / number.
+A run of the fusion holds a run of each arm, so a fusion and an arm are not independent. Their runs are paired, and the
+difference of a pair takes the place of a run: posts is the covariance of two pairs, runs their variance / number.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.sparse import csr_array, vstack
+from scipy.special import stdtr, stdtrit  # Student's t; importing scipy.stats for it would take a second
 
 from tagstudy.evaluation import scoring
 
 METRICS = ("micro_f1", "macro_f1", "hamming_loss", "subset_accuracy")
 LEVEL = 0.05  # of the test; the interval's is 1 − this
-BLOCK = 50  # resamples at a time
+REPLICATES = 50  # at a time
 
 
 class Scores(NamedTuple):
     """METRICS, and F1 of every tag, of an arm's runs."""
 
-    found: np.ndarray  # [runs, metrics + tags] on the posts as they are
-    drawn: np.ndarray  # [resamples, runs, metrics + tags] on posts drawn anew
+    observed: np.ndarray  # [runs, metrics + tags] on the posts as they are
+    replicates: np.ndarray  # [resamples, runs, metrics + tags] on resampled posts
     posts: int
 
 
-def score(labels: np.ndarray, arms: Mapping[str, Sequence[np.ndarray]], resamples: int) -> dict[str, Scores]:
-    """Of the guesses of each arm's runs; these and the labels are boolean [posts, tags]. All on the same resamples."""
-    drawn = resample(labels, [run for runs in arms.values() for run in runs], resamples, seed=0)
+def score(labels: csr_array, arms: Mapping[str, Sequence[csr_array]], resamples: int) -> dict[str, Scores]:
+    """Scores of the decisions of each arm's runs; arguments as for :func:`scoring.count`. All on the same resamples."""
+    replicates = resample(labels, [run for runs in arms.values() for run in runs], resamples, seed=0)
     ends = np.cumsum([len(runs) for runs in arms.values()])
     return {
-        arm: Scores(np.stack([measure(scoring.count(labels, run)) for run in runs]), own, len(labels))
-        for (arm, runs), own in zip(arms.items(), np.split(drawn, ends[:-1], axis=1), strict=True)
+        arm: Scores(np.stack([measure(scoring.count(labels, run)) for run in runs]), own, labels.shape[0])
+        for (arm, runs), own in zip(arms.items(), np.split(replicates, ends[:-1], axis=1), strict=True)
     }
 
 
-def resample(labels: np.ndarray, runs: Sequence[np.ndarray], resamples: int, seed: int) -> np.ndarray:
-    """The scores of every run on posts drawn anew: [resamples, runs, metrics + tags].
+def resample(labels: csr_array, runs: Sequence[csr_array], resamples: int, seed: int) -> np.ndarray:
+    """Bootstrap replicates of the scores of every run: [resamples, runs, metrics + tags].
 
-    A resample weighs every post by how often it was drawn, so that its counts are one matrix product.
+    A resample weighs every post by how often it holds the post, so that all counts are one product of sparse matrices
+    with the weights.
     """
+    posts, tags = labels.shape
+    have = csr_array(labels.T, dtype=np.float32)
+    # Of each run tags + tags + 1 rows: the posts that it gives a tag wrongly, those it gives it rightly, exact ones.
+    outcomes = vstack([outcomes_by_tag(labels, run) for run in runs], format="csr")
+    replicates = np.empty((resamples, len(runs), len(METRICS) + tags))
+    start = 0
+    for weights in resampled_weights(posts, resamples, seed):
+        size = weights.shape[1]
+        support = (have @ weights).T[:, None]  # [size, 1, tags]
+        counts = (outcomes @ weights).reshape(len(runs), 2 * tags + 1, size).transpose(2, 0, 1)
+        fp, tp, exact = counts[..., :tags], counts[..., tags:-1], counts[..., -1]
+        replicates[start : start + size] = measure(scoring.Counts(tp, fp, support - tp, posts, exact))
+        start += size
+    return replicates
+
+
+def outcomes_by_tag(labels: csr_array, decisions: csr_array) -> csr_array:
+    """[2 tags + 1, posts] A one for each wrong decision in the row of its tag, for each right one, for an exact post."""
+    posts, tags = labels.shape
+    exact = np.flatnonzero(scoring.is_exact(labels, decisions))
+    rows = np.concatenate([decisions.indices + tags * decisions.data, np.full(len(exact), 2 * tags)])
+    columns = np.concatenate([np.repeat(np.arange(posts), np.diff(decisions.indptr)), exact])
+    return csr_array((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(2 * tags + 1, posts))
+
+
+def resampled_weights(posts: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each post is in each resample, float32 [posts, REPLICATES]; sums of it are exact up to 2**24 posts."""
     rng = np.random.default_rng(seed)
-    posts = len(labels)
-    drawn = np.empty((resamples, len(runs), len(METRICS) + labels.shape[1]))
-    for start in range(0, resamples, BLOCK):
-        block = range(start, min(start + BLOCK, resamples))
-        weights = np.stack([np.bincount(rng.integers(posts, size=posts), minlength=posts) for _ in block])
-        weights = weights.astype(np.float32)  # sums are exact up to 2**24 posts
-        have = weights @ labels.astype(np.float32)
-        for run, guesses in enumerate(runs):
-            tp, given = (weights @ part.astype(np.float32) for part in (labels & guesses, guesses))
-            exact = weights @ (labels == guesses).all(axis=1).astype(np.float32)
-            drawn[block, run] = measure(scoring.Counts(tp, given - tp, have - tp, posts, exact))
-    return drawn
+    for start in range(0, resamples, REPLICATES):
+        weights = np.empty((posts, min(REPLICATES, resamples - start)), dtype=np.float32)
+        for column in weights.T:
+            column[:] = np.bincount(rng.integers(posts, size=posts), minlength=posts)
+        yield weights
 
 
 def measure(counts: scoring.Counts) -> np.ndarray:
     """[..., metrics + tags] METRICS, and F1 of every tag."""
-    found = scoring.scores(counts)
-    return np.concatenate([np.stack([found[name] for name in METRICS], -1), scoring.by_tag(counts)["f1"]], axis=-1)
+    f1 = scoring.f1(counts)
+    metrics = [
+        scoring.f1(scoring.total(counts)),
+        f1.mean(axis=-1),
+        scoring.hamming_loss(counts),
+        counts.exact / counts.posts,
+    ]
+    return np.concatenate([np.stack(metrics, axis=-1), f1], axis=-1)
 
 
 def compare(dense: Scores, sparse: Scores, *, paired: bool = False) -> pd.DataFrame:
     """Dense − sparse, a row for each of METRICS and then for each tag's F1: dense, sparse, difference, low, high, p.
 
-    The rows of tags are corrected for looking at all of them (Bonferroni): their intervals hold all together with 95%.
-    With a single run of an arm nothing is known of its seeds, and the interval is one over posts. ``paired``: in the
-    dense arm's place is a fusion, each of whose runs is compared with the run of the other that it holds.
+    The rows of tags are corrected for the number of comparisons (Bonferroni): with 95% probability all their intervals
+    hold. With a single run of an arm the variance over seeds is unknown, and the interval covers the posts alone.
+    ``paired``: in the dense arm's place is a fusion, and each of its runs is compared with the run that it holds.
     """
-    of_dense, of_sparse = (own.drawn - own.drawn.mean(axis=0) for own in (dense, sparse))
+    centred = [own.replicates - own.replicates.mean(axis=0) for own in (dense, sparse)]
     if paired:
-        of_posts, of_runs = shared(of_dense - of_sparse), [dense.found - sparse.found]
+        over_posts, observed = run_covariance(centred[0] - centred[1]), [dense.observed - sparse.observed]
     else:
-        between = covariance(of_dense.mean(axis=1), of_sparse.mean(axis=1))
-        of_posts, of_runs = shared(of_dense) + shared(of_sparse) - 2 * between, [dense.found, sparse.found]
-    parts = [np.maximum(of_posts, 0), *map(spread, of_runs)]
+        between = covariance(*(own.mean(axis=1) for own in centred))
+        over_posts = run_covariance(centred[0]) + run_covariance(centred[1]) - 2 * between
+        observed = [dense.observed, sparse.observed]
+    parts = [np.maximum(over_posts, 0), *map(variance_of_mean, observed)]
+    sizes = (dense.posts, *map(len, observed))
     variance = sum(parts)
-    sizes = (dense.posts, *map(len, of_runs))
-    doubt = sum(part**2 / max(size - 1, 1) for part, size in zip(parts, sizes, strict=True))
-    freedom = np.maximum(scoring.ratio(variance**2, doubt), 1)
+    # Satterthwaite's: the variance squared, over the sum of each part squared over its own degrees of freedom.
+    weighed = sum(part**2 / max(size - 1, 1) for part, size in zip(parts, sizes, strict=True))
+    freedom = np.maximum(scoring.ratio(variance**2, weighed), 1)
     error = np.sqrt(variance)
 
-    means = [own.found.mean(axis=0) for own in (dense, sparse)]
+    means = [own.observed.mean(axis=0) for own in (dense, sparse)]
     difference = means[0] - means[1]
     tags = len(difference) - len(METRICS)
-    looks = np.repeat([1, tags], [len(METRICS), tags])
-    margin = student.ppf(1 - LEVEL / 2 / looks, freedom) * error
+    comparisons = np.repeat([1, tags], [len(METRICS), tags])
+    margin = stdtrit(freedom, 1 - LEVEL / 2 / comparisons) * error
     with np.errstate(divide="ignore", invalid="ignore"):  # without variance: certain, or no difference at all
-        p = np.nan_to_num(2 * student.sf(np.abs(difference) / error, freedom), nan=1.0)
-    columns = [*means, difference, difference - margin, difference + margin, np.minimum(p * looks, 1)]
+        p = np.nan_to_num(2 * stdtr(freedom, -np.abs(difference) / error), nan=1.0)
+    columns = [*means, difference, difference - margin, difference + margin, np.minimum(p * comparisons, 1)]
     return pd.DataFrame(dict(zip(("dense", "sparse", "difference", "low", "high", "p"), columns, strict=True)))
 
 
-def shared(drawn: np.ndarray) -> np.ndarray:
-    """[metrics] Mean covariance of two different runs of an arm, centred [resamples, runs, metrics].
+def run_covariance(centred: np.ndarray) -> np.ndarray:
+    """[metrics] Mean covariance of two different runs of an arm, from centred replicates [resamples, runs, metrics].
 
     Of a single run its variance.
     """
-    runs = drawn.shape[1]
-    own = covariance(drawn, drawn)  # [runs, metrics]
-    together = covariance(drawn.sum(axis=1), drawn.sum(axis=1))
+    runs = centred.shape[1]
+    own = covariance(centred, centred)  # [runs, metrics]
+    together = covariance(centred.sum(axis=1), centred.sum(axis=1))
     return (together - own.sum(axis=0)) / (runs * (runs - 1)) if runs > 1 else own[0]
 
 
-def spread(found: np.ndarray) -> np.ndarray:
+def variance_of_mean(observed: np.ndarray) -> np.ndarray:
     """[metrics] Variance of the mean over runs, [runs, metrics]; 0 where there is but one."""
-    runs = len(found)
-    return found.var(axis=0, ddof=1) / runs if runs > 1 else np.zeros(found.shape[1])
+    runs = len(observed)
+    return observed.var(axis=0, ddof=1) / runs if runs > 1 else np.zeros(observed.shape[1])
 
 
 def covariance(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """[...] Over resamples, of two centred [resamples, ...]."""
+    """[...] Over replicates, of two centred [resamples, ...]."""
     return (left * right).sum(axis=0) / (len(left) - 1)
 
 
@@ -134,7 +164,7 @@ def verdict(micro_f1: pd.Series, dense_runs: int, sparse_runs: int) -> str:
     if p < LEVEL:
         winner = "The dense arm is better" if difference > 0 else "The sparse arm is better"
     else:
-        winner = "These data do not tell the arms apart"
+        winner = "No significant difference"
     covered = "posts and seeds" if min(dense_runs, sparse_runs) > 1 else "posts, but not over seeds: a single run,"
     chance = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
     return (

@@ -2,20 +2,21 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+from scipy.sparse import csr_array
 
+from tagstudy.core.corpus import Corpus, Text
+from tagstudy.core.paths import SPLITS
+from tagstudy.core.store import BLOCK
 from tagstudy.data.text import tokenize
 from tagstudy.evaluation import scoring
-from tagstudy.features.counts import terms
+from tagstudy.evaluation.meters import RECALLS, Reliability
 
-UNLIKE = 20  # posts told of where one arm is right and the other wrong
-SHOWN = 300  # characters of their texts
+DISAGREEMENTS = 20  # posts shown for each arm
+EXCERPT = 300  # characters of their texts
 
 
 def history(folder: Path) -> pd.DataFrame:
@@ -31,7 +32,7 @@ def read_history(folder: Path) -> pd.DataFrame:
     return reduce(lambda left, right: left.merge(right, on="step"), logs).rename(columns={"step": "epoch"})
 
 
-def of_tags(counts: Sequence[scoring.Counts], tags: list[str]) -> pd.DataFrame:
+def by_tag(counts: Sequence[scoring.Counts], tags: list[str]) -> pd.DataFrame:
     """Per tag: support (posts in test), precision, recall, f1; mean over runs."""
     runs = [scoring.by_tag(count) for count in counts]
     means = {name: np.mean([run[name] for run in runs], axis=0) for name in runs[0]}
@@ -49,12 +50,30 @@ def confusion(counts: Sequence[scoring.Counts], tags: list[str]) -> pd.DataFrame
     )
 
 
-def co_occurrence(labels: np.ndarray, tags: list[str]) -> pd.DataFrame:
+def tag_frequency(corpus: Corpus) -> pd.DataFrame:
+    """The posts of each split that have a tag."""
+    posts = {split: np.zeros(len(corpus.tags), dtype=np.int64) for split in SPLITS}
+    for split in SPLITS:
+        for labels in label_blocks(corpus, split):
+            posts[split] += np.bincount(labels.indices, minlength=len(corpus.tags))
+    return pd.DataFrame({"tag": corpus.tags, **posts})
+
+
+def label_blocks(corpus: Corpus, split: str) -> Iterable[csr_array]:
+    """The labels of a split's posts, BLOCK at a time."""
+    rows = corpus.rows(split)
+    return (corpus.labels.take(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK))
+
+
+def co_occurrence(blocks: Iterable[csr_array], tags: list[str]) -> pd.DataFrame:
     """For every pair of tags the posts that have both, and the share of the first one's posts that they are.
 
-    A tag with itself has posts but no share, which would tell nothing.
+    ``blocks`` are labels [posts, tags or more]. A tag with itself has posts but no share, which would say nothing.
     """
-    posts = (labels.T.astype(np.float32) @ labels.astype(np.float32)).astype(np.int64)  # exact to 2**24 posts
+    posts = np.zeros((len(tags), len(tags)), dtype=np.int64)
+    for labels in blocks:
+        shown = labels[:, : len(tags)].astype(np.int64)
+        posts += (shown.T @ shown).toarray()
     share = posts / posts.diagonal()[:, None]
     np.fill_diagonal(share, np.nan)
     return pd.DataFrame(
@@ -64,31 +83,26 @@ def co_occurrence(labels: np.ndarray, tags: list[str]) -> pd.DataFrame:
     )
 
 
-def reliability(labels: np.ndarray, runs: Sequence[np.ndarray]) -> pd.DataFrame:
-    """scoring.reliability over the probabilities of all runs together; bins with decisions alone."""
-    table = scoring.reliability(np.concatenate([labels] * len(runs)), np.concatenate(runs))
+def reliability(runs: Sequence[Reliability]) -> pd.DataFrame:
+    """Of the decisions of all runs together; bins with decisions alone."""
+    table = sum(runs[1:], start=runs[0]).compute()
     return table[table["decisions"] > 0]
 
 
-def precision_recall(labels: np.ndarray, runs: Sequence[np.ndarray]) -> pd.DataFrame:
-    """Precision where recall first reaches 0.01, 0.02, …, over all decisions by their logits; mean over runs."""
-    recall = np.arange(1, 101) / 100
-    precision = []
-    for logits in runs:
-        curve = scoring.precision_recall(labels, logits)
-        reached = np.searchsorted(curve["tp"], np.ceil(recall * labels.sum() - 1e-9))
-        precision.append((curve["tp"] / curve["given"]).to_numpy()[reached])
-    return pd.DataFrame({"recall": recall, "precision": np.mean(precision, axis=0)})
+def precision_recall(runs: Sequence[np.ndarray]) -> pd.DataFrame:
+    """Precision [RECALLS] at each recall that all runs reach with their stored scores; mean over runs."""
+    return pd.DataFrame({"recall": RECALLS, "precision": np.mean(runs, axis=0)}).dropna()
 
 
-def groups(texts: Iterable[list[str]], labels: np.ndarray, tags: list[str]) -> dict[str, np.ndarray]:
+def groups(texts: Iterable[list[Text]], labels: csr_array, tags: list[str]) -> dict[str, np.ndarray]:
     """Posts, boolean [posts], by whether their text names a tag of theirs, and by length: quarters, in words."""
     names = [" ".join(tokenize(tag)) for tag in tags]
-    longest = max(len(tokenize(tag)) for tag in tags)
-    named, lengths = np.zeros(len(labels), dtype=bool), np.zeros(len(labels), dtype=np.int64)
-    for post, tokens in enumerate(tokenize(text) for batch in texts for text in batch):
-        held = set(terms(tokens, longest))
-        named[post] = any(names[tag] in held for tag in np.flatnonzero(labels[post]))
+    posts = labels.shape[0]
+    named, lengths = np.zeros(posts, dtype=bool), np.zeros(posts, dtype=np.int64)
+    for post, tokens in enumerate(tokenize(str(text)) for batch in texts for text in batch):
+        words = f" {' '.join(tokens)} "
+        own = labels.indices[labels.indptr[post] : labels.indptr[post + 1]]
+        named[post] = any(names[tag] and f" {names[tag]} " in words for tag in own)  # a tag may hold no token
         lengths[post] = len(tokens)
     edges = np.unique(np.quantile(lengths, [0.25, 0.5, 0.75], method="lower"))
     quarter = np.searchsorted(edges, lengths)
@@ -99,51 +113,65 @@ def groups(texts: Iterable[list[str]], labels: np.ndarray, tags: list[str]) -> d
 
 
 def breakdown(
-    labels: np.ndarray, guesses: Mapping[str, Sequence[np.ndarray]], groups: dict[str, np.ndarray]
+    labels: csr_array, decisions: Mapping[str, Sequence[csr_array]], groups: dict[str, np.ndarray]
 ) -> pd.DataFrame:
-    """Micro-F1 of each arm on each group of posts that there are; mean over runs."""
+    """Micro-F1 of each arm on each group that has posts; mean over runs. Arguments as for :func:`scoring.count`."""
     return pd.DataFrame(
         {
             "group": group,
             "posts": int(here.sum()),
             "arm": arm,
-            "micro_f1": np.mean([scoring.scores(scoring.count(labels[here], run[here]))["micro_f1"] for run in runs]),
+            "micro_f1": np.mean([scoring.f1(scoring.total(scoring.count(labels[here], run[here]))) for run in runs]),
         }
         for group, here in groups.items()
-        for arm, runs in guesses.items()
+        for arm, runs in decisions.items()
         if here.any()
     )
 
 
 def disagreements(
-    posts: Path, labels: np.ndarray, dense: Sequence[np.ndarray], sparse: Sequence[np.ndarray], tags: list[str]
+    corpus: Corpus, labels: csr_array, dense: Sequence[csr_array], sparse: Sequence[csr_array]
 ) -> pd.DataFrame:
-    """Posts that one arm gets right and the other wrong, first those with most wrong tags.
+    """Test posts that one arm gets right and the other wrong, first those with most wrong tags.
 
-    ``posts`` is their Parquet file. An arm's guess is what more than half of its runs say.
+    ``labels`` and the decisions of each arm's runs are those of the test posts. An arm predicts the tags that more than
+    half of its runs predict.
     """
-    guess = {arm: np.sum(runs, axis=0) > len(runs) / 2 for arm, runs in (("dense", dense), ("sparse", sparse))}
-    wrong = {arm: (own != labels).sum(axis=1) for arm, own in guess.items()}
+    tags = {"tags": labels.astype(bool), "dense": majority(dense), "sparse": majority(sparse)}
+    wrong = {arm: (tags[arm] != tags["tags"]).sum(axis=1) for arm in ("dense", "sparse")}
     chosen = []
     for right, other in (("dense", "sparse"), ("sparse", "dense")):
         gap = np.where(wrong[right] == 0, wrong[other], 0)
-        chosen += [(right, row) for row in np.argsort(-gap, kind="stable")[:UNLIKE] if gap[row]]
-    batches = pq.ParquetFile(posts, pre_buffer=False).iter_batches(1_000, columns=["id", "text"])
-    rows = {row for _, row in chosen}
-    read = {row: post for row, post in enumerate(chain(*map(pa.RecordBatch.to_pylist, batches))) if row in rows}
-    given = {"tags": labels, **guess}
+        chosen += [(right, row) for row in np.argsort(-gap, kind="stable")[:DISAGREEMENTS] if gap[row]]
+    rows = corpus.rows("test")
+    posts = read_posts(corpus, {rows[row] for _, row in chosen})
 
     def describe(right: str, row: int) -> dict[str, str]:
-        named = {name: " ".join(tags[tag] for tag in np.flatnonzero(of[row])) for name, of in given.items()}
-        text = " ".join(read[row]["text"].split())[:SHOWN]
-        return {"right": right, "id": read[row]["id"], **named, "text": text}
+        named = {name: " ".join(corpus.tags[tag] for tag in of[[row]].indices) for name, of in tags.items()}
+        post, text = posts[rows[row]]
+        return {"right": right, "id": post, **named, "text": " ".join(str(text).split())[:EXCERPT]}
 
-    return pd.DataFrame([describe(*at) for at in chosen], columns=["right", "id", *given, "text"])
+    return pd.DataFrame([describe(*post) for post in chosen], columns=["right", "id", *tags, "text"])
+
+
+def majority(runs: Sequence[csr_array]) -> csr_array:
+    """Booleans [posts, tags]: predicted by more than half of the runs."""
+    votes = sum(csr_array((np.ones_like(run.indices), run.indices, run.indptr), shape=run.shape) for run in runs)
+    return votes > len(runs) / 2
+
+
+def read_posts(corpus: Corpus, rows: set[int]) -> dict[int, tuple[str, Text]]:
+    """The ids and the texts of some posts, by their place in the corpus."""
+    posts = {}
+    for start, (ids, titles, bodies) in corpus.read(["id", "title", "body"]):
+        here = rows.intersection(range(start, start + len(ids)))
+        posts |= {row: (ids[row - start], Text(titles[row - start], bodies[row - start])) for row in here}
+    return posts
 
 
 def escape_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """With text that is none but text wherever the table is opened.
+    """The table with its text made harmless to the programs that open it.
 
-    A cell that begins like a formula would be one to a spreadsheet, and DVC puts cells into its HTML as they are.
+    A spreadsheet would run a cell that begins like a formula, and DVC puts cells into its HTML as they are.
     """
     return table.replace({r"^([=+\-@\t\r])": r"'\1", "<": "‹"}, regex=True)

@@ -1,14 +1,15 @@
 """The one search for the threshold with the best micro-F1: in training, on valid in evaluation, for every fusion.
 
-A post gets the tags whose score is at least the threshold. Scores are between 0 and 1 and counted in bins, so that
-decisions of any number of posts pass in blocks. A threshold is the lower edge of a bin.
+A post gets the tags whose score is at least the threshold. Scores are between 0 and 1 and arrive in blocks. Up to EXACT
+of them, every distinct score is tried. More are counted in bins, and a threshold is the lower edge of a bin.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-FINE = 2**20  # bins: a threshold to six decimals. Powers of two leave a float32 exact when it is multiplied.
+EXACT = 2**22  # scores above 0: 20 MB
+BINS = 2**20  # a threshold to six decimals. Powers of two leave a float32 exact when it is multiplied.
 
 
 class Threshold(NamedTuple):
@@ -19,10 +20,11 @@ class Threshold(NamedTuple):
 class ThresholdSearch:
     """Counts decisions, pairs of a post and a tag, by their score; accumulates over blocks."""
 
-    def __init__(self, bins: int = FINE) -> None:
-        self.bins = bins
-        self.predicted = np.zeros(bins + 1, dtype=np.int64)  # decisions in each bin; the last one holds a score of 1
-        self.correct = np.zeros(bins + 1, dtype=np.int64)  # those whose tag the post has
+    def __init__(self, exact: int = EXACT) -> None:
+        self.exact = exact
+        self.held: list[tuple[np.ndarray, np.ndarray]] = []  # scores above 0, whether the posts have the tags
+        self.bins: np.ndarray | None = None  # [2, BINS + 1] decisions, and those whose tag the post has
+        self.zeros = np.zeros(2, dtype=np.int64)  # the same of the decisions with a score of 0
         self.positives = 0  # decisions whose tag the post has, those without a score with them
 
     def update(self, scores: np.ndarray, relevant: np.ndarray, positives: int) -> None:
@@ -30,19 +32,42 @@ class ThresholdSearch:
 
         ``positives`` is more than ``relevant`` holds where only the best tags of each post have a score.
         """
-        place = (scores * np.float32(self.bins)).astype(np.int32)
-        self.predicted += np.bincount(place, minlength=self.bins + 1)
-        self.correct += np.bincount(place[relevant], minlength=self.bins + 1)
+        above = np.flatnonzero(scores)  # under squared hinge most scores are 0
+        self.held.append((scores[above], relevant[above]))
+        self.zeros += len(scores) - len(above), np.count_nonzero(relevant) - np.count_nonzero(self.held[-1][1])
         self.positives += positives
+        if self.bins is not None or sum(len(scores) for scores, _ in self.held) > self.exact:
+            self.fill_bins()
+
+    def fill_bins(self) -> None:
+        """Count the held scores in bins."""
+        if self.bins is None:
+            self.bins = np.zeros((2, BINS + 1), dtype=np.int64)  # the last bin holds a score of 1
+        for scores, relevant in self.held:
+            bins = (scores * np.float32(BINS)).astype(np.intp)
+            np.add.at(self.bins[0], bins, 1)
+            np.add.at(self.bins[1], bins[relevant], 1)
+        self.held.clear()
 
     def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Thresholds from the highest down; how many tags each predicts, and how many of these are right."""
-        predicted, correct = (counts[::-1].cumsum() for counts in (self.predicted, self.correct))
-        return np.arange(self.bins, -1, -1) / self.bins, predicted, correct
+        if self.bins is None:
+            scores, relevant = (np.concatenate(parts) for parts in zip(*self.held, strict=True))
+            thresholds, predicted = np.unique(scores, return_counts=True)
+            correct = np.bincount(np.searchsorted(thresholds, scores[relevant]), minlength=len(thresholds))
+        else:
+            filled = np.flatnonzero(self.bins[0])
+            thresholds, (predicted, correct) = filled / BINS, self.bins[:, filled]
+        if self.zeros[0]:
+            thresholds, predicted, correct = (
+                np.append(zero, values)
+                for zero, values in zip((0, *self.zeros), (thresholds, predicted, correct), strict=True)
+            )
+        return thresholds[::-1], predicted[::-1].cumsum(), correct[::-1].cumsum()
 
     def best(self) -> Threshold:
         """The threshold with the highest micro-F1, 2 TP / (2 TP + FP + FN); of equals the highest."""
         thresholds, predicted, correct = self.curve()
-        micro_f1 = 2 * correct / np.maximum(predicted + self.positives, 1)
+        micro_f1 = 2 * correct / (predicted + self.positives)
         best = int(micro_f1.argmax())
         return Threshold(float(thresholds[best]), float(micro_f1[best]))

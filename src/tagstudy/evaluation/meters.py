@@ -1,0 +1,126 @@
+"""Metrics of scores that accumulate: `update` with a block of posts, then `compute`.
+
+A block holds the scores of the stored tags of each post. A tag without a stored score is never predicted: its
+probability is 0, and it stands behind all stored tags of its post.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array
+
+from tagstudy.evaluation.scoring import ratio
+from tagstudy.predictions.thresholds import ThresholdSearch
+
+BINS = 10  # of probabilities, all of the same width
+CUTOFFS = (1, 3, 5)  # k of precision@k
+RECALLS = np.arange(1, 101) / 100
+
+
+class Ranking:
+    """For those who suggest tags: precision@k, and label-ranking average precision (LRAP).
+
+    Both are means over the posts that have a tag. Equal logits rank in the order of the tags. Where there are fewer than
+    k tags, the first k are all of them. A post's tag without a stored score counts as not found.
+    """
+
+    def __init__(self, tags: int) -> None:
+        self.cutoffs = {k: min(k, tags) for k in CUTOFFS}
+        self.posts = 0  # that have a tag
+        self.hits = dict.fromkeys(CUTOFFS, 0)  # tags of posts among the first k, summed over posts
+        self.average_precision = 0.0  # summed over posts
+
+    def update(self, labels: csr_array, logits: csr_array, relevant: np.ndarray) -> None:
+        """Rank the stored tags of some posts.
+
+        labels, logits: [posts, tags], columns in ascending order
+        relevant: [entries of logits] whether the post has the tag
+        """
+        positives = np.diff(labels.indptr)
+        posts, ranks = relevant_ranks(logits, relevant)
+        # A tag's precision: which of the post's tags it is, in the order of the ranks, divided by its rank.
+        order = np.lexsort((ranks, posts))
+        posts, ranks = posts[order], ranks[order]
+        place = np.arange(1, len(posts) + 1) - np.searchsorted(posts, posts)
+        self.posts += np.count_nonzero(positives)
+        self.average_precision += float((place / ranks / positives[posts]).sum())
+        for k in CUTOFFS:
+            self.hits[k] += np.count_nonzero(ranks <= k)
+
+    def compute(self) -> dict[str, float]:
+        posts = max(self.posts, 1)
+        precision = {f"precision_at_{k}": self.hits[k] / self.cutoffs[k] / posts for k in CUTOFFS}
+        return precision | {"lrap": self.average_precision / posts}
+
+
+def relevant_ranks(logits: csr_array, relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The post [relevant entries] and the rank in it, from 1, of each relevant entry; arguments as for Ranking."""
+    stored = np.diff(logits.indptr)
+    padded = np.full((logits.shape[0], stored.max(initial=0)), -np.inf, dtype=logits.dtype)
+    columns = np.arange(padded.shape[1])
+    padded[columns < stored[:, None]] = logits.data  # both in the order of posts, then of tags
+    entries = np.flatnonzero(relevant)
+    posts = np.searchsorted(logits.indptr, entries, side="right") - 1
+    rivals, own = padded[posts], logits.data[entries, None]
+    earlier = columns < (entries - logits.indptr[posts])[:, None]
+    return posts, 1 + np.count_nonzero((rivals > own) | ((rivals == own) & earlier), axis=1)
+
+
+class Reliability:
+    """How often what gets a probability is true, in bins of probabilities; meters of several runs add up."""
+
+    def __init__(self) -> None:
+        self.decisions = np.zeros(BINS, dtype=np.int64)  # pairs of a post and a tag
+        self.probability = np.zeros(BINS)  # summed over decisions
+        self.positives = np.zeros(BINS, dtype=np.int64)  # decisions whose post has the tag
+
+    def update(self, labels: csr_array, probabilities: np.ndarray, relevant: np.ndarray) -> None:
+        """Count the decisions of some posts.
+
+        labels: [posts, tags]
+        probabilities, relevant: [stored scores] the probability of a tag, and whether the post has it
+        """
+        bins = np.minimum((probabilities * BINS).astype(np.int64), BINS - 1)
+        self.decisions += np.bincount(bins, minlength=BINS)
+        self.probability += np.bincount(bins, weights=probabilities, minlength=BINS)
+        self.positives += np.bincount(bins[relevant], minlength=BINS)
+        self.decisions[0] += labels.shape[0] * labels.shape[1] - len(bins)  # without a stored score: probability 0
+        self.positives[0] += labels.nnz - np.count_nonzero(relevant)
+
+    def __add__(self, other: "Reliability") -> "Reliability":
+        both = Reliability()
+        for name in vars(both):
+            setattr(both, name, getattr(self, name) + getattr(other, name))
+        return both
+
+    def compute(self) -> pd.DataFrame:
+        """For each bin its lower edge, decisions, their mean probability, the share that is true; 0 without decisions."""
+        mean, share = (ratio(part, self.decisions) for part in (self.probability, self.positives))
+        return pd.DataFrame(
+            {"bin": np.arange(BINS) / BINS, "decisions": self.decisions, "probability": mean, "share": share}
+        )
+
+    def calibration_error(self) -> float:
+        """Expected calibration error (Naeini et al., AAAI 2015): the mean of a decision's gap between those two."""
+        bins = self.compute()
+        gaps = (bins["probability"] - bins["share"]).abs()
+        return float((gaps * bins["decisions"]).sum() / bins["decisions"].sum())
+
+
+class PrecisionRecall:
+    """Precision where recall first reaches 0.01, 0.02, …, over all decisions by their logits.
+
+    Logits are counted in a histogram: those in one bin count as equal.
+    """
+
+    def __init__(self) -> None:
+        self.search = ThresholdSearch()
+
+    def update(self, logits: np.ndarray, relevant: np.ndarray, positives: int) -> None:
+        """Count decisions, as :meth:`ThresholdSearch.update` does."""
+        self.search.update(0.5 + logits / (2 + 2 * np.abs(logits)), relevant, positives)  # softsign: ordered, in [0, 1]
+
+    def compute(self) -> np.ndarray:
+        """[RECALLS] NaN where the stored scores do not reach the recall."""
+        _, predicted, correct = self.search.curve()
+        reached = np.searchsorted(correct, np.ceil(RECALLS * self.search.positives - 1e-9))
+        return np.append(correct / predicted, np.nan)[reached]
