@@ -50,7 +50,7 @@ def tune(blocks: Iterable[Block]) -> Threshold:
 
 
 def decide(block: Block, threshold: float) -> csr_array:
-    """[posts, tags] An entry for each stored tag whose probability is at least the threshold, true where it is right."""
+    """[posts, tags] The tags whose probability is at least the threshold, true where the post has the tag."""
     entries = np.flatnonzero(block.probabilities >= threshold)
     offsets = np.searchsorted(entries, block.logits.indptr)
     return csr_array((block.relevant[entries], block.logits.indices[entries], offsets), shape=block.logits.shape)

@@ -58,7 +58,6 @@ def resample(labels: csr_array, runs: Sequence[csr_array], resamples: int, seed:
     """
     posts, tags = labels.shape
     have = csr_array(labels.T, dtype=np.float32)
-    # Of each run tags + tags + 1 rows: the posts that it gives a tag wrongly, those it gives it rightly, exact ones.
     outcomes = vstack([outcomes_by_tag(labels, run) for run in runs], format="csr")
     replicates = np.empty((resamples, len(runs), len(METRICS) + tags))
     start = 0
@@ -73,7 +72,7 @@ def resample(labels: csr_array, runs: Sequence[csr_array], resamples: int, seed:
 
 
 def outcomes_by_tag(labels: csr_array, decisions: csr_array) -> csr_array:
-    """[2 tags + 1, posts] A one for each wrong decision in the row of its tag, for each right one, for an exact post."""
+    """[2 tags + 1, posts] A one for a wrong decision, in the row of its tag; for a right one; for an exact post."""
     posts, tags = labels.shape
     exact = np.flatnonzero(scoring.is_exact(labels, decisions))
     rows = np.concatenate([decisions.indices + tags * decisions.data, np.full(len(exact), 2 * tags)])

@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 
@@ -45,7 +46,7 @@ def save(figure: Figure, path: Path) -> None:
         figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box in the picture
-        figure.savefig(path, bbox_inches="tight")
+        FigureCanvasAgg(figure).print_png(path)  # figure.savefig would draw everything twice, to lay it out
 
 
 def short(tag: str, characters: int = 30) -> str:
@@ -115,7 +116,8 @@ def confusion(path: Path, tables: dict[str, pd.DataFrame]) -> None:
             shades[top : top + 2, left : left + 2] = share
             for (y, x), value in np.ndenumerate(posts):
                 colour = "white" if share[y, x] > 0.5 else "black"
-                axes.text(left + x, top + y, f"{value:,.0f}", ha="center", va="center", fontsize=8, color=colour)
+                text = axes.text(left + x, top + y, f"{value:,.0f}", ha="center", va="center", fontsize=8, color=colour)
+                text.set_in_layout(False)  # which would take long
             if row == 0:
                 axes.text(left + 0.5, top - 0.6, short(tag, 18), ha="center", va="bottom", fontsize=8)
             else:

@@ -20,9 +20,9 @@ def tune_weight(dense: Iterable[Block], sparse: Iterable[Block]) -> tuple[float,
     """The one of WEIGHTS with the highest micro-F1 on these posts, and the threshold that reaches it."""
     searches = {weight: ThresholdSearch() for weight in WEIGHTS}
     for blocks in map(align, dense, sparse):
-        probabilities = [block.probabilities for block in blocks]
+        one, other = (block.probabilities for block in blocks)
         for weight, search in searches.items():
-            search.update(mean(*probabilities, weight), blocks[0].relevant, blocks[0].labels.nnz)
+            search.update(mean(one, other, weight), blocks[0].relevant, blocks[0].labels.nnz)
     best = {weight: search.best() for weight, search in searches.items()}
     weight = max(WEIGHTS, key=lambda weight: best[weight].micro_f1)
     return weight, best[weight]

@@ -19,8 +19,8 @@ RECALLS = np.arange(1, 101) / 100
 class Ranking:
     """For those who suggest tags: precision@k, and label-ranking average precision (LRAP).
 
-    Both are means over the posts that have a tag. Equal logits rank in the order of the tags. Where there are fewer than
-    k tags, the first k are all of them. A post's tag without a stored score counts as not found.
+    Both are means over the posts that have a tag. Equal logits rank in the order of the tags. Where there are fewer
+    than k tags, the first k are all of them. A post's tag without a stored score counts as not found.
     """
 
     def __init__(self, tags: int) -> None:
@@ -41,10 +41,10 @@ class Ranking:
         order = np.lexsort((ranks, posts))
         posts, ranks = posts[order], ranks[order]
         place = np.arange(1, len(posts) + 1) - np.searchsorted(posts, posts)
-        self.posts += np.count_nonzero(positives)
+        self.posts += int(np.count_nonzero(positives))
         self.average_precision += float((place / ranks / positives[posts]).sum())
         for k in CUTOFFS:
-            self.hits[k] += np.count_nonzero(ranks <= k)
+            self.hits[k] += int(np.count_nonzero(ranks <= k))
 
     def compute(self) -> dict[str, float]:
         posts = max(self.posts, 1)
@@ -93,7 +93,7 @@ class Reliability:
         return both
 
     def compute(self) -> pd.DataFrame:
-        """For each bin its lower edge, decisions, their mean probability, the share that is true; 0 without decisions."""
+        """For each bin its lower edge, decisions, mean probability, the share that is true; 0 without decisions."""
         mean, share = (ratio(part, self.decisions) for part in (self.probability, self.positives))
         return pd.DataFrame(
             {"bin": np.arange(BINS) / BINS, "decisions": self.decisions, "probability": mean, "share": share}

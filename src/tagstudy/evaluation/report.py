@@ -1,6 +1,8 @@
 """The files of metrics/ and plots/, written from what evaluation has found."""
 
+import signal
 from collections.abc import Mapping, Sequence
+from multiprocessing import Pool
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,9 +71,8 @@ def write_metrics(folder: Path, results: Results, costs: pd.DataFrame) -> None:
 
 def mean_scores(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
     """Means over runs, a row for each arm."""
-    return pd.DataFrame(
-        {arm: pd.DataFrame([run.scores for run in own]).mean() for arm, own in runs.items()}
-    ).T.rename_axis("arm")
+    means = {arm: pd.DataFrame([run.scores for run in own]).mean() for arm, own in runs.items()}
+    return pd.DataFrame.from_dict(means, orient="index").rename_axis("arm")
 
 
 def fusion_gains(scores: Mapping[str, Scores]) -> pd.DataFrame:
@@ -142,22 +143,32 @@ def draw(
     differences: pd.DataFrame,
     costs: pd.DataFrame,
 ) -> None:
-    """Every picture."""
-    losses = {"train_loss": "train", "valid_loss": "valid"}
-    figures.curves(folder / "loss.png", by_arm["history"], losses, "loss per post and tag")
-    hamming = {"valid_hamming": "valid"}
-    figures.curves(folder / "hamming_distance.png", by_arm["history"], hamming, "Hamming distance")
-    figures.f1_by_tag(folder / "f1_by_tag.png", by_arm["tags"])
-    figures.confusion(folder / "confusion.png", by_arm["confusion"])
-    figures.tag_frequency(folder / "tag_frequency.png", shared["tag_frequency"])
-    figures.co_occurrence(folder / "co_occurrence.png", shared["co_occurrence"])
-    figures.difference_by_tag(folder / "difference_by_tag.png", shared["difference_by_tag"])
-    figures.f1_by_frequency(folder / "f1_by_frequency.png", by_arm["tags"], shared["tag_frequency"])
-    figures.reliability(folder / "reliability.png", by_arm["reliability"])
-    figures.precision_recall(folder / "precision_recall.png", by_arm["recall"])
-    figures.groups(folder / "groups.png", shared["groups"])
-    figures.cost(folder / "cost.png", costs)
-    figures.differences(folder / "verdict.png", differences)
+    """Every picture, in two processes: they take longer than all else in evaluation."""
+    history, tags, frequency = by_arm["history"], by_arm["tags"], shared["tag_frequency"]
+    losses, hamming = {"train_loss": "train", "valid_loss": "valid"}, {"valid_hamming": "valid"}
+    pictures: dict[str, tuple] = {  # those first that take longest
+        "confusion": (figures.confusion, by_arm["confusion"]),
+        "co_occurrence": (figures.co_occurrence, shared["co_occurrence"]),
+        "tag_frequency": (figures.tag_frequency, frequency),
+        "f1_by_tag": (figures.f1_by_tag, tags),
+        "difference_by_tag": (figures.difference_by_tag, shared["difference_by_tag"]),
+        "cost": (figures.cost, costs),
+        "loss": (figures.curves, history, losses, "loss per post and tag"),
+        "hamming_distance": (figures.curves, history, hamming, "Hamming distance"),
+        "f1_by_frequency": (figures.f1_by_frequency, tags, frequency),
+        "reliability": (figures.reliability, by_arm["reliability"]),
+        "precision_recall": (figures.precision_recall, by_arm["recall"]),
+        "groups": (figures.groups, shared["groups"]),
+        "verdict": (figures.differences, differences),
+    }
+    # An interrupt is for this process alone, which ends the others.
+    with Pool(2, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        drawn = [
+            pool.apply_async(function, (folder / f"{name}.png", *inputs))
+            for name, (function, *inputs) in pictures.items()
+        ]
+        for picture in drawn:
+            picture.get()
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -162,7 +162,7 @@ def majority(runs: Sequence[csr_array]) -> csr_array:
 
 def read_posts(corpus: Corpus, rows: set[int]) -> dict[int, tuple[str, Text]]:
     """The ids and the texts of some posts, by their place in the corpus."""
-    posts = {}
+    posts: dict[int, tuple[str, Text]] = {}
     for start, (ids, titles, bodies) in corpus.read(["id", "title", "body"]):
         here = rows.intersection(range(start, start + len(ids)))
         posts |= {row: (ids[row - start], Text(titles[row - start], bodies[row - start])) for row in here}

@@ -34,7 +34,8 @@ class ThresholdSearch:
         """
         above = np.flatnonzero(scores)  # under squared hinge most scores are 0
         self.held.append((scores[above], relevant[above]))
-        self.zeros += len(scores) - len(above), np.count_nonzero(relevant) - np.count_nonzero(self.held[-1][1])
+        self.zeros[0] += len(scores) - len(above)
+        self.zeros[1] += np.count_nonzero(relevant) - np.count_nonzero(relevant[above])
         self.positives += positives
         if self.bins is not None or sum(len(scores) for scores, _ in self.held) > self.exact:
             self.fill_bins()
