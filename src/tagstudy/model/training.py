@@ -24,7 +24,7 @@ from tagstudy.predictions.thresholds import ThresholdSearch
 PREDICT_BATCH = 4096  # posts per batch outside training, at most
 PREDICT_LOGITS = 2**22  # and about so many logits
 FIRST = 256  # posts that the untrained network's loss is taken of
-THRESHOLDS = 1000  # bins of the search for the best one after each epoch
+THRESHOLDS = 1000  # that are tried after each epoch: enough to compare epochs
 
 
 class Log(Protocol):
@@ -253,7 +253,7 @@ def assess(model: MLP, posts: Posts, loss: str, pos_weight: Tensor | None = None
     """Mean loss, Hamming loss at a probability of 0.5, and micro-F1 at the best of THRESHOLDS."""
     device = next(model.parameters()).device
     total = wrong = 0.0
-    search = ThresholdSearch(THRESHOLDS)
+    search = ThresholdSearch(exact=0, bins=THRESHOLDS)
     for chosen, logits in predict(model, posts):
         labels = posts.labels_of(chosen)
         total += LOSSES[loss](logits.to(device), labels.to(device), pos_weight).item() * len(labels)
