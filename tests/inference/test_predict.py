@@ -15,13 +15,13 @@ import torch
 from conftest import ENVIRONMENT, PARAMS, call
 from hypothesis import given
 from hypothesis import strategies as st
-from tagstudy.evaluation.systems import assess_systems
 
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus, Text
 from tagstudy.core.paths import ARMS, FEATURES, POSTS, PREDICTIONS
 from tagstudy.core.store import open_matrix
 from tagstudy.data.text import tokenize
+from tagstudy.evaluation.systems import assess_systems
 from tagstudy.inference import predictor
 from tagstudy.inference.onnx_export import export_onnx, pad
 from tagstudy.inference.predictor import SYSTEMS, Arm, Predictor, leave_out_each_word
