@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+from as_csr import decisions_of, labels_of
 
 from tagstudy.evaluation import comparison, scoring
 
@@ -21,7 +22,7 @@ class World(NamedTuple):
     fused: bool = False  # whether in the place of the dense arm there is the mean of both arms' views, run by run
 
     def study(self, rng: np.random.Generator, posts: int, runs: int) -> tuple[np.ndarray, list[list[np.ndarray]]]:
-        """Labels, and the guesses of both arms' runs, each [posts, tags]."""
+        """Labels, and the predicted tags of both arms' runs, each [posts, tags]."""
         truth = rng.normal(size=(posts, TAGS))
         shared = truth + rng.normal(size=truth.shape) / 2
         arms = []
@@ -39,8 +40,8 @@ class World(NamedTuple):
             return np.zeros(len(comparison.METRICS))
         rng = np.random.default_rng(1)
         studies = [self.study(rng, posts=20_000, runs=1) for _ in range(200)]
-        found = [[comparison.measure(scoring.count(labels, run)) for (run,) in arms] for labels, arms in studies]
-        return np.subtract(*np.mean(found, axis=0))[: len(comparison.METRICS)]
+        scores = [[measure(labels, run) for (run,) in arms] for labels, arms in studies]
+        return np.subtract(*np.mean(scores, axis=0))[: len(comparison.METRICS)]
 
 
 WORLDS = [
@@ -52,12 +53,15 @@ WORLDS = [
 FAR_BOLDER = World(dense=0.6, sparse=0.6, bold=0.3, whim=0.3, fused=True)
 
 
+def measure(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return comparison.measure(scoring.count(labels_of(labels), decisions_of(labels, predicted)))
+
+
 def compare(
     labels: np.ndarray, dense: list[np.ndarray], sparse: list[np.ndarray], *, resamples: int = 100, paired: bool = False
 ) -> pd.DataFrame:
-    return comparison.compare(
-        *comparison.score(labels, {"dense": dense, "sparse": sparse}, resamples).values(), paired=paired
-    )
+    arms = {name: [decisions_of(labels, run) for run in runs] for name, runs in (("dense", dense), ("sparse", sparse))}
+    return comparison.compare(*comparison.score(labels_of(labels), arms, resamples).values(), paired=paired)
 
 
 def coverage(world: World, studies: int, resamples: int, runs: int = RUNS) -> pd.Series:
@@ -111,22 +115,23 @@ def test_more_than_the_posts_is_covered() -> None:
     assert (together["high"] - together["low"])[0] > 2 * (alone["high"] - alone["low"])[0]
 
 
-def test_resampled_scores_are_those_of_the_posts_drawn() -> None:
+def test_replicates_are_the_scores_of_the_resampled_posts() -> None:
     rng = np.random.default_rng(0)
     labels, (dense, sparse) = World(dense=0.3, sparse=0.6, bold=0.1, whim=0.1).study(rng, 40, 2)
-    drawn = comparison.resample(labels, [*dense, *sparse], resamples=60, seed=3)
+    runs = [*dense, *sparse]
+    decisions = [decisions_of(labels, run) for run in runs]
+    replicates = comparison.resample(labels_of(labels), decisions, resamples=60, seed=3)
     again = np.random.default_rng(3)
-    for resample in range(60):
+    for replicate in replicates:
         rows = again.integers(40, size=40)
-        expected = [comparison.measure(scoring.count(labels[rows], run[rows])) for run in (*dense, *sparse)]
-        np.testing.assert_allclose(drawn[resample], expected)
+        np.testing.assert_allclose(replicate, [measure(labels[rows], run[rows]) for run in runs])
 
 
-def test_arms_that_say_the_same_are_level() -> None:
+def test_arms_that_predict_the_same_do_not_differ() -> None:
     labels, (arm, _) = World(dense=0.3, sparse=0.3, bold=0, whim=0).study(np.random.default_rng(0), 50, 2)
     table = compare(labels, arm, arm)
     assert (table[["difference", "low", "high"]] == 0).all(axis=None) and (table["p"] == 1).all()
-    assert comparison.verdict(table.iloc[0], 2, 2).startswith("These data do not tell the arms apart")
+    assert comparison.verdict(table.iloc[0], 2, 2).startswith("No significant difference")
 
 
 @pytest.mark.parametrize(("runs", "says"), [(RUNS, "posts and seeds"), (1, "not over seeds")])
@@ -140,7 +145,7 @@ def test_the_verdict_names_the_winner_and_what_is_covered(runs: int, says: str) 
 
 
 def test_paired_runs_owe_less_to_their_seeds() -> None:
-    """A run and the fusion that holds it are bold together: that is no doubt about their difference."""
+    """A run and the fusion that holds it are bold together, which adds no variance to their difference."""
     rng, widths = np.random.default_rng(0), []
     for _ in range(20):
         labels, arms = FAR_BOLDER.study(rng, POSTS, RUNS)

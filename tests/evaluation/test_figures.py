@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from as_csr import decisions_of, labels_of
 from matplotlib.colors import to_rgb
 
 from tagstudy.evaluation import figures, scoring, tables
+from tagstudy.evaluation.meters import RECALLS, Reliability
 
 ODD = ["c#", r"$\frac{$", "two words", "x" * 200, "<b>&amp;</b>", "naïve_été", "%s{}", "two\nlines", "\"'", "机器学习"]
 
@@ -16,8 +18,11 @@ ODD = ["c#", r"$\frac{$", "two words", "x" * 200, "<b>&amp;</b>", "naïve_été"
 @pytest.mark.parametrize("tags", [["one"], ODD, [f"tag-{number}" for number in range(70)]], ids=["one", "odd", "many"])
 def test_every_picture_is_drawn_the_same_each_time(tags: list[str], tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    labels, guesses = rng.random((2, 30, len(tags))) < 0.3
-    counts = scoring.count(labels, guesses)
+    labels, predicted = rng.random((2, 30, len(tags))) < 0.3
+    own, decisions = labels_of(labels), decisions_of(labels, predicted)
+    counts = scoring.count(own, decisions)
+    bins = Reliability()
+    bins.update(own, rng.random(labels.size), labels.ravel())
     of_tags = pd.DataFrame({"tag": tags, "support": labels.sum(axis=0), **scoring.by_tag(counts)})
     history = pd.DataFrame({"epoch": [0, 1, 2], "train_loss": [0.7, 0.5, 0.4], "valid_loss": [0.7, 0.6, 0.6]})
     pictures = []
@@ -32,16 +37,16 @@ def test_every_picture_is_drawn_the_same_each_time(tags: list[str], tmp_path: Pa
         figures.confusion(folder / "confusion.png", dict.fromkeys(arms, tables.confusion([counts], tags)))
         shares = pd.DataFrame({"tag": tags, **dict.fromkeys(("train", "valid", "test"), labels.sum(axis=0))})
         figures.tag_frequency(folder / "tag_frequency.png", shares)
-        figures.co_occurrence(folder / "co_occurrence.png", tables.co_occurrence(labels[:, :30], tags[:30]))
+        figures.co_occurrence(folder / "co_occurrence.png", tables.co_occurrence([own], tags[:30]))
         figures.f1_by_frequency(folder / "f1_by_frequency.png", dict.fromkeys(arms, of_tags), shares)
         values = {"difference": of_tags["f1"] - 0.3, "low": of_tags["f1"] - 0.4, "high": of_tags["f1"] - 0.2}
         figures.difference_by_tag(folder / "difference_by_tag.png", shares.assign(**values))
         figures.differences(folder / "verdict.png", pd.DataFrame({"score": "hamming_loss", **values}))
-        bins = scoring.reliability(labels, guesses)
-        figures.reliability(folder / "reliability.png", dict.fromkeys([*arms, "fusion"], bins))
-        recall = tables.precision_recall(labels, [guesses * 1.0])
+        reliability = tables.reliability([bins])
+        figures.reliability(folder / "reliability.png", dict.fromkeys([*arms, "fusion"], reliability))
+        recall = tables.precision_recall([1 - RECALLS])
         figures.precision_recall(folder / "precision_recall.png", dict.fromkeys([*arms, "fusion"], recall))
-        parts = tables.breakdown(labels, {arm: [guesses] for arm in arms}, {"all": np.ones(30, dtype=bool)})
+        parts = tables.breakdown(own, {arm: [decisions] for arm in arms}, {"all": np.ones(30, dtype=bool)})
         figures.groups(folder / "groups.png", parts)
         kinds = ["parameters", "multiply_adds", "training_seconds", "posts_per_second", "micro_f1"]
         figures.cost(folder / "cost.png", pd.DataFrame(1.0, index=[*arms, "fusion"], columns=kinds))

@@ -1,20 +1,42 @@
 """tables.py: what it hands to DVC and to the figures."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
-from sklearn.metrics import f1_score, precision_recall_curve
+from as_csr import decisions_of, labels_of
+from scipy.sparse import csr_array
+from sklearn.metrics import f1_score
 
+from tagstudy.core.corpus import Corpus, Text
+from tagstudy.core.store import CsrWriter
 from tagstudy.evaluation import scoring, tables
+from tagstudy.evaluation.meters import RECALLS
 
 LABELS = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], dtype=bool)
 
 
+def decide(predicted: np.ndarray) -> csr_array:
+    return decisions_of(LABELS, predicted)
+
+
+def write_corpus(folder: Path, tags: list[str], split: list[int], titles: list[str]) -> Corpus:
+    """A corpus whose test posts, those with a 2 in ``split``, have LABELS; the others have none."""
+    (folder / "tags.json").write_text(json.dumps(tags), encoding="utf-8")
+    np.save(folder / "split.npy", np.array(split, dtype=np.int8))
+    labels = np.zeros((len(split), len(tags)), dtype=np.uint8)
+    labels[np.array(split) == 2] = LABELS
+    with CsrWriter(folder / "labels", len(tags), np.uint8) as writer:
+        writer.append_rows(csr_array(labels))
+    posts = {"id": [f"post {number}" for number in range(len(split))], "title": titles, "body": ""}
+    pd.DataFrame(posts).to_parquet(folder / "posts.parquet")
+    return Corpus(folder)
+
+
 def test_confusion_counts_every_post_once_per_tag() -> None:
-    guesses = [LABELS, ~LABELS]
-    table = tables.confusion([scoring.count(LABELS, guess) for guess in guesses], ["a", "b", "c"])
+    counts = [scoring.count(labels_of(LABELS), decide(predicted)) for predicted in (LABELS, ~LABELS)]
+    table = tables.confusion(counts, ["a", "b", "c"])
     assert table.groupby("tag")["posts"].sum().tolist() == [4, 4, 4]
     cells = {(row.tag, row.actual, row.predicted): row.posts for row in table.itertuples()}
     assert [cells["a", *cell] for cell in (("yes", "yes"), ("yes", "no"), ("no", "yes"), ("no", "no"))] == [
@@ -27,7 +49,8 @@ def test_confusion_counts_every_post_once_per_tag() -> None:
 
 
 def test_co_occurrence_is_a_share_of_the_first_tag_s_posts() -> None:
-    table = tables.co_occurrence(LABELS[:, :2], ["a", "b"]).set_index(["tag", "with"])
+    blocks = [labels_of(LABELS[:3]), labels_of(LABELS[3:])]
+    table = tables.co_occurrence(blocks, ["a", "b"]).set_index(["tag", "with"])
     assert table["posts"].to_dict() == {("a", "a"): 3, ("a", "b"): 2, ("b", "a"): 2, ("b", "b"): 3}
     assert table.loc[("a", "b"), "share"] == 2 / 3
     assert np.isnan(table.loc[("a", "a"), "share"])
@@ -44,22 +67,28 @@ def test_history_is_a_mean_as_far_as_all_runs_went(tmp_path: Path) -> None:
     assert table.to_dict("list") == {"epoch": [0, 1], "train_loss": [1.5, 1.5], "valid_loss": [1.5, 1.5]}
 
 
-def test_precision_at_a_recall_is_scikit_learn_s() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.random((60, 4)) < 0.3
-    logits = rng.normal(size=labels.shape) + labels
-    table = tables.precision_recall(labels, [logits])
-    precision, recall, _ = precision_recall_curve(labels.ravel(), logits.ravel())
-    for wanted, found in table.to_numpy():
-        first = np.flatnonzero(recall >= wanted - 1e-9).max()  # scikit-learn's begin at the lowest threshold
-        assert found == pytest.approx(precision[first])
+def test_recalls_that_a_run_does_not_reach_are_left_out() -> None:
+    runs = [np.where(reached >= RECALLS, value, np.nan) for reached, value in ((0.9, 1.0), (0.5, 0.5))]
+    table = tables.precision_recall(runs)
+    assert table["recall"].tolist() == RECALLS[:50].tolist() and (table["precision"] == 0.75).all()
 
 
-def test_posts_are_parted_by_named_tags_and_by_length() -> None:
+def test_tags_are_counted_by_split(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path, ["a", "b", "c"], [2, 0, 2, 2, 1, 2], ["same"] * 6)
+    assert tables.tag_frequency(corpus).to_dict("list") == {
+        "tag": ["a", "b", "c"],
+        "train": [0, 0, 0],
+        "valid": [0, 0, 0],
+        "test": [3, 3, 0],
+    }
+
+
+def test_posts_are_grouped_by_named_tags_and_by_length() -> None:
     tags = ["asp.net", "one-way-function", "c"]
     labels = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1]], dtype=bool)
-    texts = ["ASP.NET mvc", "is this a one way function or not", "c# is not it", "a function, one way"]
-    groups = tables.groups([texts[:1], texts[1:]], labels, tags)
+    texts = [Text("ASP.NET", "mvc"), Text("is this a one way function or not", "")]
+    texts += [Text("c# is not it", ""), Text("a function, one way", "")]
+    groups = tables.groups([texts[:1], texts[1:]], labels_of(labels), tags)
     assert groups["names a tag of its own"].tolist() == [True, True, False, False]
     assert groups["names none of its tags"].tolist() == [False, False, True, True]
     lengths = [name for name in groups if name.endswith("words")]
@@ -68,33 +97,33 @@ def test_posts_are_parted_by_named_tags_and_by_length() -> None:
 
 
 def test_a_breakdown_is_micro_f1_on_the_group() -> None:
-    guesses = LABELS.copy()
-    guesses[0] = False
+    predicted = LABELS.copy()
+    predicted[0] = False
     first = np.array([True, True, False, False])
     groups = {"first": first, "nobody": np.zeros(4, dtype=bool), "rest": ~first}
-    table = tables.breakdown(LABELS, {"dense": [guesses, LABELS]}, groups)
+    table = tables.breakdown(labels_of(LABELS), {"dense": [decide(predicted), decide(LABELS)]}, groups)
     assert table[["group", "posts", "arm"]].to_numpy().tolist() == [["first", 2, "dense"], ["rest", 2, "dense"]]
-    once = f1_score(LABELS[:2], guesses[:2], average="micro", zero_division=0)
+    once = f1_score(LABELS[:2], predicted[:2], average="micro", zero_division=0)
     assert table["micro_f1"].tolist() == [(once + 1) / 2, 1]
 
 
 def test_disagreements_are_right_in_one_arm_alone_and_no_formulas(tmp_path: Path) -> None:
-    texts = ["=1+1", "@tag\nline", "same", "same"]
-    pd.DataFrame({"id": list("abcd"), "text": texts}).to_parquet(tmp_path / "test.parquet")
+    titles = ["=1+1", "of train", "@tag\nline", "same", "same"]
+    corpus = write_corpus(tmp_path, ["x", "+y", "z"], [2, 0, 2, 2, 2], titles)
     dense, sparse = LABELS.copy(), LABELS.copy()
     sparse[0] = [False, True, True]  # two wrong
     dense[1] = False  # one wrong
     dense[2, 0] = sparse[2, 0] = False  # both wrong
-    runs = [dense, dense, ~dense], [sparse]
-    table = tables.escape_cells(tables.disagreements(tmp_path / "test.parquet", LABELS, *runs, ["x", "+y", "z"]))
+    runs = [decide(dense), decide(dense), decide(~dense)], [decide(sparse)]
+    table = tables.escape_cells(tables.disagreements(corpus, labels_of(LABELS), *runs))
     assert table.to_numpy().tolist() == [
-        ["dense", "a", "x +y", "x +y", "'+y z", "'=1+1"],
-        ["sparse", "b", "x", "", "x", "'@tag line"],
+        ["dense", "post 0", "x +y", "x +y", "'+y z", "'=1+1"],
+        ["sparse", "post 2", "x", "", "x", "'@tag line"],
     ]
 
 
 def test_text_stays_text_in_a_spreadsheet_and_a_browser() -> None:
     table = pd.DataFrame({"tag": ["=1", "-x", "\tx", "c++", "</script>"], "f1": [-0.5, 0, 0.25, 0.5, 1]})
-    told = tables.escape_cells(table)
-    assert told["tag"].tolist() == ["'=1", "'-x", "'\tx", "c++", "‹/script>"]
-    assert told["f1"].equals(table["f1"])
+    escaped = tables.escape_cells(table)
+    assert escaped["tag"].tolist() == ["'=1", "'-x", "'\tx", "c++", "‹/script>"]
+    assert escaped["f1"].equals(table["f1"])
