@@ -25,7 +25,7 @@ def main() -> str:
     labels = {split: corpus.labels.take(corpus.rows(split)) for split in ("valid", "test")}
     arms = {arm: Predictions(PREDICTIONS / arm) for arm in ARMS}
     runs, weights = assess_systems(labels, arms["dense"], arms["sparse"], params.threshold)
-    decisions = {name: [run.decisions for run in own] for name, own in runs.items()}
+    decisions = {system: [run.decisions for run in runs[system]] for system in runs}
     scores = comparison.score(labels["test"], decisions, params.resamples)
     differences = comparison.compare(scores["dense"], scores["sparse"])
     differences.insert(0, "score", [*comparison.METRICS, *corpus.tags])

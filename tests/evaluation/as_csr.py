@@ -32,6 +32,6 @@ def blocks_of(labels: np.ndarray, logits: np.ndarray, kept: int | None = None, s
     blocks = []
     for start in range(0, len(labels), size):
         here = slice(start, start + size)
-        scores, own = stored(logits[here], kept or labels.shape[1]), labels_of(labels[here])
-        blocks.append(Block(own, scores, squared_hinge(scores.data), is_relevant(own, scores)))
+        true, scores = labels_of(labels[here]), stored(logits[here], kept or labels.shape[1])
+        blocks.append(Block(true, scores, squared_hinge(scores.data), is_relevant(true, scores)))
     return blocks

@@ -30,9 +30,9 @@ def predict(folder: Path, labels: dict[str, np.ndarray], rng: np.random.Generato
     """Two runs that know something of the labels, and on test lean to tags or away from them."""
     runs = []
     for run in range(2):
-        for split, own in labels.items():
-            logits = 2 * own - 1 + rng.normal(size=own.shape) + lean * (split == "test")
-            with CsrWriter(folder / f"run-{run}" / split, own.shape[1]) as writer:
+        for split, true in labels.items():
+            logits = 2 * true - 1 + rng.normal(size=true.shape) + lean * (split == "test")
+            with CsrWriter(folder / f"run-{run}" / split, true.shape[1]) as writer:
                 writer.append_rows(stored(logits, kept))
         runs.append({split: CsrMatrix(folder / f"run-{run}" / split) for split in labels})
     return Arm(runs)
@@ -45,8 +45,8 @@ def test_thresholds_and_weights_follow_from_valid_alone(kept: int, tmp_path: Pat
     arms = [predict(tmp_path / name, labels, rng, lean, kept) for name, lean in (("dense", 0.5), ("sparse", 0.4))]
 
     def chosen(**changes: np.ndarray) -> tuple[dict[str, list[float]], list[float]]:
-        own: dict[str, csr_array] = {split: labels_of(value) for split, value in (labels | changes).items()}
-        runs, weights = assess_systems(own, *arms, "tuned")
+        true: dict[str, csr_array] = {split: labels_of(value) for split, value in (labels | changes).items()}
+        runs, weights = assess_systems(true, *arms, "tuned")
         return {arm: [run.scores["threshold"] for run in runs[arm]] for arm in runs}, weights
 
     assert chosen(test=~labels["test"]) == chosen()
@@ -57,8 +57,8 @@ def test_a_threshold_can_be_fixed(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels = {split: rng.random((30, 4)) < 0.3 for split in SPLITS}
     arms = [predict(tmp_path / name, labels, rng, 0) for name in ("dense", "sparse")]
-    runs, _ = assess_systems({split: labels_of(own) for split, own in labels.items()}, *arms, 0.5)
-    assert {run.scores["threshold"] for own in runs.values() for run in own} == {0.5}
+    runs, _ = assess_systems({split: labels_of(true) for split, true in labels.items()}, *arms, 0.5)
+    assert {run.scores["threshold"] for system in runs.values() for run in system} == {0.5}
 
 
 def test_gains_are_those_of_the_fusion_over_each_arm_run_for_run() -> None:

@@ -19,10 +19,10 @@ ODD = ["c#", r"$\frac{$", "two words", "x" * 200, "<b>&amp;</b>", "naïve_été"
 def test_every_picture_is_drawn_the_same_each_time(tags: list[str], tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels, predicted = rng.random((2, 30, len(tags))) < 0.3
-    own, decisions = labels_of(labels), decisions_of(labels, predicted)
-    counts = scoring.count(own, decisions)
+    true, decisions = labels_of(labels), decisions_of(labels, predicted)
+    counts = scoring.count(true, decisions)
     bins = Reliability()
-    bins.update(own, rng.random(labels.size), labels.ravel())
+    bins.update(true, rng.random(labels.size), labels.ravel())
     of_tags = pd.DataFrame({"tag": tags, "support": labels.sum(axis=0), **scoring.by_tag(counts)})
     history = pd.DataFrame({"epoch": [0, 1, 2], "train_loss": [0.7, 0.5, 0.4], "valid_loss": [0.7, 0.6, 0.6]})
     pictures = []
@@ -37,7 +37,7 @@ def test_every_picture_is_drawn_the_same_each_time(tags: list[str], tmp_path: Pa
         figures.confusion(folder / "confusion.png", dict.fromkeys(arms, tables.confusion([counts], tags)))
         shares = pd.DataFrame({"tag": tags, **dict.fromkeys(("train", "valid", "test"), labels.sum(axis=0))})
         figures.tag_frequency(folder / "tag_frequency.png", shares)
-        figures.co_occurrence(folder / "co_occurrence.png", tables.co_occurrence([own], tags[:30]))
+        figures.co_occurrence(folder / "co_occurrence.png", tables.co_occurrence([true], tags[:30]))
         figures.f1_by_frequency(folder / "f1_by_frequency.png", dict.fromkeys(arms, of_tags), shares)
         values = {"difference": of_tags["f1"] - 0.3, "low": of_tags["f1"] - 0.4, "high": of_tags["f1"] - 0.2}
         figures.difference_by_tag(folder / "difference_by_tag.png", shares.assign(**values))
@@ -46,7 +46,7 @@ def test_every_picture_is_drawn_the_same_each_time(tags: list[str], tmp_path: Pa
         figures.reliability(folder / "reliability.png", dict.fromkeys([*arms, "fusion"], reliability))
         recall = tables.precision_recall([1 - RECALLS])
         figures.precision_recall(folder / "precision_recall.png", dict.fromkeys([*arms, "fusion"], recall))
-        parts = tables.breakdown(own, {arm: [decisions] for arm in arms}, {"all": np.ones(30, dtype=bool)})
+        parts = tables.breakdown(true, {arm: [decisions] for arm in arms}, {"all": np.ones(30, dtype=bool)})
         figures.groups(folder / "groups.png", parts)
         kinds = ["parameters", "multiply_adds", "training_seconds", "posts_per_second", "micro_f1"]
         figures.cost(folder / "cost.png", pd.DataFrame(1.0, index=[*arms, "fusion"], columns=kinds))

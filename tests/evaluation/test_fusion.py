@@ -20,10 +20,10 @@ def test_a_fusion_leans_to_the_arm_that_is_better_on_valid(dense: float, sparse:
     rng = np.random.default_rng(0)
     labels = rng.random((500, 4)) < 0.3
     logits = [arm(rng, labels, noise) for noise in (dense, sparse)]
-    arms = [blocks_of(labels, own, size=70) for own in logits]
+    arms = [blocks_of(labels, scores, size=70) for scores in logits]
     weight, best = tune_weight(*arms)
     assert weights[0] <= weight <= weights[1]
-    assert best.micro_f1 >= max(tune(own).micro_f1 for own in arms) - 0.01
+    assert best.micro_f1 >= max(tune(blocks).micro_f1 for blocks in arms) - 0.01
     fused = list(fuse(*arms, weight))
     mean = (weight * logits[0] + (1 - weight) * logits[1]).ravel()
     np.testing.assert_allclose(np.concatenate([block.logits.data for block in fused]), mean)

@@ -36,8 +36,8 @@ def read_blocks(labels: csr_array, run: CsrMatrix, probability: Callable[[np.nda
     """A run's scores of a split; ``labels`` [posts, tags] are those of the split's posts."""
     start = 0
     for logits in run.blocks():
-        own = labels[start : start + logits.shape[0]]
-        yield Block(own, logits, probability(logits.data), is_relevant(own, logits))
+        block = labels[start : start + logits.shape[0]]
+        yield Block(block, logits, probability(logits.data), is_relevant(block, logits))
         start += logits.shape[0]
 
 

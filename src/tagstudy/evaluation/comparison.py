@@ -42,11 +42,11 @@ class Scores(NamedTuple):
 
 def score(labels: csr_array, arms: Mapping[str, Sequence[csr_array]], resamples: int) -> dict[str, Scores]:
     """Scores of the decisions of each arm's runs; arguments as for :func:`scoring.count`. All on the same resamples."""
-    replicates = resample(labels, [run for runs in arms.values() for run in runs], resamples, seed=0)
+    every = resample(labels, [run for runs in arms.values() for run in runs], resamples, seed=0)
     ends = np.cumsum([len(runs) for runs in arms.values()])
     return {
-        arm: Scores(np.stack([measure(scoring.count(labels, run)) for run in runs]), own, labels.shape[0])
-        for (arm, runs), own in zip(arms.items(), np.split(replicates, ends[:-1], axis=1), strict=True)
+        arm: Scores(np.stack([measure(scoring.count(labels, run)) for run in runs]), replicates, labels.shape[0])
+        for (arm, runs), replicates in zip(arms.items(), np.split(every, ends[:-1], axis=1), strict=True)
     }
 
 
@@ -109,11 +109,11 @@ def compare(dense: Scores, sparse: Scores, *, paired: bool = False) -> pd.DataFr
     hold. With a single run of an arm the variance over seeds is unknown, and the interval covers the posts alone.
     ``paired``: in the dense arm's place is a fusion, and each of its runs is compared with the run that it holds.
     """
-    centred = [own.replicates - own.replicates.mean(axis=0) for own in (dense, sparse)]
+    centred = [arm.replicates - arm.replicates.mean(axis=0) for arm in (dense, sparse)]
     if paired:
         over_posts, observed = run_covariance(centred[0] - centred[1]), [dense.observed - sparse.observed]
     else:
-        between = covariance(*(own.mean(axis=1) for own in centred))
+        between = covariance(*(arm.mean(axis=1) for arm in centred))
         over_posts = run_covariance(centred[0]) + run_covariance(centred[1]) - 2 * between
         observed = [dense.observed, sparse.observed]
     parts = [np.maximum(over_posts, 0), *map(variance_of_mean, observed)]
@@ -124,7 +124,7 @@ def compare(dense: Scores, sparse: Scores, *, paired: bool = False) -> pd.DataFr
     freedom = np.maximum(scoring.ratio(variance**2, weighed), 1)
     error = np.sqrt(variance)
 
-    means = [own.observed.mean(axis=0) for own in (dense, sparse)]
+    means = [arm.observed.mean(axis=0) for arm in (dense, sparse)]
     difference = means[0] - means[1]
     tags = len(difference) - len(METRICS)
     comparisons = np.repeat([1, tags], [len(METRICS), tags])
@@ -141,9 +141,9 @@ def run_covariance(centred: np.ndarray) -> np.ndarray:
     Of a single run its variance.
     """
     runs = centred.shape[1]
-    own = covariance(centred, centred)  # [runs, metrics]
+    variances = covariance(centred, centred)  # [runs, metrics]
     together = covariance(centred.sum(axis=1), centred.sum(axis=1))
-    return (together - own.sum(axis=0)) / (runs * (runs - 1)) if runs > 1 else own[0]
+    return (together - variances.sum(axis=0)) / (runs * (runs - 1)) if runs > 1 else variances[0]
 
 
 def variance_of_mean(observed: np.ndarray) -> np.ndarray:

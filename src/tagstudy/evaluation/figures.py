@@ -1,4 +1,4 @@
-"""Every picture: one colour an arm, tags by frequency, as wide as a README, readable in grey."""
+"""Every figure: one colour for each arm, tags by frequency, as wide as a README, readable in grey."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 COLOURS = {"dense": "#1f5fa8", "sparse": "#e08a1e", "fusion": "#222222"}  # three shades in grey, too
 MARKERS = {"dense": "o", "sparse": "s", "fusion": "D"}
 DASHES = {"train": "--", "valid": "-"}
-SHOWN = 30  # tags in a picture: the most frequent ones
+SHOWN = 30  # tags in a figure: the most frequent ones
 WIDTH = 7.1  # inches: with a margin 800 pixels
 
 mpl.rcParams.update({
@@ -40,7 +40,7 @@ def rows(names: Sequence[str], height: float) -> tuple[Figure, Axes]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the picture, with a legend above it where what it shows has labels."""
+    """Write the figure, with a legend above it where its parts have labels."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if labels:
         figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
@@ -50,21 +50,21 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def short(tag: str, characters: int = 30) -> str:
-    """A tag as pictures spell it, on one line; the tables have all of it."""
+    """A tag on one line, as figures show it; tables have all of it."""
     tag = " ".join(tag.split())
     return tag if len(tag) <= characters else tag[: characters - 1] + "…"
 
 
-def counted(tags: pd.Series, posts: pd.Series) -> list[str]:
+def with_counts(tags: pd.Series, posts: pd.Series) -> list[str]:
     return [f"{short(tag)} ({number:,})" for tag, number in zip(tags, posts, strict=True)]
 
 
-def of_tags(shown: int, total: int) -> str:
+def shown_of(shown: int, total: int) -> str:
     return "" if shown == total else f" (the {shown} most frequent of {total} tags)"
 
 
 def curves(path: Path, history: dict[str, pd.DataFrame], columns: dict[str, str], label: str) -> None:
-    """Columns of the history against the epoch, both arms in one picture."""
+    """Columns of the history against the epoch, both arms in one figure."""
     figure, axes = sheet(3.8)
     for arm, table in history.items():
         for column, split in columns.items():
@@ -79,20 +79,20 @@ def curves(path: Path, history: dict[str, pd.DataFrame], columns: dict[str, str]
 
 
 def bars(axes: Axes, lengths: Mapping[str, pd.Series]) -> None:
-    """In every row a bar for each arm."""
+    """A bar for each arm in every row."""
     height = 0.8 / len(lengths)
-    for place, (arm, own) in enumerate(lengths.items()):
-        middle = np.arange(len(own)) + (place - (len(lengths) - 1) / 2) * height
-        axes.barh(middle, own, height, color=COLOURS[arm], label=arm)
+    for place, (arm, widths) in enumerate(lengths.items()):
+        middle = np.arange(len(widths)) + (place - (len(lengths) - 1) / 2) * height
+        axes.barh(middle, widths, height, color=COLOURS[arm], label=arm)
     axes.set_xlim(0, 1)
 
 
 def f1_by_tag(path: Path, tables: dict[str, pd.DataFrame]) -> None:
     table = tables["dense"][:SHOWN]
-    figure, axes = rows(counted(table["tag"], table["support"]), 0.34)
-    bars(axes, {arm: own["f1"][:SHOWN] for arm, own in tables.items()})
+    figure, axes = rows(with_counts(table["tag"], table["support"]), 0.34)
+    bars(axes, {arm: scores["f1"][:SHOWN] for arm, scores in tables.items()})
     total = len(tables["dense"])
-    axes.set(xlabel="F1 on test, mean over runs", ylabel="tag (posts in test)" + of_tags(len(table), total))
+    axes.set(xlabel="F1 on test, mean over runs", ylabel="tag (posts in test)" + shown_of(len(table), total))
     save(figure, path)
 
 
@@ -131,7 +131,7 @@ def confusion(path: Path, tables: dict[str, pd.DataFrame]) -> None:
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
     axes.set_xlabel(
-        f"predicted{of_tags(len(shown), len(tags))}\ntest posts, mean over runs, shaded by their share of the row"
+        f"predicted{shown_of(len(shown), len(tags))}\ntest posts, mean over runs, shaded by their share of the row"
     )
     axes.set_ylabel("actual", labelpad=18)
     save(figure, path)
@@ -144,13 +144,13 @@ def tag_frequency(path: Path, table: pd.DataFrame) -> None:
     for split, colour in {"train": "#444444", "valid": "#8c8c8c", "test": "#c9c9c9"}.items():
         axes.barh(range(len(shown)), shown[split], left=left, color=colour, label=split)
         left += shown[split]
-    axes.set(xlabel="posts", ylabel="tag" + of_tags(len(shown), len(table)))
+    axes.set(xlabel="posts", ylabel="tag" + shown_of(len(shown), len(table)))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     save(figure, path)
 
 
 def co_occurrence(path: Path, table: pd.DataFrame) -> None:
-    """Which tags stand together: the share of the row's posts that have the column's tag too."""
+    """Which tags occur together: the share of the row's posts that also have the column's tag."""
     tags = list(dict.fromkeys(table["tag"]))
     share = table.pivot(index="tag", columns="with", values="share").reindex(index=tags, columns=tags)
     side = min(2.6 + 0.45 * len(tags), WIDTH)
@@ -178,32 +178,33 @@ def differences(path: Path, table: pd.DataFrame) -> None:
 def difference_by_tag(path: Path, table: pd.DataFrame) -> None:
     """Each tag's difference in F1, with intervals that hold for all tags together."""
     shown = table[:SHOWN]
-    figure, axes = rows(counted(shown["tag"], shown["test"]), 0.26)
+    figure, axes = rows(with_counts(shown["tag"], shown["test"]), 0.26)
     intervals(axes, shown)
     axes.set(
         xlabel="F1, dense − sparse on test,\nintervals that hold together with 95%",
-        ylabel="tag (posts in test)" + of_tags(len(shown), len(table)),
+        ylabel="tag (posts in test)" + shown_of(len(shown), len(table)),
     )
     save(figure, path)
 
 
 def intervals(axes: Axes, table: pd.DataFrame, less_is_better: pd.Series | bool = False) -> None:
-    """Points with their intervals, a row each, and a line at 0; hollow and grey where the interval holds 0."""
+    """Points with their intervals, a row each, and a line at 0; hollow and grey where the interval includes 0."""
     axes.axvline(0, color="#8c8c8c", linewidth=1)
-    told, dense = (table["low"] > 0) | (table["high"] < 0), (table["difference"] > 0) ^ less_is_better
-    looks = {
-        "dense is better": (told & dense, MARKERS["dense"], COLOURS["dense"], COLOURS["dense"]),
-        "sparse is better": (told & ~dense, MARKERS["sparse"], COLOURS["sparse"], COLOURS["sparse"]),
-        "not told apart": (~told, "o", "#8c8c8c", "white"),
+    significant = (table["low"] > 0) | (table["high"] < 0)
+    dense = (table["difference"] > 0) ^ less_is_better
+    styles = {
+        "dense is better": (significant & dense, MARKERS["dense"], COLOURS["dense"], COLOURS["dense"]),
+        "sparse is better": (significant & ~dense, MARKERS["sparse"], COLOURS["sparse"], COLOURS["sparse"]),
+        "no significant difference": (~significant, "o", "#8c8c8c", "white"),
     }
-    for label, (here, marker, colour, fill) in looks.items():
+    for label, (here, marker, colour, fill) in styles.items():
         places = np.flatnonzero(here)
         axes.hlines(places, table["low"][here], table["high"][here], colors=colour, linewidth=2)
         axes.plot(table["difference"][here], places, marker, color=colour, markerfacecolor=fill, label=label)
 
 
 def f1_by_frequency(path: Path, tables: dict[str, pd.DataFrame], frequency: pd.DataFrame) -> None:
-    """What a tag's F1 owes to how often it occurs."""
+    """Each tag's F1 against how often it occurs."""
     figure, axes = sheet(3.8)
     for arm, table in tables.items():
         axes.plot(
@@ -217,13 +218,15 @@ def f1_by_frequency(path: Path, tables: dict[str, pd.DataFrame], frequency: pd.D
 
 
 def reliability(path: Path, tables: dict[str, pd.DataFrame]) -> None:
-    """How often what is given a probability is true; on the diagonal it is calibrated."""
+    """How often decisions with a probability are true; on the diagonal they are calibrated."""
     figure, axes = sheet(4.8, 4.8)
     axes.plot([0, 1], [0, 1], color="#8c8c8c", linewidth=1, label="calibrated")
     for arm, table in tables.items():
         look = MARKERS[arm] + "-"
         axes.plot(table["probability"], table["share"], look, color=COLOURS[arm], label=arm, clip_on=False, zorder=3)
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability given", ylabel="share that is true, on test", aspect="equal")
+    axes.set(
+        xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="share that is true, on test", aspect="equal"
+    )
     save(figure, path)
 
 
@@ -238,8 +241,8 @@ def precision_recall(path: Path, tables: dict[str, pd.DataFrame]) -> None:
 def groups(path: Path, table: pd.DataFrame) -> None:
     """Micro-F1 on parts of the test posts."""
     posts = table.drop_duplicates("group")
-    figure, axes = rows(counted(posts["group"], posts["posts"]), 0.5)
-    bars(axes, {str(arm): own["micro_f1"] for arm, own in table.groupby("arm", sort=False)})
+    figure, axes = rows(with_counts(posts["group"], posts["posts"]), 0.5)
+    bars(axes, {str(arm): scores["micro_f1"] for arm, scores in table.groupby("arm", sort=False)})
     axes.set(xlabel="micro-F1 on test, mean over runs", ylabel="a post's text (test posts)")
     save(figure, path)
 

@@ -60,9 +60,9 @@ def relevant_ranks(logits: csr_array, relevant: np.ndarray) -> tuple[np.ndarray,
     padded[columns < stored[:, None]] = logits.data  # both in the order of posts, then of tags
     entries = np.flatnonzero(relevant)
     posts = np.searchsorted(logits.indptr, entries, side="right") - 1
-    rivals, own = padded[posts], logits.data[entries, None]
+    others, logit = padded[posts], logits.data[entries, None]
     earlier = columns < (entries - logits.indptr[posts])[:, None]
-    return posts, 1 + np.count_nonzero((rivals > own) | ((rivals == own) & earlier), axis=1)
+    return posts, 1 + np.count_nonzero((others > logit) | ((others == logit) & earlier), axis=1)
 
 
 class Reliability:

@@ -62,7 +62,7 @@ def write_metrics(folder: Path, results: Results, costs: pd.DataFrame) -> None:
     headline = means[HEADLINE].T.to_dict() | {"difference": difference}
     write_json(
         folder / "metrics.json",
-        {part: {name: round(float(value), 4) for name, value in own.items()} for part, own in headline.items()},
+        {part: {name: round(float(value), 4) for name, value in scores.items()} for part, scores in headline.items()},
     )
     thresholds = {arm: [run.scores["threshold"] for run in runs] for arm, runs in results.runs.items()}
     write_json(folder / "prediction.json", {"thresholds": thresholds, "dense_weights": results.weights})
@@ -71,7 +71,7 @@ def write_metrics(folder: Path, results: Results, costs: pd.DataFrame) -> None:
 
 def mean_scores(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
     """Means over runs, a row for each arm."""
-    means = {arm: pd.DataFrame([run.scores for run in own]).mean() for arm, own in runs.items()}
+    means = {arm: pd.DataFrame([run.scores for run in runs[arm]]).mean() for arm in runs}
     return pd.DataFrame.from_dict(means, orient="index").rename_axis("arm")
 
 
@@ -96,11 +96,11 @@ def cost_table(costs: Mapping[str, Mapping[str, float]], runs: Mapping[str, Sequ
 
 
 def write_plots(folder: Path, results: Results, costs: pd.DataFrame, corpus: Corpus, models: Path) -> None:
-    """Write every table that DVC draws or a reader opens, and every picture."""
+    """Write every table that DVC draws or a reader opens, and every figure."""
     by_arm = arm_tables(results.runs, corpus.tags, models)
     shared = shared_tables(results, corpus)
-    for name, own in by_arm.items():
-        for arm, table in own.items():
+    for name, tables_by_arm in by_arm.items():
+        for arm, table in tables_by_arm.items():
             write_csv(folder / f"{name}_{arm}.csv", table)
     for name, table in shared.items():
         write_csv(folder / f"{name}.csv", table)
@@ -115,8 +115,8 @@ def arm_tables(runs: Mapping[str, list[Run]], tags: list[str], models: Path) -> 
         "history": {arm: tables.history(models / arm) for arm in ARMS},
         "tags": {arm: tables.by_tag([run.counts for run in runs[arm]], tags) for arm in ARMS},
         "confusion": {arm: tables.confusion([run.counts for run in runs[arm]], tags) for arm in ARMS},
-        "reliability": {arm: tables.reliability([run.reliability for run in own]) for arm, own in runs.items()},
-        "recall": {arm: tables.precision_recall([run.precision for run in own]) for arm, own in runs.items()},
+        "reliability": {arm: tables.reliability([run.reliability for run in runs[arm]]) for arm in runs},
+        "recall": {arm: tables.precision_recall([run.precision for run in runs[arm]]) for arm in runs},
     }
 
 
@@ -143,10 +143,10 @@ def draw(
     differences: pd.DataFrame,
     costs: pd.DataFrame,
 ) -> None:
-    """Every picture, in two processes: they take longer than all else in evaluation."""
+    """Draw every figure, in two processes: this takes longer than all else in evaluation."""
     history, tags, frequency = by_arm["history"], by_arm["tags"], shared["tag_frequency"]
     losses, hamming = {"train_loss": "train", "valid_loss": "valid"}, {"valid_hamming": "valid"}
-    pictures: dict[str, tuple] = {  # those first that take longest
+    jobs: dict[str, tuple] = {  # the longest first
         "confusion": (figures.confusion, by_arm["confusion"]),
         "co_occurrence": (figures.co_occurrence, shared["co_occurrence"]),
         "tag_frequency": (figures.tag_frequency, frequency),
@@ -163,12 +163,11 @@ def draw(
     }
     # An interrupt is for this process alone, which ends the others.
     with Pool(2, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        drawn = [
-            pool.apply_async(function, (folder / f"{name}.png", *inputs))
-            for name, (function, *inputs) in pictures.items()
+        drawings = [
+            pool.apply_async(function, (folder / f"{name}.png", *inputs)) for name, (function, *inputs) in jobs.items()
         ]
-        for picture in drawn:
-            picture.get()
+        for drawing in drawings:
+            drawing.get()
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

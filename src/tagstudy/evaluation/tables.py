@@ -101,8 +101,8 @@ def groups(texts: Iterable[list[Text]], labels: csr_array, tags: list[str]) -> d
     named, lengths = np.zeros(posts, dtype=bool), np.zeros(posts, dtype=np.int64)
     for post, tokens in enumerate(tokenize(str(text)) for batch in texts for text in batch):
         words = f" {' '.join(tokens)} "
-        own = labels.indices[labels.indptr[post] : labels.indptr[post + 1]]
-        named[post] = any(names[tag] and f" {names[tag]} " in words for tag in own)  # a tag may hold no token
+        tags_of_post = labels.indices[labels.indptr[post] : labels.indptr[post + 1]]
+        named[post] = any(names[tag] and f" {names[tag]} " in words for tag in tags_of_post)  # may hold no token
         lengths[post] = len(tokens)
     edges = np.unique(np.quantile(lengths, [0.25, 0.5, 0.75], method="lower"))
     quarter = np.searchsorted(edges, lengths)
