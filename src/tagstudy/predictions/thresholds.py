@@ -32,7 +32,7 @@ class ThresholdSearch:
 
         ``positives`` is more than ``relevant`` holds where only the best tags of each post have a score.
         """
-        above = np.flatnonzero(scores)  # under squared hinge most scores are 0
+        above = np.flatnonzero(scores > 0)  # under squared hinge most scores are 0
         self.held.append((scores[above], relevant[above]))
         self.zeros[0] += len(scores) - len(above)
         self.zeros[1] += np.count_nonzero(relevant) - np.count_nonzero(relevant[above])
@@ -55,7 +55,7 @@ class ThresholdSearch:
         if self.bins is None:
             scores, relevant = (np.concatenate(parts) for parts in zip(*self.held, strict=True))
             thresholds, predicted = np.unique(scores, return_counts=True)
-            correct = np.bincount(np.searchsorted(thresholds, scores[relevant]), minlength=len(thresholds))
+            correct = np.bincount(np.searchsorted(thresholds, np.sort(scores[relevant])), minlength=len(thresholds))
         else:
             bins = self.bins + np.pad(self.zeros[:, None], ((0, 0), (0, self.width)))  # scores of 0 are in the first
             filled = np.flatnonzero(bins[0])
