@@ -11,9 +11,11 @@ import pytest
 from conftest import PARAMS, REAL, ROOT, call, write_params
 from safetensors.torch import load_file
 
-from tagstudy.core.paths import FEATURES
-from tagstudy.core.store import open_features, read_texts
-from tagstudy.encoders.encoder import PACKAGED, Encoder
+from tagstudy.core.corpus import Corpus
+from tagstudy.core.paths import FEATURES, POSTS
+from tagstudy.core.store import open_matrix
+from tagstudy.encoders.encoder import Encoder
+from tagstudy.encoders.loading import PACKAGED
 from tagstudy.features.vectorizer import open_vectorizer
 
 EMBEDDINGS = ["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
@@ -94,7 +96,7 @@ def logged(folder: Path, name: str) -> list[float]:
 
 
 @pytest.mark.parametrize(("posts", "embedding"), CASES, indirect=["posts"])
-def test_it_learns_and_is_the_same_each_time(study: Path, embedding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_learns_and_is_the_same_each_time(study: Path, embedding: str) -> None:
     found = []
     for _ in range(2):
         featurize(study, embedding)
@@ -106,11 +108,11 @@ def test_it_learns_and_is_the_same_each_time(study: Path, embedding: str, monkey
     assert max(reached) > untrained
     untrained, *losses = logged(study, "train_loss")
     assert losses[-1] < 0.9 * untrained
-    monkeypatch.chdir(study)
-    texts = next(read_texts("test"))
-    stored = open_features(DENSE / "test").batch(np.arange(len(texts)))
-    for made, was in zip(open_vectorizer(DENSE)(texts), stored, strict=True):
-        np.testing.assert_array_equal(made, was)  # texts that come later are read as those of test were
+    corpus = Corpus(study / POSTS)
+    texts = [text for block in corpus.texts("test") for text in block]
+    stored = open_matrix(study / DENSE / "matrix").batch(corpus.rows("test"))
+    for made, row in zip(open_vectorizer(study / DENSE)(texts), stored, strict=True):
+        np.testing.assert_array_equal(made, row)  # texts that come later are read as those of test were
     if embedding == "finetuned":  # every weight of the encoder has moved
         weights = load_file(study / "data/models/dense/run-1717/weights.safetensors")
         assert not any(
@@ -121,7 +123,7 @@ def test_it_learns_and_is_the_same_each_time(study: Path, embedding: str, monkey
 @pytest.mark.parametrize("embedding", STARTED)
 def test_a_started_table_can_be_kept(study: Path, embedding: str) -> None:
     featurize(study, embedding)
-    table = np.load(study / "data/features/dense/table.npy")
+    table = np.load(study / "data/features/dense/embedding.npy")
     known = table.any(axis=1)
     assert table.dtype == np.float32 and table[known].std() == pytest.approx(0.2, rel=1e-3)
     train(study)
@@ -148,7 +150,7 @@ def test_word2vec_counts_the_words_of_titles_as_the_vocabulary_does(tmp_path: Pa
 def test_glove_says_what_it_covers(study: Path) -> None:
     said = featurize(study, "glove")
     words = json.loads((study / "data/features/dense/vocabulary.json").read_text(encoding="utf-8"))
-    known = np.load(study / "data/features/dense/table.npy").any(axis=1)
+    known = np.load(study / "data/features/dense/embedding.npy").any(axis=1)
     covered = {word for word, there in zip(words, known, strict=True) if there}
     assert {"the", "how", "to", "javascript", "c#"} <= covered
     assert f"vectors for {known.mean():.1%} of them" in said

@@ -1,18 +1,24 @@
-"""encoded.py with the real encoder: what is kept of an interrupted run, and of what it is kept."""
+"""The embedding cache with the packaged encoder: what is kept of an interrupted run, and for which encoders."""
 
+import copy
 import sqlite3
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from sentence_transformers.sentence_transformer.modules import Pooling
 from tqdm import tqdm
 
 from tagstudy.core.errors import UserError
-from tagstudy.encoders import cache as encoded
-from tagstudy.encoders import encoder as encoders
-from tagstudy.encoders.cache import EmbeddingCache
-from tagstudy.encoders.encoder import PACKAGED, Encoder, frozen_encoder
+from tagstudy.encoders import batching, cache, loading, posts
+from tagstudy.encoders import encoder as encoder_module
+from tagstudy.encoders.cache import EmbeddingCache, fingerprint
+from tagstudy.encoders.encoder import Encoder, frozen_encoder
+from tagstudy.encoders.loading import PACKAGED
 
 TEXTS = ["How do I bind a click handler to rows added later?", "c# and c++ and .net", "", "Pointer to a pointer in C"]
 LONG = "A linked list of nodes, each with a pointer to the next one, is walked from its head. " * 40
@@ -32,14 +38,14 @@ def test_what_was_encoded_is_read_and_only_the_rest_encoded(
     encoder: Encoder, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a run was interrupted, or other tags or another split bring other posts."""
-    monkeypatch.setattr(encoded, "POSTS", 2)
+    monkeypatch.setattr(cache, "COMMIT", 2)
     seen: list[str] = []
     encode = Encoder.encode
 
     def watched(self: Encoder, texts: list[str]) -> np.ndarray:
         if "" in texts and len(seen) == 4:
             raise KeyboardInterrupt
-        seen.extend(text for text in texts if text != encoded.PROBE)
+        seen.extend(text for text in texts if text != cache.PROBE)
         return encode(self, texts)
 
     monkeypatch.setattr(Encoder, "encode", watched)
@@ -56,21 +62,64 @@ def test_what_was_encoded_is_read_and_only_the_rest_encoded(
     np.testing.assert_array_equal(again[-1], first[0])
 
 
-def test_another_encoder_or_other_code_encodes_anew(
-    encoder: Encoder, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = EmbeddingCache(encoder, path).about
-    assert EmbeddingCache(frozen_encoder(PACKAGED, torch.device("cpu")), path).about == first
-    other = frozen_encoder(PACKAGED, torch.device("cpu"))
+def change_weights(encoder: Encoder) -> None:
     with torch.no_grad():
-        next(other.parameters()).add_(1)
-    assert EmbeddingCache(other, path).about != first
-    other = frozen_encoder(PACKAGED, torch.device("cpu"))
-    other.window = 100
-    assert EmbeddingCache(other, path).about != first
-    (tmp_path / "code.py").write_text("# other")
-    monkeypatch.setattr(encoders, "__file__", str(tmp_path / "code.py"))
-    assert EmbeddingCache(encoder, path).about != first
+        encoder.layers()[0][0][-1] += 0.01
+
+
+def change_window(encoder: Encoder) -> None:
+    encoder.window = 100  # PROBE is shorter
+
+
+def change_tokenizer(encoder: Encoder) -> None:
+    encoder.tokenizer.add_tokens(["asp.net"])  # which PROBE does not have
+
+
+def change_pooling(encoder: Encoder) -> None:
+    encoder.body[1] = Pooling(encoder.dims, "cls")
+
+
+def change_special_tokens(encoder: Encoder) -> None:
+    encoder.suffix = []
+
+
+def change_normalization(encoder: Encoder) -> None:
+    encoder.normalized = False
+
+
+@pytest.mark.parametrize(
+    "change",
+    [change_weights, change_window, change_tokenizer, change_pooling, change_special_tokens, change_normalization],
+)
+def test_another_encoder_encodes_anew(encoder: Encoder, path: Path, change: Callable[[Encoder], None]) -> None:
+    other = copy.deepcopy(encoder)
+    assert fingerprint(other) == fingerprint(encoder)
+    change(other)
+    assert fingerprint(other) != fingerprint(encoder)
+    with tqdm(disable=True) as bar:
+        EmbeddingCache(encoder, path).vectors(["a list"], bar)
+        vectors = EmbeddingCache(other, path).vectors(["a list"], bar)
+    np.testing.assert_array_equal(vectors, other.encode(["a list"]))
+
+
+def test_an_edited_comment_keeps_the_cache(encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint(encoder)
+    for module in (batching, cache, encoder_module, loading, posts):
+        source = tmp_path / f"{module.__name__}.py"
+        source.write_text(Path(str(module.__file__)).read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
+        edited = ModuleType(module.__name__)
+        edited.__file__ = str(source)
+        exec(compile(source.read_text(encoding="utf-8"), source, "exec"), edited.__dict__)
+        monkeypatch.setitem(sys.modules, module.__name__, edited)
+        monkeypatch.setattr(module, "__file__", str(source))
+    again = sys.modules[encoder_module.__name__].frozen_encoder(PACKAGED, torch.device("cpu"))
+    assert sys.modules[cache.__name__].fingerprint(again) == before
+
+
+def test_code_that_changes_vectors_encodes_anew(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint(encoder)
+    monkeypatch.setattr(cache, "FORMAT", cache.FORMAT + 1)
+    assert fingerprint(encoder) != before
 
 
 def test_a_file_of_vectors_that_is_none_is_one_line(encoder: Encoder, path: Path) -> None:

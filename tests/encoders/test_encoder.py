@@ -1,4 +1,4 @@
-"""encoders.py with the real encoder: its vectors, windows of long posts, learning, what it costs."""
+"""The packaged encoder: its vectors, windows of long posts, fine-tuning, what it costs."""
 
 import copy
 from collections.abc import Callable
@@ -11,16 +11,13 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, StaticEmbedding
 
+from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError
-from tagstudy.encoders import encoder as encoders
-from tagstudy.encoders.encoder import (
-    MIN_BATCH_TOKENS,
-    PACKAGED,
-    Encoder,
-    encode_posts,
-    frozen_encoder,
-    max_batch_tokens,
-)
+from tagstudy.encoders import batching
+from tagstudy.encoders.batching import MIN_BATCH_TOKENS, make_batches, max_batch_tokens, split_windows
+from tagstudy.encoders.encoder import SEPARATOR, Encoder, concatenate, frozen_encoder
+from tagstudy.encoders.loading import PACKAGED, load
+from tagstudy.encoders.posts import cost, distinct_texts, encode_posts, tokenize_posts
 
 TEXTS = [
     "How do I bind a click handler to rows added later?",
@@ -39,7 +36,7 @@ def encoder() -> Encoder:
 
 @pytest.fixture(scope="module")
 def reference() -> SentenceTransformer:
-    return encoders.load(PACKAGED)
+    return load(PACKAGED)
 
 
 def cosine(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -55,7 +52,7 @@ def test_vectors_are_those_of_sentence_transformers(encoder: Encoder, reference:
 
 def test_a_long_post_is_the_mean_of_its_windows(encoder: Encoder, reference: SentenceTransformer) -> None:
     """Its second half counts, which sentence-transformers cuts off."""
-    input_ids, _ = encoder.input_ids([LONG])
+    [input_ids] = encoder.tokenize([LONG])
     count = -(-len(input_ids) // encoder.window)
     assert count > 2
     windows = [reference.tokenizer.decode(part) for part in np.array_split(input_ids, count)]
@@ -85,15 +82,14 @@ def test_nor_does_that_of_a_post_of_a_few_words(encoder: Encoder) -> None:
 
 @pytest.mark.parametrize(("device", "bfloat16"), [("cpu", False), ("cpu", True), ("cuda", True)])
 def test_every_window_is_read_on_a_cpu_beside_others_of_its_length(
-    encoder: Encoder, device: str, bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+    device: str, bfloat16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoders, "has_bfloat16", lambda device: bfloat16)
-    lengths = np.array([*[3, 254, 10, 254, 7, 0, 10, 128] * 200, 5, 60])
-    batches = list(encoder.batches(lengths, torch.device(device)))
+    monkeypatch.setattr(batching, "has_bfloat16", lambda device: bfloat16)
+    lengths = np.array([*[5, 256, 12, 256, 9, 2, 12, 130] * 200, 7, 62])
+    batches = list(make_batches(lengths, torch.device(device), training=False))
     together = np.concatenate(batches)
     np.testing.assert_array_equal(np.unique(together), np.arange(len(lengths)))
-    longest = np.array([lengths[batch].max() for batch in batches]) + encoder.special_tokens
-    read = longest * [len(batch) for batch in batches]
+    read = np.array([lengths[batch].max() * len(batch) for batch in batches])
     assert (read <= max_batch_tokens(torch.device(device))).all()
     assert all(len(set(lengths[batch])) == 1 for batch in batches) == (device == "cpu")
     if device == "cpu":
@@ -103,42 +99,49 @@ def test_every_window_is_read_on_a_cpu_beside_others_of_its_length(
         assert len(together) == len(lengths)
 
 
-def test_a_hidden_piece_is_not_seen(encoder: Encoder) -> None:
+def test_windows_are_of_one_length_give_or_take_a_token_and_cover_their_text() -> None:
+    starts, ends = np.array([0, 4, 4, 11]), np.array([4, 4, 11, 13])
+    window_starts, window_ends, text = split_windows(starts, ends, window=3)
+    np.testing.assert_array_equal(window_starts, [0, 2, 4, 4, 6, 8, 11])
+    np.testing.assert_array_equal(window_ends, [2, 4, 4, 6, 8, 11, 13])
+    np.testing.assert_array_equal(text, [0, 0, 1, 2, 2, 2, 3])
+
+
+def test_attention_passes_over_a_token_of_weight_0(encoder: Encoder) -> None:
     def read(input_ids: list[int], weights: list[float]) -> torch.Tensor:
         with torch.no_grad():
             return encoder(torch.tensor(input_ids), torch.tensor([0, len(input_ids)]), torch.tensor(weights))
 
-    first, other, last = encoder.input_ids(["cat dog bird"])[0]
-    fish = encoder.input_ids(["fish"])[0][0]
+    [[first, other, last], [fish]] = encoder.tokenize(["cat dog bird", "fish"])
     torch.testing.assert_close(read([first, other, last], [1, 0, 1]), read([first, fish, last], [2, 0, 2]))
     assert not torch.allclose(read([first, other, last], [1, 1, 1]), read([first, fish, last], [1, 1, 1]), atol=0.01)
 
 
-def test_learning_reads_as_encoding_does_and_reaches_every_layer(encoder: Encoder) -> None:
-    input_ids, offsets = encoder.input_ids([*TEXTS, LONG])
+def test_fine_tuning_encodes_alike_and_reaches_every_layer(encoder: Encoder) -> None:
+    input_ids, offsets = concatenate(encoder.tokenize([*TEXTS, LONG]))
     batch = torch.from_numpy(input_ids), torch.from_numpy(offsets), torch.ones(len(input_ids))
-    still = encoder(*batch)
+    frozen = encoder(*batch)
     dropouts = [module for module in encoder.modules() if isinstance(module, torch.nn.Dropout)]
-    shares = [dropout.p for dropout in dropouts]
+    rates = [dropout.p for dropout in dropouts]
     try:
         encoder.train()
         for module in dropouts:
             module.p = 0
-        learning = encoder(*batch)
-        assert cosine(learning.detach().numpy(), still.numpy()).min() > 0.999
-        learning[:, :3].sum().backward()
+        finetuned = encoder(*batch)
+        assert cosine(finetuned.detach().numpy(), frozen.numpy()).min() > 0.999
+        finetuned[:, :3].sum().backward()
         layers = encoder.layers()
         assert len(layers) == 6 + 1
         assert sum(map(len, layers)) == len(list(encoder.parameters()))
         assert all(parameter.grad.abs().sum() > 0 for layer in layers for parameter in layer if parameter.ndim == 2)
     finally:
         encoder.zero_grad(set_to_none=True)
-        for module, share in zip(dropouts, shares, strict=True):
-            module.p = share
+        for module, rate in zip(dropouts, rates, strict=True):
+            module.p = rate
         encoder.eval()
 
 
-def test_an_encoder_that_is_none_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoder_that_is_none_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match=r"featurize_dense\.encoder: .*cannot be loaded"):
         Encoder(str(tmp_path))
@@ -178,36 +181,45 @@ def test_a_layer_behind_the_transformer_is_the_top_one(reference: SentenceTransf
 
 
 def test_a_title_counts_as_much_as_its_post(encoder: Encoder) -> None:
-    posts = ["sort a list\nI have a list of numbers, and", "sort a list", "sort a list\n", ""]
-    seen: list[list[str]] = []
-    found = encode_posts(encoder, lambda texts: seen.append(texts) or encoder.encode(texts), posts)
-    whole, title = encoder.encode(posts[:2])
-    mean = (whole + title) / np.linalg.norm(whole + title)
-    np.testing.assert_allclose(found[0], mean, atol=1e-6)
-    np.testing.assert_allclose(found[1], title, atol=1e-6)
-    assert seen == [posts]  # each text once
+    title, body = "sort a list", "I have a list of numbers,\nand"
+    posts = [Text(title, body), Text(title, ""), Text("", body)]
+    encoded: list[str] = []
+    vectors = encode_posts(encoder, lambda texts: encoded.extend(texts) or encoder.encode(texts), posts)
+    whole, title_alone, body_alone = encoder.encode([f"{title}\n{body}", title, body])
+    mean = (whole + title_alone) / np.linalg.norm(whole + title_alone)
+    np.testing.assert_allclose(vectors, [mean, title_alone, body_alone], atol=1e-6)
+    assert sorted(encoded) == sorted([f"{title}\n{body}", title, body])  # each text once
 
 
-def test_an_encoder_that_learns_reads_titles_and_posts_alike(encoder: Encoder) -> None:
-    posts = ["sort a list\nI have a list of numbers, and", f"sort\n{LONG}", "\nbody", "sort a list", "sort\n", ""]
-    input_ids, offsets = encoder.tokenize_posts(posts)
-    assert (input_ids == encoders.SEPARATOR).sum() == 3  # of which each ends a title
+def test_a_fine_tuned_encoder_reads_titles_and_posts_alike(encoder: Encoder) -> None:
+    posts = [Text("sort a list", "I have a list of numbers, and"), Text("sort", LONG), Text("", "two\nlines")]
+    posts += [Text("sort a list", ""), Text("sort", "\u200b")]
+    input_ids, offsets = tokenize_posts(encoder, posts)
+    assert (input_ids == SEPARATOR).sum() == 2  # each at the end of a title that has a body behind it
     with torch.no_grad():
-        found = encoder(torch.from_numpy(input_ids), torch.from_numpy(offsets), torch.ones(len(input_ids)))
-    np.testing.assert_allclose(found, encode_posts(encoder, encoder.encode, posts), atol=1e-6)
+        vectors = encoder(torch.from_numpy(input_ids), torch.from_numpy(offsets), torch.ones(len(input_ids)))
+    np.testing.assert_allclose(vectors, encode_posts(encoder, encoder.encode, posts), atol=1e-6)
 
 
-def test_multiply_adds_are_those_of_every_piece_that_is_read(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoders, "MIN_BATCH_TOKENS", 0)  # so that none is read again
+def test_multiply_adds_are_those_of_every_token_that_is_read(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "MIN_BATCH_TOKENS", 0)  # so that none is read again
     read: list[int] = []
     layers = [module for module in encoder.modules() if isinstance(module, torch.nn.Linear)]
     counting = [layer.register_forward_hook(count_into(read)) for layer in layers]
-    encoded_posts, offsets = encoder.input_ids([*TEXTS, LONG])
-    with torch.no_grad():
-        encoder(torch.from_numpy(encoded_posts), torch.from_numpy(offsets), torch.ones(len(encoded_posts)))
+    encoder.encode([*TEXTS, LONG])
     for hook in counting:
         hook.remove()
-    assert encoder.multiply_adds(np.diff(offsets)) == sum(read)
+    lengths = np.array(list(map(len, encoder.tokenize([*TEXTS, LONG]))))
+    assert encoder.multiply_adds(lengths) == sum(read)
+
+
+def test_the_cost_of_a_post_includes_its_title(encoder: Encoder) -> None:
+    posts = [Text(text[:20], text) for text in TEXTS if text]
+    lengths = np.array(list(map(len, encoder.tokenize(distinct_texts(posts)))))
+    measured = cost(encoder, posts)
+    assert measured["multiply_adds"] == encoder.multiply_adds(lengths) / len(posts)
+    assert measured["parameters"] == sum(parameter.numel() for parameter in encoder.parameters())
+    assert measured["seconds"] > 0
 
 
 def count_into(read: list[int]) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...], torch.Tensor], None]:
