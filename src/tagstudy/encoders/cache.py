@@ -13,15 +13,15 @@ from tagstudy.core.device import choose_device
 from tagstudy.core.errors import UserError
 from tagstudy.encoders.encoder import Encoder, frozen_encoder
 
-FORMAT = 1  # raise it with every change of code that changes vectors: those that are cached then do not count
+FORMAT = 1  # raise it whenever a change of the code changes vectors, so that cached ones are no longer used
 COMMIT = 256  # texts encoded between two commits
 PROBE = "Ünïcode 中文, C# and $.ajax()"  # its vector shows what settings do not: architecture, device, libraries
 
 
 class EmbeddingCache:
-    """The vectors of a frozen encoder, read from the file where they are there.
+    """The vectors of a frozen encoder: read from the file if they are in it, else encoded and added to it.
 
-    So other tags, another split or a longer corpus encode only what is new, and what an interrupted run has encoded
+    Other tags, another split or a longer corpus encode only what is new, and what an interrupted run has encoded
     is kept.
     """
 

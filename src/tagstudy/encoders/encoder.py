@@ -29,7 +29,7 @@ class Encoder(nn.Module):
         model = load(name)
         self.tokenizer = model.tokenizer
         *body, last = model
-        self.normalized = type(last).__name__ == "Normalize"  # so are, then, the means of the encoder's vectors
+        self.normalized = type(last).__name__ == "Normalize"  # then means of its vectors are, too
         self.body = nn.ModuleList(body if self.normalized else [*body, last])
         for module in self.modules():
             if getattr(module, "pooler", None) is not None:

@@ -38,7 +38,7 @@ def write_dense(
 
 
 def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: str, cache: Path) -> str:
-    # A vector from elsewhere is of use for a word that train has once, too.
+    # A pretrained vector makes a word useful even if it occurs once in train.
     min_count = 1 if settings.embedding in ("glove", "static") else settings.min_count
     with TemporaryDirectory(dir=folder.parent) as scratch:
         counts = DocumentTermCounts(Path(scratch) / "counts", corpus.texts())

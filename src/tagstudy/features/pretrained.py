@@ -61,7 +61,9 @@ def word2vec(words: list[str], corpus: Corpus, settings: FeaturizeDense) -> np.n
 def glove(words: list[str], settings: FeaturizeDense) -> np.ndarray:
     """[words, dims of the file] Vectors from the user's file."""
     if not settings.vectors:
-        raise UserError("featurize_dense.vectors: name the file of word vectors that embedding=glove starts from")
+        raise UserError(
+            "featurize_dense.vectors: name the file of word vectors that embedding=glove is initialised from"
+        )
     return read_vectors(Path(settings.vectors), words, settings.embedding_dim)
 
 

@@ -27,7 +27,7 @@ def write_tfidf(folder: Path, corpus: Corpus, settings: FeaturizeTfidf) -> str:
         most_frequent = np.argsort(-total[frequent], kind="stable")[: settings.max_features]
         chosen = frequent[np.sort(most_frequent)]
         if not len(chosen):
-            raise UserError(f"no term stands in {settings.min_df} posts of train; lower featurize_tfidf.min_df")
+            raise UserError(f"no term occurs in {settings.min_df} posts of train; lower featurize_tfidf.min_df")
         # As scikit-learn's smooth_idf: as if one more post had every term.
         idf = np.log((1 + train.sum()) / (1 + document_frequency[chosen])) + 1
         weigh = tfidf_weights(idf, settings.sublinear_tf)
