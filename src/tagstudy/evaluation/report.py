@@ -1,8 +1,6 @@
 """The files of metrics/ and plots/, written from what evaluation has found."""
 
-import signal
 from collections.abc import Mapping, Sequence
-from multiprocessing import Pool
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +10,7 @@ import pandas as pd
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import read_json, write_json
 from tagstudy.core.paths import ARMS
+from tagstudy.core.processes import available_cores, worker_pool
 from tagstudy.evaluation import figures, tables
 from tagstudy.evaluation.blocks import Run
 from tagstudy.evaluation.comparison import METRICS, Scores, compare
@@ -143,7 +142,7 @@ def draw(
     differences: pd.DataFrame,
     costs: pd.DataFrame,
 ) -> None:
-    """Draw every figure, in two processes: this takes longer than all else in evaluation."""
+    """Draw every figure, on all cores: this takes longer than all else in evaluation."""
     history, tags, frequency = by_arm["history"], by_arm["tags"], shared["tag_frequency"]
     losses, hamming = {"train_loss": "train", "valid_loss": "valid"}, {"valid_hamming": "valid"}
     jobs: dict[str, tuple] = {  # the longest first
@@ -161,13 +160,12 @@ def draw(
         "groups": (figures.groups, shared["groups"]),
         "verdict": (figures.differences, differences),
     }
-    # An interrupt is for this process alone, which ends the others.
-    with Pool(2, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    with worker_pool(available_cores(), fork=True) as pool:
         drawings = [
-            pool.apply_async(function, (folder / f"{name}.png", *inputs)) for name, (function, *inputs) in jobs.items()
+            pool.submit(function, folder / f"{name}.png", *inputs) for name, (function, *inputs) in jobs.items()
         ]
         for drawing in drawings:
-            drawing.get()
+            drawing.result()
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -1,7 +1,6 @@
 """The tables that evaluate writes: what DVC draws and the figures show."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +27,9 @@ def history(folder: Path) -> pd.DataFrame:
 
 def read_history(folder: Path) -> pd.DataFrame:
     """What dvclive logged of a run: a row an epoch."""
-    logs = [pd.read_csv(path, sep="\t") for path in sorted((folder / "plots" / "metrics").glob("*.tsv"))]
-    return reduce(lambda left, right: left.merge(right, on="step"), logs).rename(columns={"step": "epoch"})
+    paths = sorted((folder / "plots" / "metrics").glob("*.tsv"))
+    logs = [pd.read_csv(path, sep="\t", index_col="step") for path in paths]
+    return pd.concat(logs, axis="columns").rename_axis("epoch").reset_index()
 
 
 def by_tag(counts: Sequence[scoring.Counts], tags: list[str]) -> pd.DataFrame:
