@@ -1,1 +1,1 @@
-"""What every stage stands on: parameters, paths, errors, matrices on disk."""
+"""What all other folders build on: parameters, paths, errors, processes, and the corpus and matrices on disk."""

@@ -1,6 +1,6 @@
-"""The only reader of params.yaml: types coerced, ranges checked, every problem reported at once.
+"""The only reader of params.yaml: it converts types, checks ranges and reports every problem at once.
 
-params.yaml says what each parameter does; here stands what values it may take.
+params.yaml says what each parameter does; the classes below say which values it may take.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from tagstudy.core.errors import UserError
 
 Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -30,8 +30,8 @@ class Ingest(Section):
     tags: Count | Annotated[list[Name], Field(min_length=1)]
     min_tags: Annotated[int, Field(ge=0)]
     split: Literal["random", "given"]
-    valid: Share
-    test: Share
+    valid: Fraction
+    test: Fraction
     seed: Seed
     max_train: Annotated[int, Field(ge=2)] | None
     max_malformed: Annotated[float, Field(ge=0, le=1)]
@@ -70,7 +70,7 @@ class Train(Section):
     epochs: Annotated[int, Field(ge=0)]
     patience: Count
     loss: Literal["squared_hinge", "cross_entropy"]
-    # With less, the last batch might hold one post: no variance to normalise by.
+    # With fewer, a batch might hold a single post, and batch normalisation needs a variance.
     batch_size: Annotated[int, Field(ge=3)]
     lr: Positive
     embedding_lr: Positive
@@ -95,7 +95,7 @@ class Train(Section):
 
 
 class Evaluate(Section):
-    threshold: Literal["tuned"] | Share
+    threshold: Literal["tuned"] | Fraction
     resamples: Annotated[int, Field(ge=100)]
 
 
@@ -104,7 +104,7 @@ class Params(Section):
     featurize_dense: FeaturizeDense
     featurize_tfidf: FeaturizeTfidf
     train: Train
-    train_dense: Train  # train, with what the arm's own section overrides, and that of its embedding in turn
+    train_dense: Train  # train, overridden by the arm's section, overridden by the part of the chosen embedding
     train_sparse: Train
     evaluate: Evaluate
 
@@ -124,7 +124,7 @@ class Params(Section):
 
 
 def read_params(path: Path = Path("params.yaml")) -> Params:
-    """The parameters of every stage. Raises :class:`UserError` with all that is wrong with them, in one line."""
+    """The parameters of all stages. Raises :class:`UserError` with all problems in one line."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
@@ -143,7 +143,7 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
 
 
 def merged(raw: dict, embedding: object) -> dict:
-    """The parameters with the arms' sections filled up from `train`, as for this embedding."""
+    """The parameters with every arm's section completed from `train`, for this embedding."""
     arms = {"train_dense": get_args(Embedding), "train_sparse": ()}
     return raw | {
         arm: raw["train"] | chosen(raw[arm], parts, embedding)
@@ -153,22 +153,22 @@ def merged(raw: dict, embedding: object) -> dict:
 
 
 def chosen(section: dict, parts: Sequence[str], embedding: object) -> dict:
-    """What an arm's section overrides, and what the part of its embedding overrides in turn."""
+    """The overrides of an arm's section; those in the part of the chosen embedding take precedence."""
     part = section.get(embedding) if embedding in parts else None
     if part is not None and not isinstance(part, dict):
-        part = {embedding: part}  # which is then refused, as no parameter
+        part = {embedding: part}  # validation then rejects it as an unknown parameter
     return {key: value for key, value in section.items() if key not in parts} | (part or {})
 
 
 def describe(problem: ValidationError) -> str:
-    """All problems in one line, each with its parameter and, for an unknown one, the nearest name that there is."""
+    """All problems in one line, each with its parameter and, for an unknown one, the most similar name."""
     errors = problem.errors()
     places = {error["loc"] for error in errors}
     lines: dict[str, list[str]] = {}
     for error in errors:
         section, *inner = error["loc"] or [""]
         if section in ("train_dense", "train_sparse") and {("train",), ("train", *inner)} & places:
-            continue  # told once, where it stands
+            continue  # the arm inherits it from train, where it is reported
         message = error["msg"].removeprefix("Value error, ")
         if error["type"] == "extra_forbidden":
             names = Params.model_fields[str(section)].annotation if inner else Params

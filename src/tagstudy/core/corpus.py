@@ -1,4 +1,4 @@
-"""What ingest wrote, read back: the tags, the split and the labels of every post, and the posts' texts in a stream."""
+"""The posts that ingest wrote: tags, splits and labels, and the texts in a stream."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from tagstudy.core.store import BLOCK, CsrMatrix
 
 
 class Text(NamedTuple):
-    """What is read of a post, as plain text. Either part may be empty, not both."""
+    """The text of a post, plain. Either part may be empty."""
 
     title: str
     body: str
@@ -23,23 +23,23 @@ class Text(NamedTuple):
 
 
 class Corpus:
-    """The posts of a study, in the order in which they were read."""
+    """The posts of a study, in the order in which ingest read them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.tags: list[str] = read_json(folder / "tags.json")
-        self.split = np.load(folder / "split.npy", mmap_mode="r")  # [posts] numbers of SPLITS
+        self.split = np.load(folder / "split.npy", mmap_mode="r")  # [posts] indices into SPLITS
         self.labels = CsrMatrix(folder / "labels")  # [posts, tags]
 
     def __len__(self) -> int:
         return len(self.split)
 
     def rows(self, split: str) -> np.ndarray:
-        """The posts of a split, by their place among all."""
+        """[posts of the split] The row of each, ascending."""
         return np.flatnonzero(self.split == SPLITS.index(split))
 
     def texts(self, split: str | None = None) -> Iterator[list[Text]]:
-        """The texts of all posts, or of those of a split, in order, at most BLOCK at a time."""
+        """The texts of all posts, or of a split's, in order, in lists of at most BLOCK."""
         for start, columns in self.read(["title", "body"]):
             texts = list(map(Text, *columns))
             if split is not None:
@@ -48,11 +48,11 @@ class Corpus:
             yield texts
 
     def read(self, columns: list[str]) -> Iterator[tuple[int, list[list[str]]]]:
-        """Columns of posts.parquet, BLOCK posts at a time, each time with the place of the first post."""
+        """Columns of posts.parquet in blocks of at most BLOCK posts, each with the row of its first post."""
         path = self.folder / "posts.parquet"
-        path.stat()  # its error names a file that is missing; pyarrow's does not
+        path.stat()  # if the file is missing, this error names it; pyarrow's does not
         start = 0
-        # With pre_buffer, what was read would stay in memory to the end.
+        # With pre_buffer, pyarrow would keep in memory everything that it has read.
         for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(BLOCK, columns=columns):
             yield start, [batch[name].to_pylist() for name in columns]
             start += len(batch)

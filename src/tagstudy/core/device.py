@@ -6,9 +6,9 @@ from tagstudy.core.errors import UserError
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that `train.device` names; for `auto` a GPU where there is one.
+    """The device that `train.device` names; `auto` is a GPU if there is one.
 
-    Raises :class:`UserError` for a GPU that is not there.
+    Raises :class:`UserError` for a GPU that does not exist.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

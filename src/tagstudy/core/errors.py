@@ -1,51 +1,51 @@
-"""Errors that the user can mend: one line on standard error, exit status 1, no traceback."""
+"""Errors that the user can fix: one line on standard error, exit status 1, no traceback."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# How libraries, each in its way, say that the disk, or a quota of it, is full; and the memory.
+# What the messages of libraries say when the disk or its quota is full, and when memory is.
 DISK_FULL = ("No space left", "disk is full", "quota exceeded", "File too large", "requested and")
 NO_MEMORY = ("allocate memory", "out of memory", "Unable to allocate")
 
 
 class UserError(Exception):
-    """Something the user can mend. Its text is one line: the place, what is wrong, the remedy."""
+    """An error that the user can fix. Its text is one line: the place, the problem, the remedy."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(" ".join(text.splitlines()))  # libraries quote their input, line breaks and all
+        super().__init__(" ".join(text.splitlines()))  # messages of libraries quote input with its line breaks
 
 
 @contextmanager
 def user_errors(name: str, again: str = "run it again") -> Iterator[None]:
-    """End the program with one line on standard error and exit status 1 where the user can mend what is wrong.
+    """Turn errors that the user can fix into one line on standard error and exit status 1.
 
-    That is a :class:`UserError`, and whatever the machine refuses. Anything else is a mistake of ours, and keeps its
-    traceback.
+    These are :class:`UserError`, and a lack of memory, of disk space or of a file. Any other error is a bug and keeps
+    its traceback. ``name`` is the program's; ``again`` says how to repeat what failed.
     """
     try:
         yield
     except UserError as problem:
         sys.exit(f"{name}: {problem}")
     except FileNotFoundError as problem:
-        missing = problem.filename or " ".join(str(problem).split())  # safetensors gives no name apart
+        missing = problem.filename or " ".join(str(problem).split())  # safetensors sets no filename
         sys.exit(f"{name}: {missing} is missing; `dvc repro` runs the stages that write it")
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted; {again}")
     except Exception as problem:
-        told = str(problem)
-        if any(sign in told for sign in DISK_FULL):
+        message = str(problem)
+        if any(sign in message for sign in DISK_FULL):
             sys.exit(f"{name}: the disk is full, or its quota; make room and {again}")
-        if isinstance(problem, MemoryError) or any(sign in told for sign in NO_MEMORY):
+        if isinstance(problem, MemoryError) or any(sign in message for sign in NO_MEMORY):
             sys.exit(f"{name}: not enough memory; free some, or give fewer posts or tags")
         if isinstance(problem, OSError):
-            sys.exit(f"{name}: {' '.join(told.split())}")
+            sys.exit(f"{name}: {' '.join(message.split())}")
         raise
 
 
 @contextmanager
 def needs_pretrained() -> Iterator[None]:
-    """Around imports of what requirements-pretrained.txt installs."""
+    """Around imports of what requirements-pretrained.txt installs; a missing one raises :class:`UserError`."""
     try:
         yield
     except ImportError as problem:

@@ -1,4 +1,4 @@
-"""Folders that are whole or absent, and JSON."""
+"""Folders that are complete or absent, and JSON files."""
 
 import json
 import os
@@ -12,16 +12,16 @@ from typing import Any
 
 @contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
-    """Give an empty folder that takes the place of ``final`` when the block ends without an error.
+    """An empty folder that replaces ``final`` when the block ends without an error.
 
-    An error in the block leaves ``final`` as an earlier run left it, and so does a kill, behind which the next call
-    tidies up.
+    If the block fails or the process is killed, ``final`` stays as it was. The next call removes what a killed process
+    has left behind.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    for left in final.parent.glob(f".{final.name}-*-*"):
-        process = int(left.name.split("-")[1])
-        if process == os.getpid() or not is_running(process):  # in a container numbers come again
-            shutil.rmtree(left, ignore_errors=True)
+    for leftover in final.parent.glob(f".{final.name}-*-*"):
+        process = int(leftover.name.split("-")[1])
+        if process == os.getpid() or not is_running(process):  # process ids are reused
+            shutil.rmtree(leftover, ignore_errors=True)
     with TemporaryDirectory(dir=final.parent, prefix=f".{final.name}-{os.getpid()}-") as scratch:
         fresh = Path(scratch) / "fresh"
         fresh.mkdir()
@@ -36,7 +36,7 @@ def is_running(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
+    except PermissionError:  # it runs, as another user's
         pass
     return True
 

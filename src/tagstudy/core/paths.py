@@ -1,10 +1,10 @@
-"""Where things are, relative to the study's folder, in which every command runs."""
+"""The paths of a study, relative to its folder, in which every command runs."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 SPLITS = ("train", "valid", "test")
-ARMS = {"dense": "dense", "sparse": "tfidf"}  # an arm, one side of the comparison, and the folder of its features
+ARMS = {"dense": "dense", "sparse": "tfidf"}  # the arms, the two sides of the comparison, and their features' folders
 POSTS = Path("data/posts")
 FEATURES = Path("data/features")
 MODELS = Path("data/models")
@@ -16,14 +16,14 @@ PLOTS = Path("plots")
 
 
 class ArmFolders(NamedTuple):
-    """What the training of an arm reads and writes."""
+    """The folders that the training of an arm reads and writes."""
 
     posts: Path
     features: Path
     models: Path
     predictions: Path
-    timings: Path  # a JSON file, of seconds: they alone differ from time to time
-    unfinished: Path  # checkpoints of runs that were stopped
+    timings: Path  # a JSON file of seconds, apart because they differ each time
+    unfinished: Path  # checkpoints of interrupted runs
 
 
 def arm_folders(arm: str) -> ArmFolders:

@@ -1,4 +1,4 @@
-"""A pool of worker processes that end with the stage, however it ends."""
+"""A pool of worker processes that never outlive the stage."""
 
 import os
 import signal
@@ -15,16 +15,16 @@ from tagstudy.core.errors import UserError
 
 
 def available_cores() -> int:
-    """The cores that this process may run on."""
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def worker_pool(workers: int, fork: bool) -> Iterator[ProcessPoolExecutor]:
-    """A pool of processes; an error in the block ends them at once.
+    """A pool of processes; an error in the block terminates them at once.
 
-    ``fork``: workers start as copies of this process and import nothing again. Not where it has used a GPU or started
-    threads, which a copy lacks. Raises :class:`UserError` where a worker was killed.
+    ``fork``: workers start as copies of this process, which saves their imports. Do not use it after this process has
+    used a GPU or started threads, because a copy lacks them. Raises :class:`UserError` if a worker was killed.
     """
     context = get_context("fork" if fork and sys.platform == "linux" else "spawn")
     with ProcessPoolExecutor(workers, context, initializer=follow_parent) as pool:
@@ -39,7 +39,7 @@ def worker_pool(workers: int, fork: bool) -> Iterator[ProcessPoolExecutor]:
 
 
 def follow_parent() -> None:
-    """In a worker: leave Ctrl-C to the stage, and end where the stage was killed."""
+    """In a worker: ignore Ctrl-C, which the stage handles, and exit if the stage is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent is not None

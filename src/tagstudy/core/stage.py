@@ -1,4 +1,4 @@
-"""How a stage runs: the lines it starts and ends with, and no arguments but --help."""
+"""How a stage runs: it prints what it does and what it has made, and takes no arguments but --help."""
 
 import argparse
 import sys
@@ -10,14 +10,14 @@ from tagstudy.core.errors import user_errors
 
 
 def run(stage: Callable[[], str]) -> None:
-    """Run a stage; print what it does, which its module says first, and what it made and how long that took."""
-    about = str(sys.modules[stage.__module__].__doc__)
-    # No arguments but --help: what varies stands in params.yaml.
-    argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    """Run a stage. Print the first line of its module's docstring, and at the end what it returns and its seconds."""
+    docstring = str(sys.modules[stage.__module__].__doc__)
+    # No arguments but --help: params.yaml holds all that varies.
+    argparse.ArgumentParser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     name = Path(sys.argv[0]).stem
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # no line waits, in a pipe neither
-    print(f"{about.splitlines()[0].removeprefix('Stage ').rstrip('.')} ...")
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # flush every line, also into a pipe
+    print(f"{docstring.splitlines()[0].removeprefix('Stage ').rstrip('.')} ...")
     start = time.perf_counter()
     with user_errors(name, again="run `dvc repro` again"):
-        made = stage()
-    print(f"{name}: {made} ({time.perf_counter() - start:.1f} s)")
+        summary = stage()
+    print(f"{name}: {summary} ({time.perf_counter() - start:.1f} s)")

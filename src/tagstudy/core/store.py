@@ -1,4 +1,4 @@
-"""CSR and dense matrices on disk, memory-mapped: features, labels and scores. None is ever in memory as a whole.
+"""CSR and dense matrices on disk: features, labels and scores. They are memory-mapped, and written and read in blocks.
 
 A CSR matrix is a folder of `indptr.npy` [rows + 1], `indices.npy` and `data.npy` [entries], and `shape.npy`: row i
 holds the values `data[indptr[i]:indptr[i + 1]]` in the columns `indices[...]`. A dense matrix is a folder with
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
-BLOCK = 2_000  # rows in memory at a time
+BLOCK = 2_000  # rows of a block
 
 
 class CsrMatrix:
@@ -30,7 +30,7 @@ class CsrMatrix:
         return self.shape[0]
 
     def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Indices [entries], offsets [rows + 1] and data [entries] of some rows, as EmbeddingBag takes them."""
+        """Indices [entries], offsets [rows + 1] and data [entries] of some rows, the inputs of an EmbeddingBag."""
         starts = self.indptr[rows]
         lengths = self.indptr[rows + 1] - starts
         offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -51,7 +51,7 @@ class CsrMatrix:
             yield csr_array((self.data[entries], self.indices[entries], indptr - indptr[0]), shape=shape)
 
     def entries_per_row(self) -> float:
-        """How many entries a row has on average."""
+        """Mean number of entries of a row."""
         return len(self.indices) / len(self)
 
 
@@ -66,7 +66,7 @@ class DenseMatrix:
         return self.shape[0]
 
     def batch(self, rows: np.ndarray) -> tuple[np.ndarray]:
-        """[rows, columns] of some rows, as Linear takes them."""
+        """[rows, columns] Some rows, the input of a Linear layer."""
         return (self.rows[rows],)
 
     def entries_per_row(self) -> float:
@@ -74,12 +74,12 @@ class DenseMatrix:
 
 
 def open_matrix(folder: Path) -> CsrMatrix | DenseMatrix:
-    """Whichever of the two the folder holds."""
+    """The CSR or dense matrix in a folder."""
     return DenseMatrix(folder) if (folder / "matrix.npy").exists() else CsrMatrix(folder)
 
 
 class CsrWriter:
-    """Writes a CSR matrix into a new folder, some rows at a time."""
+    """Writes a CSR matrix into a new folder, block by block."""
 
     def __init__(self, folder: Path, columns: int, dtype: DTypeLike = np.float32) -> None:
         folder.mkdir(parents=True)
@@ -111,7 +111,7 @@ class CsrWriter:
 
 
 class DenseWriter:
-    """Writes a dense matrix into a new folder, some rows at a time."""
+    """Writes a dense matrix into a new folder, block by block."""
 
     def __init__(self, folder: Path, columns: int) -> None:
         folder.mkdir(parents=True)
@@ -128,7 +128,7 @@ class DenseWriter:
 
 
 class GrowingArray:
-    """An .npy file that grows in its first dimension: numpy leaves room in the header for a longer one."""
+    """An .npy file that grows in its first dimension: numpy pads the header, so that a larger number fits into it."""
 
     def __init__(self, path: Path, dtype: DTypeLike, *width: int) -> None:
         self.file, self.dtype, self.width, self.length = path.open("wb"), np.dtype(dtype), width, 0
