@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, call
-from test_dvc_yaml import STAGES
+from conftest import OUTPUTS, ROOT, call
 
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import whole_folder
@@ -93,12 +92,12 @@ def test_a_stage_starts_with_what_it_does_and_no_line_waits_for_the_end(tmp_path
 
 def test_a_stage_takes_no_arguments_and_says_what_it_reads_and_writes(tmp_path: Path) -> None:
     helped, told = (call(sys.executable, ROOT / "src/ingest.py", more, cwd=tmp_path) for more in ("--help", "a.csv"))
-    assert helped.returncode == 0 and "out: data/posts/" in helped.stdout
+    assert helped.returncode == 0 and "out: data/posts: " in helped.stdout
     assert told.returncode == 2 and "unrecognized arguments: a.csv" in told.stderr
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", OUTPUTS)
 def test_every_stage_says_first_what_it_does(stage: str) -> None:
     first = str(ast.get_docstring(ast.parse((ROOT / f"src/{stage}.py").read_text(encoding="utf-8")))).splitlines()[0]
     assert first.startswith(f"Stage {stage}: ") and first.endswith(".")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import PARAMS, ROOT
+from conftest import OUTPUTS, PARAMS, ROOT
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 SRC = ROOT / "src"
 # Imported where a network holds an encoder, which that of the sparse arm never does.
 NEVER_THERE = defaultdict(set, train_sparse={"src/tagstudy/encoders"})
-STAGES = ["ingest", "featurize_dense", "featurize_tfidf", "train_dense", "train_sparse", "evaluate"]
+STAGES = list(OUTPUTS)
 
 
 def imported(path: Path) -> set[Path]:

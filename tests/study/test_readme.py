@@ -31,7 +31,7 @@ TYPED_SLOWLY = {
     "dvc exp run -S ingest.source=posts.csv -S ingest.tags=50 -S ingest.min_tags=1"
     " -S featurize_dense.embedding=encoder": "test_embeddings.py",
     "dvc exp run -S featurize_dense.embedding=word2vec -S train_dense.freeze=true": "test_embeddings.py",
-    "dvc exp run -S train_sparse.epochs=0": "test_pipeline.py",
+    "dvc exp run -S +train_sparse.epochs=0": "test_pipeline.py",
     "python src/predict.py --export onnx": "test_predict.py",
     "dvc exp run -S ingest.source=data/crypto.7z -S ingest.tags=50 -S ingest.min_tags=1": "test_posts.py",
     "dvc exp run -S ingest.source=posts.parquet -S ingest.tags=50 -S ingest.min_tags=1": "test_posts.py",
