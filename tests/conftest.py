@@ -41,8 +41,8 @@ OUTPUTS = {  # of each stage
     "ingest": ["data/posts"],
     "featurize_dense": ["data/features/dense"],
     "featurize_tfidf": ["data/features/tfidf"],
-    "train_dense": ["data/models/dense"],
-    "train_sparse": ["data/models/sparse"],
+    "train_dense": ["data/models/dense", "data/predictions/dense"],
+    "train_sparse": ["data/models/sparse", "data/predictions/sparse"],
     "evaluate": ["metrics", "plots"],
 }
 DVC = (sys.executable, "-m", "dvc")

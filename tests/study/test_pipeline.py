@@ -111,7 +111,7 @@ def test_an_editor_finds_parameters_metrics_and_plots(study: Path) -> None:
         "difference",
     }
     status = json.loads(dvc(study, "data", "status", "--granular", "--unchanged", "--json"))
-    assert "data/posts/train.parquet" in status["unchanged"]
+    assert "data/posts/posts.parquet" in status["unchanged"]
     assert not status.keys() & {"uncommitted", "not_in_cache"}
     plots = json.loads(dvc(study, "plots", "diff", "HEAD", "-o", ".dvc/tmp/plots", "--split", "--json"))
     assert plots.keys() == {"data"}  # no errors

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 from conftest import ROOT, call, write_params
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
 from sklearn.multiclass import OneVsRestClassifier
 
-from tagstudy.core.store import read_labels, read_texts
+from tagstudy.core.corpus import Corpus
+from tagstudy.core.paths import SPLITS
 from tagstudy.data.text import tokenize
-from tagstudy.evaluation.scoring import best_threshold, count, scores
+from tagstudy.predictions.thresholds import ThresholdSearch
 
 SAMPLE = ROOT / "data/sample/Posts.xml"
 WEIGHTS = {
@@ -47,21 +50,22 @@ def test_tags_are_as_frequent_as_in_the_original_study(posts: Path) -> None:
     assert sum(counts.values()) / summary["kept"] == pytest.approx(2.08, abs=0.02)
 
 
-def test_logistic_regression_finds_it_neither_easy_nor_hopeless(posts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(posts)
-    tags = json.loads(Path("data/posts/tags.json").read_text())
-    texts = {split: [text for texts in read_texts(split) for text in texts] for split in ("train", "valid", "test")}
-    labels = {split: read_labels(split, tags) for split in texts}
+def test_logistic_regression_finds_it_neither_easy_nor_hopeless(posts: Path) -> None:
+    corpus = Corpus(posts / "data/posts")
+    texts = {split: list(map(str, chain.from_iterable(corpus.texts(split)))) for split in SPLITS}
+    labels = {split: corpus.labels.take(corpus.rows(split)).toarray() for split in SPLITS}
     vectorizer = TfidfVectorizer(tokenizer=tokenize, token_pattern=None, lowercase=False, sublinear_tf=True)
     model = OneVsRestClassifier(LogisticRegression(C=10, solver="liblinear"))
     model.fit(vectorizer.fit_transform(texts["train"]), labels["train"])
     valid, test = (model.predict_proba(vectorizer.transform(texts[split])) for split in ("valid", "test"))
-    for threshold in (0.5, best_threshold(labels["valid"], valid)):
-        assert 0.80 < scores(count(labels["test"], test >= threshold))["micro_f1"] < 0.90
+    search = ThresholdSearch()
+    search.update(valid.ravel(), labels["valid"].ravel() > 0, labels["valid"].sum())
+    for threshold in (0.5, search.best().value):
+        assert 0.80 < f1_score(labels["test"], test >= threshold, average="micro") < 0.90
 
 
-def test_a_tag_s_name_is_often_missing_from_the_text(posts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(posts)
-    tags = json.loads(Path("data/posts/tags.json").read_text())
-    named = np.array([[tag in text.lower() for tag in tags] for texts in read_texts("train") for text in texts])
-    assert named[read_labels("train", tags)].mean() < 0.5
+def test_a_tag_s_name_is_often_missing_from_the_text(posts: Path) -> None:
+    corpus = Corpus(posts / "data/posts")
+    texts = chain.from_iterable(corpus.texts("train"))
+    named = np.array([[tag in str(text).lower() for tag in corpus.tags] for text in texts])
+    assert named[corpus.labels.take(corpus.rows("train")).toarray() > 0].mean() < 0.5

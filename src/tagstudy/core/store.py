@@ -50,10 +50,6 @@ class CsrMatrix:
             shape = len(indptr) - 1, self.shape[1]
             yield csr_array((self.data[entries], self.indices[entries], indptr - indptr[0]), shape=shape)
 
-    def entries_per_row(self) -> float:
-        """Mean number of entries of a row."""
-        return len(self.indices) / len(self)
-
 
 class DenseMatrix:
     """A dense matrix on disk."""
@@ -68,9 +64,6 @@ class DenseMatrix:
     def batch(self, rows: np.ndarray) -> tuple[np.ndarray]:
         """[rows, columns] Some rows, the input of a Linear layer."""
         return (self.rows[rows],)
-
-    def entries_per_row(self) -> float:
-        return self.shape[1]
 
 
 def open_matrix(folder: Path) -> CsrMatrix | DenseMatrix:
