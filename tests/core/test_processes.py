@@ -1,0 +1,72 @@
+"""processes.py: a pool gives results and errors back, and leaves no process behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import ROOT
+
+from tagstudy.core.errors import UserError
+from tagstudy.core.processes import available_cores, worker_pool
+
+WAITS = f"""
+import sys, time
+sys.path.insert(0, {str(ROOT / "src")!r})
+from tagstudy.core.processes import worker_pool
+
+def work(number):
+    print("working", flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    with worker_pool(2, fork=True) as pool:
+        list(pool.map(work, range(2)))
+"""
+
+
+def fail(number: int) -> int:
+    raise UserError(f"number {number} cannot be used")
+
+
+def end(number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_there_is_a_core() -> None:
+    assert 1 <= available_cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("fork", [True, False])
+def test_results_come_in_order(fork: bool) -> None:
+    with worker_pool(2, fork) as pool:
+        assert list(pool.map(abs, [-3, 2, -1])) == [3, 2, 1]
+
+
+def test_an_error_of_the_user_s_comes_through() -> None:
+    with pytest.raises(UserError, match="number 1 cannot be used"), worker_pool(2, fork=True) as pool:
+        list(pool.map(fail, [1, 2]))
+
+
+def test_a_worker_that_is_killed_is_an_error() -> None:
+    with pytest.raises(UserError, match="was killed; is there enough memory"), worker_pool(2, fork=True) as pool:
+        list(pool.map(end, [1]))
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_the_process_that_started_them(how: signal.Signals, tmp_path: Path) -> None:
+    (tmp_path / "waits.py").write_text(WAITS)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "waits.py"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"working\n"
+    workers = psutil.Process(process.pid).children()
+    assert workers
+    process.send_signal(how)
+    process.wait(30)
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive
