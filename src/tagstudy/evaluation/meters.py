@@ -13,6 +13,7 @@ from tagstudy.predictions.thresholds import ThresholdSearch
 
 BINS = 10  # of probabilities, all of the same width
 CUTOFFS = (1, 3, 5)  # k of precision@k
+CURVE_BINS = 2**16  # of logits, for a curve to look at
 RECALLS = np.arange(1, 101) / 100
 
 
@@ -109,11 +110,11 @@ class Reliability:
 class PrecisionRecall:
     """Precision where recall first reaches 0.01, 0.02, …, over all decisions by their logits.
 
-    Logits are counted in a histogram: those in one bin count as equal.
+    Logits are counted in CURVE_BINS bins: those in one bin count as equal.
     """
 
     def __init__(self) -> None:
-        self.search = ThresholdSearch()
+        self.search = ThresholdSearch(exact=0, bins=CURVE_BINS)
 
     def update(self, logits: np.ndarray, relevant: np.ndarray, positives: int) -> None:
         """Count decisions, as :meth:`ThresholdSearch.update` does."""
