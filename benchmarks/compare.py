@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from baselines import GRIDS
 from contestant import CONTESTANTS
 from dumps import ROOT, arguments, update, write_params
-from peers import GRIDS
 from tagstudy.core.files import read_json
 from tagstudy.core.store import read_labels
 from tagstudy.evaluation.scoring import best_threshold, count, scores

@@ -27,9 +27,9 @@ from tagstudy.data.text import words_of
 CONTESTANTS = {  # a name, and the module whose function of this name it is
     "sparse": "ours",
     "dense": "ours",
-    "logistic_regression": "peers",
-    "fasttext": "peers",
-    "libmultilabel": "peers",
+    "logistic_regression": "baselines",
+    "fasttext": "baselines",
+    "libmultilabel": "baselines",
     "original_dense": "original",
     "original_sparse": "original",
 }

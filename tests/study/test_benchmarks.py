@@ -14,9 +14,9 @@ from sklearn.metrics import f1_score, hamming_loss
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+from baselines import GRIDS
 from compare import RESULTS, assess, compete, in_markdown
 from contestant import CONTESTANTS
-from peers import GRIDS
 from results import FOLDER, scores_and_costs
 from tagstudy.core.store import read_labels
 from tagstudy.evaluation.scoring import best_threshold
