@@ -29,7 +29,7 @@ test: $(VENV)/dev ## lint, types, pytest (requirements-dev.txt; ten minutes)
 test-slow: $(VENV)/dev ## simulations, kills, fuzzing, a browser if there is one (requirements-dev.txt; an hour)
 	pytest -m slow
 
-bench: $(VENV)/bench ## both arms beside their peers on the posts in DATA=folder (requirements-bench.txt; 45 minutes)
+bench: $(VENV)/bench ## both arms beside the baselines on the posts in DATA=folder (requirements-bench.txt; 45 minutes)
 	python benchmarks/compare.py --data $(DATA)
 
 # What torch's build for NVIDIA's GPUs brings along is not pinned, so that the files do for each of its builds.
@@ -52,6 +52,9 @@ help: ## this list
 	@echo "make TARGET (what it installs, once, in .venv/; how long it then takes, roughly, on two cores)"
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
+# benchmarks/ and notebooks import the library from src/, with every edit; the stages find it without.
+LIBRARY = pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+
 $(VENV)/bin/pip:
 	@echo "== a virtual environment in $(VENV)/"
 	$(PYTHON) -m venv $(VENV)
@@ -64,16 +67,19 @@ $(VENV)/study: requirements.txt | $(VENV)/bin/pip
 $(VENV)/pretrained: requirements-pretrained.txt | $(VENV)/bin/pip
 	@echo "== installing what pretrained embeddings need: $<"
 	pip install --quiet --disable-pip-version-check -r $<
+	$(LIBRARY)
 	@touch $@
 
 $(VENV)/dev: requirements-dev.txt | $(VENV)/bin/pip
 	@echo "== installing what the tests need: $<"
 	pip install --quiet --disable-pip-version-check -r $<
+	$(LIBRARY)
 	@touch $@
 
 $(VENV)/bench: requirements-bench.txt | $(VENV)/bin/pip
 	@echo "== installing what the benchmarks need: $<"
 	pip install --quiet --disable-pip-version-check -r $<
+	$(LIBRARY)
 	@touch $@
 
 $(AUDIT)/bin/pip-audit:
