@@ -1,16 +1,18 @@
-"""The peers, each trained once with given settings; compare.py tries every setting of their grids."""
+"""The baselines, each trained once with the settings that it is called with; compare.py tries all of their grids."""
 
 import tempfile
 import time
 from itertools import product
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
+from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from contestant import Corpus, Result, read_corpus, timed
+from contestant import Result, TokenizedCorpus, read_corpus, timed
 
-TERMS = {  # the vocabularies that a linear model may choose from
+TERMS: dict[str, dict[str, Any]] = {  # the vocabularies that a linear model may choose from
     "5,000 words": {"max_features": 5000},
     "all words": {"min_df": 2},
     "all words and pairs": {"min_df": 2, "ngram_range": (1, 2)},
@@ -25,7 +27,7 @@ SOLVERS = (
     "-s 3 -c 2",
     "-s 7 -c 4",
 )
-GRIDS = {  # a peer, and the arguments of its function that are tried
+GRIDS: dict[str, list[dict[str, Any]]] = {  # a baseline, and the arguments of its function that are tried
     "logistic_regression": [{"terms": terms, "c": c} for terms, c in product(TERMS, (1, 4, 16, 64, 256, 1024))],
     "fasttext": [
         {"pairs": pairs, "lr": lr, "epochs": epochs}
@@ -35,7 +37,7 @@ GRIDS = {  # a peer, and the arguments of its function that are tried
 }
 
 
-def tfidf(corpus: Corpus, terms: str) -> list[csr_matrix]:
+def tfidf(corpus: TokenizedCorpus, terms: str) -> list[csr_matrix]:
     """TF-IDF of train, valid and test, [posts, terms]."""
     options = TERMS[terms]
     vectorizer = TfidfVectorizer(tokenizer=list, lowercase=False, token_pattern=None, sublinear_tf=True, **options)
@@ -54,8 +56,9 @@ def logistic_regression(terms: str = "all words", c: float = 4) -> Result:
     start = time.perf_counter()
     model.fit(train, corpus.labels["train"])
     seconds = time.perf_counter() - start
-    found, speed = timed(lambda: model.predict_proba(test))
-    return Result(model.predict_proba(valid), found, seconds, (train.shape[1] + 1) * len(model.estimators_), speed)
+    y_score, speed = timed(lambda: model.predict_proba(test))
+    parameters = (train.shape[1] + 1) * len(model.estimators_)
+    return Result(model.predict_proba(valid), y_score, seconds, parameters, speed)
 
 
 def libmultilabel(terms: str = "all words", solver: str = "-s 1 -c 0.25") -> Result:
@@ -68,28 +71,31 @@ def libmultilabel(terms: str = "all words", solver: str = "-s 1 -c 0.25") -> Res
     start = time.perf_counter()
     model = linear.train_1vsrest(labels, train, multiclass=False, options=f"{solver} -B 1 -q", verbose=False)
     seconds = time.perf_counter() - start
-    found, speed = timed(lambda: linear.predict_values(model, test))
+    # Decision values; expit keeps their order.
+    y_score, speed = timed(lambda: expit(linear.predict_values(model, test)))
     parameters = (train.shape[1] + 1) * labels.shape[1]
-    return Result(linear.predict_values(model, valid), found, seconds, parameters, speed)
+    return Result(expit(linear.predict_values(model, valid)), y_score, seconds, parameters, speed)
 
 
 def fasttext(pairs: bool = False, lr: float = 0.25, epochs: int = 5) -> Result:
-    """fastText's supervised mode with one-vs-all loss and two threads, whose race makes each run a little different.
+    """fastText's supervised mode with one-vs-all loss.
 
-    Raises RuntimeError where it diverges, with one thread too.
+    Two threads update the same weights without a lock, so that runs differ a little. Raises RuntimeError where training
+    diverges, even with one thread.
     """
     import fasttext as library
 
-    dim, buckets = 100, 2_000_000 if pairs else 0  # its defaults; told here, since its matrices can only be copied out
+    # Its defaults, for the number of parameters: its matrices can only be read as copies.
+    dim, buckets = 100, 2_000_000 if pairs else 0
     corpus = read_corpus()
     lines = {split: [" ".join(tokens) + "\n" for tokens in corpus.tokens[split]] for split in corpus.tokens}
     tags = corpus.labels["train"].shape[1]
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
-        for own, line in zip(corpus.labels["train"], lines["train"], strict=True):
-            file.write(" ".join(f"__label__{tag}" for tag in np.flatnonzero(own)) + " " + line)
+        for labels, line in zip(corpus.labels["train"], lines["train"], strict=True):
+            file.write(" ".join(f"__label__{tag}" for tag in np.flatnonzero(labels)) + " " + line)
         file.flush()
         options = {"wordNgrams": 2 if pairs else 1, "bucket": buckets, "dim": dim, "lr": lr, "epoch": epochs}
-        for threads in (2, 2, 2, 1):  # it says so when its weights are no longer numbers
+        for threads in (2, 2, 2, 1):  # NaN weights raise RuntimeError
             start = time.perf_counter()
             try:
                 model = library.train_supervised(file.name, loss="ova", thread=threads, verbose=0, **options)
@@ -100,11 +106,11 @@ def fasttext(pairs: bool = False, lr: float = 0.25, epochs: int = 5) -> Result:
         seconds = time.perf_counter() - start
 
     def predict(split: str) -> np.ndarray:
-        found = np.zeros((len(lines[split]), tags), dtype=np.float32)
+        y_score = np.zeros((len(lines[split]), tags), dtype=np.float32)
         for row, line in enumerate(lines[split]):
             for probability, label in model.f.predict(line, -1, 0.0, "strict"):
-                found[row, int(label.removeprefix("__label__"))] = probability
-        return found
+                y_score[row, int(label.removeprefix("__label__"))] = probability
+        return y_score.clip(max=1)  # it adds 0.00001 to each
 
     test, speed = timed(lambda: predict("test"))
     parameters = dim * (len(model.words) + buckets + tags)

@@ -1,9 +1,9 @@
-"""Both arms and their peers on the same posts, splits and tokens: accuracy, seconds, memory. `make bench` runs it.
+"""Both arms and the baselines on the same posts, splits and tokens: accuracy, seconds, memory. `make bench` runs it.
 
-Prints a table for each corpus and that of the README, and writes benchmarks/results.csv. A peer is trained with every
-setting of its grid, and the one with the highest micro-F1 on valid stands; it is trained once more, alone, for its
-seconds. Every threshold is tuned on valid for micro-F1, one for all tags, and the guesses are scored on test, all by
-the study's own scoring.
+Prints a table for each corpus and that of the README, and writes benchmarks/results.csv. A baseline is trained with
+every setting of its grid. The setting with the highest micro-F1 on valid is trained once more, alone, for its seconds.
+Every threshold is tuned on valid for micro-F1, one for all tags. The study's own scoring scores the predicted tags of
+test.
 """
 
 import json
@@ -19,12 +19,13 @@ import pandas as pd
 
 from baselines import GRIDS
 from contestant import CONTESTANTS
+from dense_scores import read_labels, score, tune
 from dumps import ROOT, arguments, update, write_params
+from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import read_json
-from tagstudy.core.store import read_labels
-from tagstudy.evaluation.scoring import best_threshold, count, scores
+from tagstudy.core.paths import POSTS
 
-CORPORA = {  # a name, its source, how many tags (None: those of params.yaml) and ingest.min_tags
+CORPORA = {  # a name; its source, ingest.tags (None: those of params.yaml) and ingest.min_tags
     "so_titles, 10 tags": ("so_titles", None, 2),
     "so_titles, 100 tags": ("so_titles", 100, 1),
     "crypto, 50 tags": ("stack_exchange/crypto.csv.zip", 50, 1),
@@ -44,22 +45,22 @@ NAMES = {
 
 
 def main() -> None:
-    chosen = arguments(
+    options = arguments(
         __doc__,
         only={
             "nargs": "*",
             "choices": CONTESTANTS,
             "default": list(CONTESTANTS),
-            "help": "of the others the last results stay",
+            "help": "contestants to train; the others keep their results",
         },
         corpora={"nargs": "*", "choices": CORPORA, "default": list(CORPORA)},
     )
-    for corpus in chosen.corpora:
-        folder = prepare(corpus, chosen.data)
-        for name in chosen.only:
+    for corpus in options.corpora:
+        folder = prepare(corpus, options.data)
+        for name in options.only:
             compete(folder, name)
-        there = [name for name in CONTESTANTS if (folder / f"results/{name}.json").exists()]
-        table = pd.DataFrame([assess(folder, name) for name in there])
+        trained = [name for name in CONTESTANTS if (folder / f"results/{name}.json").exists()]
+        table = pd.DataFrame([assess(folder, name) for name in trained])
         table.insert(0, "corpus", corpus)
         print(f"\n{table.drop(columns=['corpus', 'settings']).round(4).to_string(index=False)}", flush=True)
         print("\n".join(f"  {row.contestant}: {row.settings}" for row in table.itertuples() if row.settings))
@@ -74,7 +75,7 @@ def work_folder(corpus: str) -> Path:
 
 
 def prepare(corpus: str, data: Path, **changes: dict) -> Path:
-    """A work folder in which the stages before training have run, with some more parameters changed."""
+    """A work folder in which the stages before training have run; ``changes`` are of parameters, by section."""
     source, tags, min_tags = CORPORA[corpus]
     folder = work_folder(corpus)
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,31 +92,34 @@ def run_stages(folder: Path, *stages: str) -> None:
 
 
 def compete(folder: Path, name: str) -> None:
-    """Run a contestant into results/NAME, a peer with the best setting of its grid: once more, and alone."""
+    """Train a contestant alone, a baseline with the best setting of its grid; results/NAME holds its scores."""
     settings = best_setting(folder, name) if name in GRIDS else {}
     if not call(folder, CONTESTANT, name, json.dumps(settings)):
         sys.exit(1)
 
 
 def best_setting(folder: Path, name: str) -> dict[str, Any]:
-    """The setting of a peer's grid with the highest micro-F1 on valid; as many at a time as there are processors."""
+    """The setting of a baseline's grid with the highest micro-F1 on valid; as many at a time as there are cores."""
     grid = GRIDS[name]
     commands = [(CONTESTANT, name, json.dumps(settings), f"grid/{number}") for number, settings in enumerate(grid)]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        ran = list(threads.map(lambda command: call(folder, *command), commands))
-    # The error of one that did not stands above; fastText diverges where the learning rate is too high.
-    found = {n: assess(folder, f"grid/{n}")["valid_micro"] for n, through in enumerate(ran) if through}
-    if not found:
+        succeeded = list(threads.map(lambda command: call(folder, *command), commands))
+    # A failed setting has printed its error; fastText diverges where the learning rate is too high.
+    micro_f1 = {n: assess(folder, f"grid/{n}")["valid_micro"] for n, success in enumerate(succeeded) if success}
+    if not micro_f1:
         sys.exit(f"{name} gave no result on {folder.name}")
-    for number, reached in found.items():
-        print(f"   {grid[number]}: micro-F1 on valid {reached:.4f}", flush=True)
-    return grid[max(found, key=lambda number: found[number])]
+    for number, value in micro_f1.items():
+        print(f"   {grid[number]}: micro-F1 on valid {value:.4f}", flush=True)
+    return grid[max(micro_f1, key=lambda number: micro_f1[number])]
 
 
 def call(folder: Path, script: str, *arguments: str) -> bool:
-    """Whether the script ran through. One that was killed ends the benchmark: it may have been the best setting."""
+    """Run a script; return whether it succeeded.
+
+    A killed script ends the benchmark: it may have been the best setting.
+    """
     print(f"== {folder.name}: {script} {' '.join(arguments)}", flush=True)
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # fastText's threads are its own
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # fastText has its own setting
     status = subprocess.call([sys.executable, ROOT / script, *arguments], cwd=folder, env=environment)
     if status < 0:
         sys.exit(f"{script} {' '.join(arguments)} was killed by signal {-status}; is there enough memory?")
@@ -124,30 +128,27 @@ def call(folder: Path, script: str, *arguments: str) -> bool:
 
 def assess(folder: Path, name: str) -> dict[str, Any]:
     """A row of the table: means over runs."""
-    tags = read_json(folder / "data/posts/tags.json")
-    here = Path.cwd()
-    os.chdir(folder)  # where the study's readers look
-    labels = {split: read_labels(split, tags) for split in ("valid", "test")}
-    os.chdir(here)
-    about = read_json(folder / f"results/{name}.json")
-    given = np.load(folder / f"results/{name}.npz")
+    corpus = Corpus(folder / POSTS)
+    labels = {split: read_labels(corpus, split) for split in ("valid", "test")}
+    summary = read_json(folder / f"results/{name}.json")
+    y_score = np.load(folder / f"results/{name}.npz")
     rows = []
-    for number, run in enumerate(about["runs"]):
-        threshold = best_threshold(labels["valid"], given[f"valid{number}"])
-        found = {split: scores(count(labels[split], given[f"{split}{number}"] >= threshold)) for split in labels}
+    for number, run in enumerate(summary["runs"]):
+        threshold = tune(labels["valid"], y_score[f"valid{number}"]).value
+        valid, test = (score(labels[split], y_score[f"{split}{number}"] >= threshold) for split in ("valid", "test"))
         rows.append(
             {
-                "micro_f1": found["test"]["micro_f1"],
-                "macro_f1": found["test"]["macro_f1"],
-                "hamming": found["test"]["hamming_loss"],
-                "valid_micro": found["valid"]["micro_f1"],
-                "valid_macro": found["valid"]["macro_f1"],
+                "micro_f1": test["micro_f1"],
+                "macro_f1": test["macro_f1"],
+                "hamming": test["hamming_loss"],
+                "valid_micro": valid["micro_f1"],
+                "valid_macro": valid["macro_f1"],
                 **{key: run[key] for key in ("seconds", "posts_per_second", "parameters")},
             }
         )
     means = pd.DataFrame(rows).mean().to_dict()
-    settings = ", ".join(f"{key}={value}" for key, value in about["settings"].items())
-    return {"contestant": name, **means, "peak_mb": about["peak_mb"], "settings": settings}
+    settings = ", ".join(f"{key}={value}" for key, value in summary["settings"].items())
+    return {"contestant": name, **means, "peak_mb": summary["peak_mb"], "settings": settings}
 
 
 def in_markdown(table: pd.DataFrame) -> str:
@@ -163,16 +164,16 @@ def in_markdown(table: pd.DataFrame) -> str:
 
 
 def speed_to_quality(folder: Path, table: pd.DataFrame) -> str:
-    """When each arm's validation micro-F1 first reached that of fastText, each at its tuned threshold."""
+    """When each arm's micro-F1 on valid first reached that of fastText, each at its tuned threshold."""
     lines = []
-    peers = table.set_index("contestant")
+    by_name = table.set_index("contestant")
     for arm in ("sparse", "dense"):
-        if "fasttext" in peers.index and arm in peers.index:
-            goal, limit = peers.loc["fasttext", ["valid_micro", "seconds"]]
-            for run in json.loads((folder / f"results/{arm}.json").read_text())["runs"]:
-                reached = [seconds for seconds, at in run["curve"] if at["valid_tuned_micro_f1"] >= goal]
+        if "fasttext" in by_name.index and arm in by_name.index:
+            goal, seconds = by_name.loc["fasttext", ["valid_micro", "seconds"]]
+            for run in read_json(folder / f"results/{arm}.json")["runs"]:
+                reached = [at for at, scores in run["curve"] if scores["valid_tuned_micro_f1"] >= goal]
                 when = f"after {reached[0]:.2f} s" if reached else "never"
-                lines.append(f"  {arm} reached fastText's {goal:.4f} {when}; fastText took {limit:.2f} s")
+                lines.append(f"  {arm} reached fastText's {goal:.4f} {when}; fastText took {seconds:.2f} s")
     return "\n".join(lines)
 
 

@@ -1,28 +1,28 @@
-"""What a contestant gets, and what it gives: the same posts, splits and tokens for all, scores for every post and tag.
+"""Train one contestant: all get the same posts, splits and tokens, and give a score for every post and tag.
 
-`python contestant.py NAME [SETTINGS [INTO]]` runs one in the working directory, where the study's ingest and featurize
-stages have run, and writes results/INTO.npz and results/INTO.json; INTO is NAME where it is not given. SETTINGS are the
-arguments of its function, as JSON. A process each, so that the peak memory is its own.
+`python benchmarks/contestant.py NAME [SETTINGS [OUTPUT]]` runs one in the working directory, where the study's ingest
+and featurize stages have run, and writes results/OUTPUT.npz and results/OUTPUT.json; OUTPUT is NAME by default.
+SETTINGS are the arguments of its function, as JSON. Each runs in a process of its own, so that its peak memory can be
+measured.
 """
 
 import argparse
 import importlib
 import json
 import resource
-import sys
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
-
-from tagstudy.core.files import read_json
+from dense_scores import read_labels
+from tagstudy.core.corpus import Corpus, Text
+from tagstudy.core.files import write_json
 from tagstudy.core.paths import POSTS, SPLITS
-from tagstudy.core.store import read_labels, read_texts
-from tagstudy.data.text import words_of
+from tagstudy.data.text import token_sequences
 
 CONTESTANTS = {  # a name, and the module whose function of this name it is
     "sparse": "ours",
@@ -35,30 +35,40 @@ CONTESTANTS = {  # a name, and the module whose function of this name it is
 }
 
 
-class Corpus(NamedTuple):
-    tokens: dict[str, list[list[str]]]  # of each split's posts
+class TokenizedCorpus(NamedTuple):
+    """What a contestant reads, by split."""
+
+    tokens: dict[str, list[list[str]]]  # of each post
     labels: dict[str, np.ndarray]  # [posts, tags] booleans
 
 
 class Result(NamedTuple):
-    """What one trained model says. Only the order of its scores counts: the threshold is tuned by who reads them."""
+    """The scores of one trained model, and what it costs.
+
+    Scores are between 0 and 1. Only their order counts: the threshold is tuned on valid afterwards.
+    """
 
     valid: np.ndarray  # [posts, tags]
-    test: np.ndarray
-    seconds: float  # of training, with nothing read, imported or tokenized in them
+    test: np.ndarray  # [posts, tags]
+    seconds: float  # of training, without reading, importing and tokenizing
     parameters: int
-    posts_per_second: float  # predicted on test
-    curve: list[tuple[float, dict[str, float]]] = []  # noqa: RUF012  # seconds, scores on valid
+    posts_per_second: float  # of predicting test
+    curve: list[tuple[float, dict[str, float]]] = []  # noqa: RUF012  # seconds of training, scores on valid
 
 
-def read_corpus() -> Corpus:
-    tags = read_json(POSTS / "tags.json")
-    tokens = {split: [words_of(text) for texts in read_texts(split) for text in texts] for split in SPLITS}
-    return Corpus(tokens, {split: read_labels(split, tags) for split in SPLITS})
+def read_corpus() -> TokenizedCorpus:
+    corpus = Corpus(POSTS)
+    tokens = {split: [tokens_of(text) for texts in corpus.texts(split) for text in texts] for split in SPLITS}
+    return TokenizedCorpus(tokens, {split: read_labels(corpus, split) for split in SPLITS})
+
+
+def tokens_of(text: Text) -> list[str]:
+    """As both arms count them: those of a title twice where there is a body."""
+    return list(chain.from_iterable(token_sequences(text)))
 
 
 def timed(predict: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
-    """What ``predict`` gives for test, and the posts a second."""
+    """The scores that ``predict`` returns, and the posts that it scores in a second."""
     start = time.perf_counter()
     scores = predict()
     return scores, len(scores) / (time.perf_counter() - start)
@@ -68,21 +78,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=CONTESTANTS)
     parser.add_argument("settings", nargs="?", type=json.loads, default={})
-    parser.add_argument("into", nargs="?")
-    chosen = parser.parse_args()
-    name, settings = chosen.name, chosen.settings
-    given = getattr(importlib.import_module(CONTESTANTS[name]), name)(**settings)
-    runs = given if isinstance(given, list) else [given]  # the arms run once per seed
-    into = Path("results", chosen.into or name)
-    into.parent.mkdir(parents=True, exist_ok=True)
-    found = {f"{split}{number}": getattr(run, split) for number, run in enumerate(runs) for split in ("valid", "test")}
-    np.savez(into.with_suffix(".npz"), **found)
-    about = {
+    parser.add_argument("output", nargs="?")
+    options = parser.parse_args()
+    name, settings = options.name, options.settings
+    results = getattr(importlib.import_module(CONTESTANTS[name]), name)(**settings)
+    runs = results if isinstance(results, list) else [results]  # the arms run once per seed
+    output = Path("results", options.output or name)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    scores = {f"{split}{number}": getattr(run, split) for number, run in enumerate(runs) for split in ("valid", "test")}
+    np.savez(output.with_suffix(".npz"), **scores)
+    measured = ("seconds", "parameters", "posts_per_second", "curve")
+    summary = {
         "settings": settings,
-        "runs": [{key: value for key, value in run._asdict().items() if key not in ("valid", "test")} for run in runs],
+        "runs": [{name: getattr(run, name) for name in measured} for run in runs],
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
-    into.with_suffix(".json").write_text(json.dumps(about, indent=2))
+    write_json(output.with_suffix(".json"), summary)
 
 
 if __name__ == "__main__":

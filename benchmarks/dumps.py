@@ -1,4 +1,4 @@
-"""What the benchmarks share: their arguments, made-up dumps of any size, a command's seconds and peak memory."""
+"""What the benchmarks share: arguments, generated dumps of any size, a command's seconds and peak memory, tables."""
 
 import argparse
 import csv
@@ -24,16 +24,16 @@ SENTENCE = re.compile(r"(?<=[.?!>])\s+")
 
 
 def arguments(description: str | None, **options: dict[str, Any]) -> argparse.Namespace:
-    """What the command line says: --data, the folder of the corpora, which has to be there, and the ``options``."""
-    parser = argparse.ArgumentParser(description=description)
+    """Parse the command line: --data, the folder of the corpora, and ``options``. Exits if there is no such folder."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
     for name, option in options.items():
         parser.add_argument(f"--{name}", **option)
-    chosen = parser.parse_args()
-    chosen.data = chosen.data.resolve()
-    if not chosen.data.is_dir():
-        sys.exit(f"{chosen.data}: no such folder; name the one that holds the corpora with --data")
-    return chosen
+    parsed = parser.parse_args()
+    parsed.data = parsed.data.resolve()
+    if not parsed.data.is_dir():
+        sys.exit(f"{parsed.data}: no such folder; name the one that holds the corpora with --data")
+    return parsed
 
 
 def make_dump(path: Path, data: Path, *, posts: int | None = None, megabytes: int | None = None, tags: int = 1) -> None:
@@ -129,12 +129,12 @@ def proportional_memory(process: psutil.Process) -> int:
 
 
 def update(path: Path, rows: pd.DataFrame, order: dict[str, list[str]]) -> None:
-    """Write rows into a table in the place of those with the same keys, which are the columns that ``order`` orders."""
+    """Write rows into a table, in place of those with the same keys; ``order`` has the keys and the order of each."""
     keys = list(order)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
-        old = pd.read_csv(path, dtype={"commit": str})  # which may begin with a 0
-        old = old.reindex(columns=rows.columns)  # which an earlier version may have named otherwise
+        old = pd.read_csv(path, dtype={"commit": str})  # it may begin with a 0
+        old = old.reindex(columns=rows.columns)  # an earlier version may have had others
         rows = pd.concat([old[~old.set_index(keys).index.isin(rows.set_index(keys).index)], rows])
     rows = rows.sort_values(keys, key=lambda names: names.map(order[names.name].index), kind="stable")
     rows[[*keys, *rows.columns.drop(keys)]].to_csv(path, index=False, lineterminator="\n")

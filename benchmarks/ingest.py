@@ -1,6 +1,6 @@
-"""The whole ingest stage beside a bare lxml.iterparse over the same Posts.xml: seconds, and peak memory by size.
+"""The whole ingest stage beside a bare lxml.iterparse over the same Posts.xml: seconds, and peak memory, by size.
 
-`python benchmarks/ingest.py --data FOLDER --megabytes 100 2000`. The files are made from real posts and removed again.
+`python benchmarks/ingest.py --data FOLDER --megabytes 100 2000`. The files are made from real posts, and removed.
 """
 
 from pathlib import Path
@@ -20,20 +20,20 @@ for _, row in etree.iterparse(sys.argv[1], tag="row"):
 
 
 def main() -> None:
-    chosen = arguments(
+    options = arguments(
         __doc__,
         megabytes={"type": int, "nargs": "+", "default": [100, 2000], "help": "sizes of the files"},
-        rounds={"type": int, "default": 3, "help": "how often both run, in turn; the median ratio is told"},
+        rounds={"type": int, "default": 3, "help": "how often both run, in turn; the ratio is a median"},
     )
     print("    MB   bare s  ingest s  ratio  bare MB  ingest MB (its largest process)")
-    for megabytes in chosen.megabytes:
+    for megabytes in options.megabytes:
         with TemporaryDirectory() as scratch:
             folder = Path(scratch)
-            make_dump(folder / "Posts.xml", chosen.data, megabytes=megabytes)
+            make_dump(folder / "Posts.xml", options.data, megabytes=megabytes)
             write_params(folder, ingest={"source": "Posts.xml", "tags": 50, "min_tags": 1})
             rounds = [
                 (measure(folder, "-c", BARE, "Posts.xml"), measure(folder, ROOT / "src/ingest.py"))
-                for _ in range(chosen.rounds)
+                for _ in range(options.rounds)
             ]
         bare, ingest = (min(seconds for seconds, _ in runs) for runs in zip(*rounds, strict=True))
         bare_mb, ingest_mb = (max(peak for _, peak in runs) for runs in zip(*rounds, strict=True))

@@ -1,4 +1,4 @@
-"""From how many posts on does a learned embedding pay? Both arms on more and more of train, valid and test the same.
+"""How many train posts does a learned embedding need? Both arms on growing parts of train, with one valid and test.
 
 `python benchmarks/learning_curve.py --data FOLDER` runs the stages on so_titles with 100 tags and on biology with 50,
 and writes benchmarks/learning_curve.csv and .png.
@@ -8,8 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from compare import prepare, run_stages
-from dumps import ROOT, arguments, update  # isort: split
-
+from dumps import ROOT, arguments, update
 from tagstudy.core.files import read_json
 from tagstudy.evaluation.figures import COLOURS, MARKERS, WIDTH
 
@@ -19,16 +18,16 @@ CORPORA = ("so_titles, 100 tags", "biology, 50 tags")
 
 
 def main() -> None:
-    chosen = arguments(__doc__, corpora={"nargs": "*", "choices": CORPORA, "default": list(CORPORA)})
+    options = arguments(__doc__, corpora={"nargs": "*", "choices": CORPORA, "default": list(CORPORA)})
     rows = []
-    for corpus in chosen.corpora:
+    for corpus in options.corpora:
         for size in SIZES:
-            folder = prepare(corpus, chosen.data, ingest={"max_train": size})
+            folder = prepare(corpus, options.data, ingest={"max_train": size})
             run_stages(folder, "train_dense", "train_sparse", "evaluate")
             posts = read_json(folder / "data/posts/summary.json")["splits"]["train"]
             metrics = read_json(folder / "metrics/metrics.json")
-            found = {f"{arm}_{score}": metrics[arm][score] for score in ("micro_f1", "macro_f1") for arm in COLOURS}
-            rows.append({"corpus": corpus, "posts": posts, **found, **metrics["difference"]})
+            scores = {f"{arm}_{name}": metrics[arm][name] for name in ("micro_f1", "macro_f1") for arm in COLOURS}
+            rows.append({"corpus": corpus, "posts": posts, **scores, **metrics["difference"]})
     table = pd.DataFrame(rows).drop_duplicates(["corpus", "posts"])
     update(TABLE, table, {"corpus": list(CORPORA)})
     draw(pd.read_csv(TABLE))
@@ -37,11 +36,11 @@ def main() -> None:
 
 def draw(table: pd.DataFrame) -> None:
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
-    for axes, (corpus, own) in zip(figure.subplots(1, len(CORPORA)), table.groupby("corpus", sort=False), strict=True):
+    for axes, (corpus, rows) in zip(figure.subplots(1, len(CORPORA)), table.groupby("corpus", sort=False), strict=True):
         for arm in COLOURS:
-            axes.plot(own["posts"], own[f"{arm}_micro_f1"], MARKERS[arm] + "-", color=COLOURS[arm], label=arm)
+            axes.plot(rows["posts"], rows[f"{arm}_micro_f1"], MARKERS[arm] + "-", color=COLOURS[arm], label=arm)
         axes.set(title=corpus, xscale="log", xlabel="posts to train on", ylabel="micro-F1 on test")
-        axes.set_xticks(own["posts"], [f"{posts:,}" for posts in own["posts"]], rotation=45)
+        axes.set_xticks(rows["posts"], [f"{posts:,}" for posts in rows["posts"]], rotation=45)
         axes.minorticks_off()
         axes.legend()
     figure.savefig(ROOT / "benchmarks/learning_curve.png", bbox_inches="tight")

@@ -1,8 +1,8 @@
-"""The loop beside its floors: what a step must move through memory, what it must compute, and where its time goes.
+"""A training step beside its lower bounds: what it must move through memory, what it must compute, where its time goes.
 
-`python benchmarks/limit.py --data FOLDER`. The rows of the table that a batch holds are read and written once at the
-least, at the speed of a large copy; multiply-adds are done at best at the speed of a large matrix product. Both speeds
-are measured here, on as many threads as the loop has.
+`python benchmarks/limit.py --data FOLDER`. A step must read and write the rows of the embedding matrix that its batch
+holds, at best at the speed of a large copy. It must do its multiply-adds, at best at the speed of a large matrix
+product. Both speeds are measured here, on as many threads as training has.
 """
 
 import contextlib
@@ -20,63 +20,64 @@ import torch
 
 from compare import CORPORA, prepare
 from dumps import arguments
-from ours import Stopwatch, load  # isort: split
-
+from ours import Arm, Stopwatch
 from tagstudy.core.paths import ARMS
-from tagstudy.core.store import CsrMatrix
-from tagstudy.model import optimizers, training
+from tagstudy.model import batches, optimizers, training
 
 
 def main() -> None:
-    chosen = arguments(__doc__)
+    options = arguments(__doc__)
     rows = []
     for corpus in CORPORA:
-        with contextlib.chdir(prepare(corpus, chosen.data)):
+        with contextlib.chdir(prepare(corpus, options.data)):
             rows += [{"corpus": corpus, "arm": arm, **measure(arm)} for arm in ARMS]
-    print("a step, on average; times in milliseconds\n" + pd.DataFrame(rows).to_string(index=False))
+    print("means of a step; times in milliseconds\n" + pd.DataFrame(rows).to_string(index=False))
 
 
-def measure(arm: str) -> dict[str, Any]:
-    """An epoch of an arm: the sizes of its steps, their floors, and their time by parts."""
-    settings, data, make = load(arm)
-    rng = np.random.default_rng(0)
-    posts = len(data["train"].labels)
-    batches = np.array_split(rng.permutation(posts), math.ceil(posts / settings.batch_size))
-    words = [data["train"].features.batch(rows)[0] for rows in batches]
-    entries, distinct = (np.mean([len(each(own)) for own in words]) for each in (list, set))
-    model = make()
+def measure(name: str) -> dict[str, Any]:
+    """An epoch of an arm: the sizes of its steps, their lower bounds, and their time by parts."""
+    arm = Arm(name)
+    train, settings = arm.posts["train"], arm.settings
+    steps = math.ceil(len(train) / settings.batch_size)
+    order = np.random.default_rng(0).permutation(len(train))
+    words = [train.features_of(chosen)[0] for chosen in np.array_split(order, steps)]
+    entries, distinct = (np.mean([len(kind(indices)) for indices in words]) for kind in (list, set))
+    model = arm.untrained(settings.seed)
     width = model.first.weight.shape[-1]
     layers = sum(parameter.numel() for parameter in model.parameters() if parameter is not model.first.weight)
-    # A bag's sum forward and backward; a layer's product forward, and backward for its input and for its weights.
+    # EmbeddingBag: a sum forward and one backward. A layer: a product forward, and two backward, for its input and its
+    # weights.
     multiply_adds = 2 * entries * width + 3 * settings.batch_size * layers
 
     with cProfile.Profile() as profiler:
         one_epoch = settings.model_copy(update={"epochs": 1})
-        training.fit(model, data["train"], data["valid"], one_epoch, 0, Stopwatch(lambda: 0.0))
+        training.fit(model, train, arm.posts["valid"], one_epoch, settings.seed, Stopwatch(lambda: 0.0))
     times = Times(pstats.Stats(profiler))
-    step = times.of(training.fit) - times.of(training.assess) - times.of(training.check_first_loss)
+    step, in_step = times.of(training.Run.train_epoch), training.Run.batch_loss
     parts = {
-        "gather": times.of(CsrMatrix.batch, training.fit) + times.of(training.to, training.fit),
-        "drop words": times.of(training.drop_words),
+        "gather": sum(
+            times.of(part, in_step) for part in (batches.Posts.features_of, batches.Posts.labels_of, batches.to)
+        ),
+        "drop words": times.of(batches.drop_words),
         "backward": times.of(torch.Tensor.backward),
         "clip": times.of(training.clip_gradients),
         "optimizers": times.of(optimizers.AdamW.step) + times.of(optimizers.RowwiseAdagrad.step),
     }
-    parts["forward, loss"] = step - sum(parts.values())
-    moved = 2 * distinct * width * 4
+    parts["forward, loss, rest"] = step - sum(parts.values())
+    moved = 2 * distinct * width * 4  # bytes
     return {
         "words": round(entries),
-        "different": round(distinct),
+        "distinct": round(distinct),
         "MB": round(moved / 1e6, 2),
         "M multiply-adds": round(multiply_adds / 1e6),
         "memory": round(1000 * moved / memory_speed(), 2),
         "arithmetic": round(1000 * multiply_adds / arithmetic_speed(), 2),
-        **{name: round(1000 * seconds / len(batches), 2) for name, seconds in {"step": step, **parts}.items()},
+        **{name: round(1000 * seconds / steps, 2) for name, seconds in {"step": step, **parts}.items()},
     }
 
 
 class Times:
-    """Seconds of functions and all that they called, from a profile."""
+    """Seconds of functions, with all that they call, from a profile."""
 
     def __init__(self, stats: pstats.Stats) -> None:
         self.stats = stats.stats  # type: ignore[attr-defined]
@@ -87,7 +88,7 @@ class Times:
 
 
 def key(function: Callable) -> tuple[str, int, str]:
-    """A function as the profiler names it."""
+    """How the profiler names a function."""
     code = inspect.unwrap(function).__code__
     return code.co_filename, code.co_firstlineno, code.co_name
 

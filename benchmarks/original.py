@@ -1,7 +1,7 @@
-"""The original study's recipe, written out plainly, with its sparse arm's optimizer mended.
+"""The original study's recipe, written out plainly, with its sparse arm's optimizer corrected.
 
-Dense gradients for the whole table, AdamW over everything, texts looked up batch by batch in a collate function, TF-IDF
-rows made dense one by one.
+It has dense gradients for the whole embedding matrix and AdamW for all parameters. A collate function looks up the
+words of each batch and makes TF-IDF rows dense one by one.
 """
 
 import copy
@@ -16,17 +16,17 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from contestant import Corpus, Result, read_corpus, timed
+from contestant import Result, TokenizedCorpus, read_corpus, timed
 
 
 class Embedding(nn.Module):
     def __init__(self, words: int, tags: int) -> None:
         super().__init__()
-        self.table = nn.EmbeddingBag(words, 300)
+        self.embedding = nn.EmbeddingBag(words, 300)
         self.mlp = mlp(300, tags)
 
     def forward(self, words: Tensor, offsets: Tensor) -> Tensor:
-        return self.mlp(self.table(words, offsets))
+        return self.mlp(self.embedding(words, offsets))
 
 
 def mlp(inputs: int, outputs: int) -> nn.Sequential:
@@ -44,15 +44,15 @@ def fit(
     collate: Callable[[list], tuple[Tensor, ...]],
 ) -> tuple[np.ndarray, np.ndarray, float, float, list[tuple[float, dict[str, float]]]]:
     """Five epochs; scores of valid and test, seconds, posts a second on test, the curve on valid."""
-    targets = {split: torch.from_numpy(own).float() for split, own in labels.items()}
+    targets = {split: torch.from_numpy(part).float() for split, part in labels.items()}
 
     def loader(split: str, shuffle: bool) -> DataLoader:
         def join(rows: list[int]) -> tuple[tuple[Tensor, ...], Tensor]:
             return collate([posts[split][row] for row in rows]), targets[split][rows]
 
-        # A last batch of a single post would end batch normalisation with an error.
-        posts_in = range(len(posts[split]))
-        return DataLoader(posts_in, batch_size=128, shuffle=shuffle, drop_last=shuffle, collate_fn=join)  # type: ignore[arg-type]
+        # Batch normalisation fails on a last batch of a single post.
+        rows = range(len(posts[split]))
+        return DataLoader(rows, batch_size=128, shuffle=shuffle, drop_last=shuffle, collate_fn=join)  # type: ignore[arg-type]
 
     @torch.no_grad()
     def predict(split: str) -> np.ndarray:
@@ -63,13 +63,13 @@ def fit(
     loss_of = nn.BCEWithLogitsLoss(pos_weight=len(targets["train"]) / (len(count) * count))
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.001)
     best, best_weights, curve = float("inf"), model.state_dict(), []
-    torch.set_num_threads(os.cpu_count() or 1)  # as torch would by itself
+    torch.set_num_threads(os.cpu_count() or 1)  # torch's default
     start = time.perf_counter()
     for _ in range(5):
         model.train()
-        for batch, wanted in loader("train", shuffle=True):
+        for batch, target in loader("train", shuffle=True):
             optimizer.zero_grad()
-            loss_of(model(*batch), wanted).backward()
+            loss_of(model(*batch), target).backward()
             nn.utils.clip_grad_value_(model.parameters(), 10)
             optimizer.step()
         valid = predict("valid")
@@ -84,7 +84,7 @@ def fit(
     return predict("valid"), test, seconds, speed, curve
 
 
-def result(model: nn.Module, posts: dict[str, list], corpus: Corpus, collate: Callable) -> Result:
+def result(model: nn.Module, posts: dict[str, list], corpus: TokenizedCorpus, collate: Callable) -> Result:
     valid, test, seconds, speed, curve = fit(model, posts, corpus.labels, collate)
     size = sum(parameter.numel() for parameter in model.parameters())
     return Result(valid, test, seconds, size, speed, curve)
@@ -94,15 +94,15 @@ def original_dense() -> Result:
     corpus = read_corpus()
     torch.manual_seed(1717)
     frequency = Counter(token for tokens in corpus.tokens["train"] for token in tokens)
-    numbers = {word: number for number, word in enumerate((w for w, n in frequency.items() if n >= 2), start=1)}
+    vocabulary = {word: row for row, word in enumerate((w for w, n in frequency.items() if n >= 2), start=1)}
     texts = {split: [" ".join(tokens) for tokens in corpus.tokens[split]] for split in corpus.tokens}
 
     def collate(batch: list[str]) -> tuple[Tensor, Tensor]:
-        words = [[numbers.get(word, 0) for word in text.split()] or [0] for text in batch]
+        words = [[vocabulary.get(word, 0) for word in text.split()] or [0] for text in batch]
         offsets = np.cumsum([0, *map(len, words[:-1])])
-        return torch.tensor([number for own in words for number in own]), torch.from_numpy(offsets)
+        return torch.tensor([row for rows in words for row in rows]), torch.from_numpy(offsets)
 
-    model = Embedding(len(numbers) + 1, corpus.labels["train"].shape[1])
+    model = Embedding(len(vocabulary) + 1, corpus.labels["train"].shape[1])
     return result(model, texts, corpus, collate)
 
 

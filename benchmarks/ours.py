@@ -1,27 +1,67 @@
-"""The study's own two arms, by its own loop, on the features that its stages wrote."""
+"""The study's own two arms, trained by its own loop on the features that its stages wrote."""
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 
 from contestant import Result, timed
-from tagstudy.core.config import Train, read_params
+from dense_scores import tune
+from tagstudy.core.config import read_params
+from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import read_json
-from tagstudy.core.paths import ARMS, FEATURES, POSTS, SPLITS
-from tagstudy.core.store import open_features, read_labels
-from tagstudy.evaluation.scoring import best_micro_f1
-from tagstudy.model.losses import LOSSES
+from tagstudy.core.paths import SPLITS, arm_folders
+from tagstudy.core.store import open_matrix
+from tagstudy.model.batches import Posts
 from tagstudy.model.mlp import MLP
-from tagstudy.model.training import Data, build, describe_network, fit, load_pretrained_embedding, predict
+from tagstudy.model.network import build, describe_network, load_pretrained_embedding
+from tagstudy.model.training import fit, predict
+from tagstudy.predictions.links import PROBABILITIES
+
+
+class Arm:
+    """An arm of the study in the working directory: its settings, its posts by split and its network."""
+
+    def __init__(self, name: str) -> None:
+        folders = arm_folders(name)
+        self.settings = getattr(read_params(), f"train_{name}")
+        torch.set_num_threads(self.settings.threads)
+        corpus, features = Corpus(folders.posts), open_matrix(folders.features / "matrix")
+        self.posts = {split: Posts(features, corpus.labels, corpus.rows(split)) for split in SPLITS}
+        self.network = describe_network(self.settings, read_json(folders.features / "features.json"), len(corpus.tags))
+        self.embedding = folders.features / "embedding.npy"
+
+    def untrained(self, seed: int, **changes: Any) -> MLP:
+        """The network before training, with some entries of its description changed."""
+        torch.manual_seed(seed)
+        model = build(self.network | changes)
+        load_pretrained_embedding(model, self.embedding, self.settings.freeze)
+        return model
+
+    def seeds(self) -> range:
+        return range(self.settings.seed, self.settings.seed + self.settings.runs)
+
+    def labels(self, split: str) -> np.ndarray:
+        """[posts, tags] booleans."""
+        posts = self.posts[split]
+        return posts.labels_of(np.arange(len(posts))).numpy() > 0
+
+    def probabilities(self, model: MLP, split: str) -> np.ndarray:
+        """[posts, tags]"""
+        logits = [logits.numpy() for _, logits in predict(model, self.posts[split])]
+        return PROBABILITIES[self.settings.loss](np.concatenate(logits))
 
 
 class Stopwatch:
-    """Takes what the loop logs: at the end of each epoch the seconds of training, and what ``look`` gives meanwhile."""
+    """A log of a run: the seconds of training at the end of each epoch, and the epoch's scores.
 
-    def __init__(self, look: Callable[[], float]) -> None:
-        self.look = look
+    ``tuned_micro_f1`` gives one more score, micro-F1 on valid at its exact threshold; its seconds do not count.
+    """
+
+    def __init__(self, tuned_micro_f1: Callable[[], float]) -> None:
+        self.tuned_micro_f1 = tuned_micro_f1
         self.curve: list[tuple[float, dict[str, float]]] = []
         self.scores: dict[str, float] = {}
         self.start = time.perf_counter()
@@ -31,44 +71,24 @@ class Stopwatch:
 
     def next_step(self) -> None:
         seconds = time.perf_counter() - self.start
-        self.curve.append((seconds, {**self.scores, "valid_tuned_micro_f1": self.look()}))
+        self.curve.append((seconds, {**self.scores, "valid_tuned_micro_f1": self.tuned_micro_f1()}))
         self.scores = {}
         self.start = time.perf_counter() - seconds
 
 
-def load(arm: str) -> tuple[Train, dict[str, Data], Callable[[], MLP]]:
-    """An arm's settings, its features and labels by split, and what makes its network, untrained."""
-    settings = getattr(read_params(), f"train_{arm}")
-    torch.set_num_threads(settings.threads)
-    tags, folder = read_json(POSTS / "tags.json"), FEATURES / ARMS[arm]
-    data = {split: Data(open_features(folder / split), torch.from_numpy(read_labels(split, tags))) for split in SPLITS}
-    network = describe_network(settings, read_json(folder / "features.json"), len(tags))
-
-    def make() -> MLP:
-        model = build(network)
-        load_pretrained_embedding(model, folder / "table.npy", settings.freeze)
-        return model
-
-    return settings, data, make
+def train(name: str) -> list[Result]:
+    """A result for each seed of the arm."""
+    arm = Arm(name)
+    return [train_run(arm, seed) for seed in arm.seeds()]
 
 
-def train(arm: str) -> list[Result]:
-    settings, data, make = load(arm)
-    results = []
-    for seed in range(settings.seed, settings.seed + settings.runs):
-        torch.manual_seed(seed)
-        model = make()
-
-        def scores(split: str, model: MLP = model) -> np.ndarray:
-            return LOSSES[settings.loss].probability(torch.cat(list(predict(model, data[split].features)))).numpy()
-
-        watch = Stopwatch(lambda: best_micro_f1(data["valid"].labels.numpy(), scores("valid")))
-        fit(model, data["train"], data["valid"], settings, seed, watch)
-        seconds = time.perf_counter() - watch.start
-        test, speed = timed(lambda: scores("test"))
-        parameters = sum(parameter.numel() for parameter in model.parameters())
-        results.append(Result(scores("valid"), test, seconds, parameters, speed, watch.curve))
-    return results
+def train_run(arm: Arm, seed: int) -> Result:
+    model, labels = arm.untrained(seed), arm.labels("valid")
+    watch = Stopwatch(lambda: tune(labels, arm.probabilities(model, "valid")).micro_f1)
+    fit(model, arm.posts["train"], arm.posts["valid"], arm.settings, seed, watch)
+    seconds = time.perf_counter() - watch.start
+    test, speed = timed(lambda: arm.probabilities(model, "test"))
+    return Result(arm.probabilities(model, "valid"), test, seconds, model.parameter_count(), speed, watch.curve)
 
 
 def sparse() -> list[Result]:

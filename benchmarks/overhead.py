@@ -1,7 +1,7 @@
-"""What share of `dvc repro` goes to anything but the stages' own work: Python's start, imports, hashing, DVC itself.
+"""The fraction of `dvc repro` outside the stages' work: Python's start, imports, hashing, DVC itself.
 
-`python benchmarks/overhead.py --data FOLDER`, on so_titles with 100 tags, in a fresh clone of this repository. A
-stage's own work is what it tells in its last line, taken without its imports.
+`python benchmarks/overhead.py --data FOLDER` runs so_titles with 100 tags in a fresh clone of this repository. A stage
+prints the seconds of its work in its last line; imports are not among them.
 """
 
 import re
@@ -23,12 +23,10 @@ def main() -> None:
         start = time.perf_counter()
         done = subprocess.run(["dvc", "repro"], cwd=scratch, stdout=subprocess.PIPE, text=True, check=True)
         total = time.perf_counter() - start
-    own = {stage: float(seconds) for stage, seconds in LAST_LINE.findall(done.stdout)}
-    for stage, seconds in own.items():
+    work = {stage: float(seconds) for stage, seconds in LAST_LINE.findall(done.stdout)}
+    for stage, seconds in work.items():
         print(f"{stage:16} {seconds:6.1f} s")
-    print(
-        f"{'dvc repro':16} {total:6.1f} s, of which other than the stages' own work {1 - sum(own.values()) / total:.1%}"
-    )
+    print(f"{'dvc repro':16} {total:6.1f} s, {1 - sum(work.values()) / total:.1%} of it outside the stages' work")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The dense arm beside the original study's recipe at its own size: seconds to the same Hamming distance on valid.
 
-`python benchmarks/recipe.py --data FOLDER`. 47,427 posts with some of ten tags, put together from sentences of real
-posts that have the same tag; some words get a number, as names in code have, so that about 97,000 of them occur twice.
-Both count training and validation alone, the recipe five epochs with all cores, the arm with its own settings.
+`python benchmarks/recipe.py --data FOLDER`. The 47,427 posts have some of ten tags; each is made of sentences of real
+posts that have the same tag. Some words get a number, as names in code have, so that about 97,000 words occur twice.
+The seconds are of training and validation alone: five epochs of the recipe with all cores, the arm with its settings.
 """
 
 import json
@@ -14,15 +14,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from compare import call, run_stages
-from dumps import arguments, write_params  # isort: split
-
+from dumps import arguments, write_params
 from tagstudy.core.files import read_json
 from tagstudy.data.readers import Post, read_posts
 
 POSTS = 47_427
 SITES = ("crypto", "biology", "robotics")
 SENTENCE = re.compile(r"(?<=[.?!])\s+")
-NUMBERED = 0.2  # the share of words that get a number
+NUMBERED = 0.2  # the fraction of words that get a number
 
 
 def main() -> None:
@@ -30,7 +29,7 @@ def main() -> None:
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         make_posts(folder / "posts.jsonl", data)
-        # The original's shares: 64, 16 and 20 of a hundred.
+        # The original's split: 64%, 16% and 20%.
         source = {"source": "posts.jsonl", "tags": 10, "min_tags": 1, "valid": 0.16, "test": 0.2}
         write_params(folder, ingest=source, train={"runs": 1})
         run_stages(folder, "ingest", "featurize_dense", "featurize_tfidf")
@@ -45,11 +44,11 @@ def main() -> None:
     for name, curve in curves.items():
         print(f"{name}:", *(f"{seconds:.1f} s {at['valid_hamming']:.4f}" for seconds, at in curve), sep="  ")
     goal = min(at["valid_hamming"] for _, at in curves["original_dense"])
-    theirs, ours = (
+    recipe, arm = (
         next((seconds for seconds, at in curve if at["valid_hamming"] <= goal), float("inf"))
         for curve in curves.values()
     )
-    print(f"{goal:.4f}: recipe {theirs:.1f} s, dense arm {ours:.1f} s, {theirs / ours:.0f} times sooner")
+    print(f"{goal:.4f}: recipe {recipe:.1f} s, dense arm {arm:.1f} s, {recipe / arm:.0f} times sooner")
 
 
 def make_posts(path: Path, data: Path) -> None:
@@ -62,16 +61,16 @@ def make_posts(path: Path, data: Path) -> None:
     sentences: dict[str, list[str]] = {tag: [] for tag in most}
     for post in real:
         for tag in most.intersection(post.tags):
-            sentences[tag] += SENTENCE.split(post.text)
+            sentences[tag] += SENTENCE.split(str(post.text))
     with path.open("w", encoding="utf-8") as file:
         for number in range(POSTS):
             like = draw.choice(real)
             source = sentences[draw.choice(sorted(most.intersection(like.tags)))]
-            words = " ".join(draw.choices(source, k=len(SENTENCE.split(like.text)))).split()
-            named = [f"{word}{draw.randrange(100)}" if draw.random() < NUMBERED else word for word in words]
-            # A number of its own, so that no two short posts are one.
-            post = {"id": number, "title": f"{number} {' '.join(named)}", "tags": like.tags}
-            file.write(json.dumps(post) + "\n")
+            words = " ".join(draw.choices(source, k=len(SENTENCE.split(str(like.text))))).split()
+            numbered = [f"{word}{draw.randrange(100)}" if draw.random() < NUMBERED else word for word in words]
+            # Its number makes a post unique; equal posts would be merged.
+            row = {"id": number, "title": f"{number} {' '.join(numbered)}", "tags": like.tags}
+            file.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The verdict on real posts: dense against sparse, and sparse against itself with other seeds, which should be level.
+"""The verdict on real posts: dense against sparse, and sparse against itself, which should differ by chance alone.
 
-`python benchmarks/verdicts.py --data FOLDER --runs 5` runs the stages on every corpus, prints the sentence that
-evaluate ends with and its seconds, and writes the differences of all scores to benchmarks/verdicts.csv.
+`python benchmarks/verdicts.py --data FOLDER --runs 5` runs the stages on every corpus. It prints evaluate's verdict and
+its seconds, and writes the differences of all scores to benchmarks/verdicts.csv.
 """
 
 import shutil
@@ -12,25 +12,26 @@ import pandas as pd
 
 from compare import CORPORA, prepare, run_stages
 from dumps import ROOT, arguments, update, write_params
+from tagstudy.core.paths import MODELS, PREDICTIONS
 
 
 def main() -> None:
-    chosen = arguments(
+    options = arguments(
         __doc__, corpora={"nargs": "*", "choices": CORPORA, "default": list(CORPORA)}, runs={"type": int, "default": 5}
     )
-    found = []
-    for corpus in chosen.corpora:
-        folder = prepare(corpus, chosen.data, train={"runs": chosen.runs})
+    comparisons = []
+    for corpus in options.corpora:
+        folder = prepare(corpus, options.data, train={"runs": options.runs})
         run_stages(folder, "train_dense", "train_sparse")
-        found.append(judge(folder).assign(corpus=corpus, arms="dense, sparse"))
-        # The sparse arm takes the dense one's place, and is trained again with other seeds.
-        for part, sparse in (("features", "tfidf"), ("models", "sparse")):
-            shutil.rmtree(folder / f"data/{part}/dense")
-            shutil.copytree(folder / f"data/{part}/{sparse}", folder / f"data/{part}/dense")
-        write_params(folder, train={"runs": chosen.runs, "seed": 9999})
+        comparisons.append(judge(folder).assign(corpus=corpus, arms="dense, sparse"))
+        # The sparse arm takes the place of the dense one, and is trained again with other seeds.
+        for part in (MODELS, PREDICTIONS):
+            shutil.rmtree(folder / part / "dense")
+            shutil.copytree(folder / part / "sparse", folder / part / "dense")
+        write_params(folder, train={"runs": options.runs, "seed": 9999})
         run_stages(folder, "train_sparse")
-        found.append(judge(folder).assign(corpus=corpus, arms="sparse, sparse"))
-    table = pd.concat(found).round(4)
+        comparisons.append(judge(folder).assign(corpus=corpus, arms="sparse, sparse"))
+    table = pd.concat(comparisons).round(4)
     update(
         ROOT / "benchmarks/verdicts.csv", table, {"corpus": list(CORPORA), "arms": ["dense, sparse", "sparse, sparse"]}
     )
@@ -38,7 +39,7 @@ def main() -> None:
 
 
 def judge(folder: Path) -> pd.DataFrame:
-    """Run evaluate; give its comparison, a row a score."""
+    """Run evaluate; return its comparison, a row for each score."""
     start = time.perf_counter()
     run_stages(folder, "evaluate")
     print(f"evaluate took {time.perf_counter() - start:.1f} s", flush=True)
