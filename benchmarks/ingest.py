@@ -25,7 +25,7 @@ def main() -> None:
         megabytes={"type": int, "nargs": "+", "default": [100, 2000], "help": "sizes of the files"},
         rounds={"type": int, "default": 3, "help": "how often both run, in turn; the ratio is a median"},
     )
-    print("    MB   bare s  ingest s  ratio  bare MB  ingest MB (its largest process)")
+    print("    MB   bare s  ingest s  ratio  bare MB  ingest MB")
     for megabytes in options.megabytes:
         with TemporaryDirectory() as scratch:
             folder = Path(scratch)
