@@ -99,7 +99,7 @@ def write_params(folder: Path, **changes: dict) -> None:
 def measure(folder: Path, *command: str | Path) -> tuple[float, float]:
     """Wall-clock seconds of a Python program run in ``folder``, and peak memory in MB of it and its processes.
 
-    Memory is looked at ten times a second. A page that several processes share counts once (PSS); pages of files that
+    Memory is looked at twice a second. A page that several processes share counts once (PSS); pages of files that
     are read through memory count too, while they are in memory.
     """
     start = time.perf_counter()
@@ -107,7 +107,7 @@ def measure(folder: Path, *command: str | Path) -> tuple[float, float]:
     peak = 0
     while process.poll() is None:
         peak = max(peak, sum(map(proportional_memory, [process, *children_of(process)])))
-        time.sleep(0.1)
+        time.sleep(0.5)
     if process.returncode:
         sys.exit(f"{' '.join(map(str, command))} failed")
     return time.perf_counter() - start, peak / 2**20
