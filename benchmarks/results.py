@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from matplotlib.ticker import EngFormatter
@@ -122,7 +123,7 @@ def not_significant_among_all(table: pd.DataFrame) -> list[str]:
     """Rows whose difference from TF-IDF is significant alone, but not corrected for all comparisons (Holm, 1979)."""
     ranked = table.sort_values("dense_over_sparse_p")
     p = ranked["dense_over_sparse_p"]
-    corrected = (p * range(len(p), 0, -1)).cummax()
+    corrected = (p * np.arange(len(p), 0, -1)).cummax()
     lost = ranked[(p < LEVEL) & (corrected >= LEVEL)]
     return [f"{row.embedding} on {row.corpus} ({corrected[row.Index]:.3f})" for row in lost.itertuples()]
 
