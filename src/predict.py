@@ -44,7 +44,7 @@ def main() -> None:
     if options.output and not options.file:
         raise UserError("--output is for the tags of a file's posts; name one with --file")
     if options.output and options.json:
-        raise UserError("--json is for what is printed; what --output writes, its ending says")
+        raise UserError("--json is for what is printed; the ending of --output says what it writes")
     if options.export:
         from tagstudy.inference.onnx_export import export_onnx  # and with it what requirements-onnx.txt installs
 
@@ -54,7 +54,10 @@ def main() -> None:
         predict_file(options.file, options.output, options.format, ".jsonl" if options.json else ".csv")
     else:
         title, _, body = options.text.partition("\n")
-        text = as_post({"title": title, "body": body}, "", None).text  # as that of a file
+        try:
+            text = as_post({"title": title, "body": body}, "", None).text  # as that of a file
+        except ValueError:
+            raise UserError("the text is not UTF-8; convert it") from None
         if not any(text):
             raise UserError("the text is empty; give a post's title, or more")
         predictor = open_predictor()
@@ -73,7 +76,7 @@ def open_predictor() -> Predictor:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("text", nargs="?", help="a post: shows its tags and the words that speak for them")
+    what.add_argument("text", nargs="?", help="a post: shows its tags and the words that are evidence for them")
     what.add_argument(
         "--file", help="posts in any format that ingest reads, with or without tags; - for standard input"
     )
@@ -112,7 +115,7 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
     if suffix not in WRITERS or (output and not output.parent.is_dir()):
         raise UserError(f"--output {output}: name a file in a folder that is there, ending in {', '.join(WRITERS)}")
     if output and Path(source).exists() and any(at.exists() and at.samefile(source) for at in (output, output.parent)):
-        raise UserError(f"--output {output}: there are the posts; name a file elsewhere")
+        raise UserError(f"--output {output}: it would be among the posts; name a file elsewhere")
     if source == "-" and not holds_posts(f"posts.{format}"):
         raise UserError(f"--format {format}: no format of posts; a file of posts ends in {endings()}")
     predictor = open_predictor()
@@ -139,8 +142,8 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
     if not found:
         print(f"predict: {name} holds no posts", file=sys.stderr)
     if skipped:
-        rows_have = "1 row is no post, and has" if skipped == 1 else f"{skipped:,} rows are no posts, and have"
-        print(f"predict: {rows_have} no line", file=sys.stderr)
+        rows_are = "1 row is not a post and was" if skipped == 1 else f"{skipped:,} rows are not posts and were"
+        print(f"predict: {rows_are} skipped", file=sys.stderr)
 
 
 def next_rows(rows: Iterator[Post | Skipped], source: str, name: str) -> list[Post | Skipped]:

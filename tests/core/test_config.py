@@ -79,6 +79,13 @@ def test_only_a_pretrained_embedding_can_be_frozen(tmp_path: Path, embedding: st
         assert "train_dense.freeze" in message(tmp_path)
 
 
+def test_a_part_may_freeze_what_another_embedding_could_not(tmp_path: Path) -> None:
+    write_params(tmp_path, train_dense={"glove": {"freeze": True}})
+    assert not read_params(tmp_path / "params.yaml").train_dense.freeze
+    write_params(tmp_path, featurize_dense={"embedding": "glove"}, train_dense={"glove": {"freeze": True}})
+    assert read_params(tmp_path / "params.yaml").train_dense.freeze
+
+
 def test_a_number_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
     """`dvc exp run -S train.lr=1e-5` writes 1e-05, which YAML 1.1 does not take for a number."""
     write_params(tmp_path)

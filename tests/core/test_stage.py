@@ -43,6 +43,17 @@ def test_what_a_killed_process_of_the_same_number_left_is_tidied_up(tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["posts"]
 
 
+def test_what_a_process_killed_between_two_renames_took_away_comes_back(tmp_path: Path) -> None:
+    stale = tmp_path / f".posts-{os.getpid()}-left/stale"
+    stale.mkdir(parents=True)
+    (stale / "a.txt").write_text("whole")
+    (tmp_path / ".posts-of-mine-1").mkdir()  # the user's
+    with pytest.raises(KeyError), whole_folder(tmp_path / "posts"):
+        raise KeyError
+    assert (tmp_path / "posts/a.txt").read_text() == "whole"
+    assert {path.name for path in tmp_path.iterdir()} == {"posts", ".posts-of-mine-1"}
+
+
 def test_an_error_leaves_the_earlier_folder_as_it_was(tmp_path: Path) -> None:
     with whole_folder(tmp_path / "posts") as folder:
         (folder / "a.txt").write_text("whole")

@@ -150,7 +150,7 @@ def test_an_encoder_that_is_none_is_one_line(tmp_path: Path) -> None:
 def test_an_encoder_that_is_no_transformer_is_one_line(reference: SentenceTransformer, tmp_path: Path) -> None:
     table = StaticEmbedding(reference.tokenizer.backend_tokenizer, embedding_dim=8)
     SentenceTransformer(modules=[table], device="cpu").save(str(tmp_path / "table"))
-    with pytest.raises(UserError, match=r"featurize_dense\.encoder: .*table is no transformer"):
+    with pytest.raises(UserError, match=r"featurize_dense\.encoder: .*table is not a transformer"):
         Encoder(str(tmp_path / "table"))
 
 
@@ -176,7 +176,7 @@ def test_a_layer_behind_the_transformer_is_the_top_one(reference: SentenceTransf
     [weights] = tmp_path.glob("*_Dense/model.safetensors")
     torch.save(dict(zip(("linear.weight", "linear.bias"), top, strict=True)), weights.with_name("pytorch_model.bin"))
     weights.unlink()
-    with pytest.raises(UserError, match=r"Dense/pytorch_model\.bin is no safetensors"):
+    with pytest.raises(UserError, match=r"Dense/pytorch_model\.bin is not in safetensors"):
         Encoder(str(tmp_path))
 
 

@@ -132,7 +132,7 @@ def test_a_file_s_tags_are_the_same_in_every_format(study: Path, tmp_path: Path)
         output = tmp_path / f"tags{suffix}"
         done = predict(study, "--file", str(source), "--output", str(output))
         assert done.returncode == 0, done.stderr
-        assert done.stderr.decode().splitlines() == ["predict: 1 row is no post, and has no line"]
+        assert done.stderr.decode().splitlines() == ["predict: 1 row is not a post and was skipped"]
         found.append(rows(output))
     assert found[0][-1]["id"] == "'=1+1" and found[1][-1]["id"] == found[2][-1]["id"] == "=1+1"
     assert found[0][:-1] == found[1][:-1] == found[2][:-1]
@@ -170,7 +170,7 @@ def test_nothing_is_written_over_posts_or_among_them(study: Path, tmp_path: Path
     (tmp_path / "new.csv").write_text("id,title\n1,python\n")
     done = predict(study, "--file", tmp_path / posts, "--output", tmp_path / output)
     assert done.returncode == 1
-    says = f"predict: --output {tmp_path / output}: there are the posts; name a file elsewhere"
+    says = f"predict: --output {tmp_path / output}: it would be among the posts; name a file elsewhere"
     assert done.stderr.decode().splitlines() == [says]
     assert (tmp_path / "new.csv").read_text() == "id,title\n1,python\n"
     assert [path.name for path in tmp_path.iterdir()] == ["new.csv"]

@@ -19,7 +19,7 @@ from tagstudy.encoders.loading import PACKAGED
 from tagstudy.features.vectorizer import open_vectorizer
 
 EMBEDDINGS = ["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
-STARTED = ["word2vec", "glove", "static"]
+PRETRAINED = ["word2vec", "glove", "static"]
 DENSE = FEATURES / "dense"
 # Hundreds of steps: after a few, a processor's last digits decide whether an epoch is better than none.
 TRAIN = {"runs": 1, "epochs": 25, "patience": 25, "batch_size": 16, "threads": 1}
@@ -120,7 +120,7 @@ def test_it_learns_and_is_the_same_each_time(study: Path, embedding: str) -> Non
         )
 
 
-@pytest.mark.parametrize("embedding", STARTED)
+@pytest.mark.parametrize("embedding", PRETRAINED)
 def test_a_started_table_can_be_kept(study: Path, embedding: str) -> None:
     featurize(study, embedding)
     table = np.load(study / "data/features/dense/embedding.npy")

@@ -109,14 +109,6 @@ class Params(Section):
     evaluate: Evaluate
 
     @model_validator(mode="after")
-    def freeze_only_pretrained_embeddings(self) -> "Params":
-        if self.train_sparse.freeze or (
-            self.train_dense.freeze and self.featurize_dense.embedding not in ("word2vec", "glove", "static")
-        ):
-            raise ValueError("train_dense.freeze: keeps a pretrained embedding, which word2vec, glove and static have")
-        return self
-
-    @model_validator(mode="after")
     def keep_to_one_device(self) -> "Params":
         if {self.train_dense.device, self.train_sparse.device} != {self.train.device}:
             raise ValueError("train.device: is for both arms and for all stages; name no other in an arm's section")
@@ -139,6 +131,11 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
             Params.model_validate(merged(raw, other))
     except ValidationError as problem:
         raise UserError(f"{path}: {describe(problem)}") from None
+    pretrained = params.featurize_dense.embedding in ("word2vec", "glove", "static")
+    if params.train_sparse.freeze or (params.train_dense.freeze and not pretrained):
+        raise UserError(
+            f"{path}: train_dense.freeze: keeps a pretrained embedding, which word2vec, glove and static have"
+        )
     return params
 
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What the messages of libraries say when the disk or its quota is full, and when memory is.
+# What the messages of libraries say when the disk or its quota is full ("requested and": numpy's), and when memory is.
 DISK_FULL = ("No space left", "disk is full", "quota exceeded", "File too large", "requested and")
 NO_MEMORY = ("allocate memory", "out of memory", "Unable to allocate")
 
@@ -36,6 +36,8 @@ def user_errors(name: str, again: str = "run it again") -> Iterator[None]:
         message = str(problem)
         if any(sign in message for sign in DISK_FULL):
             sys.exit(f"{name}: the disk is full, or its quota; make room and {again}")
+        if "CUDA out of memory" in message:
+            sys.exit(f"{name}: not enough memory on the GPU; lower train.batch_size, or use train.device: cpu")
         if isinstance(problem, MemoryError) or any(sign in message for sign in NO_MEMORY):
             sys.exit(f"{name}: not enough memory; free some, or give fewer posts or tags")
         if isinstance(problem, OSError):

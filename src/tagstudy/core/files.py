@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +15,15 @@ from typing import Any
 def whole_folder(final: Path) -> Iterator[Path]:
     """An empty folder that replaces ``final`` when the block ends without an error.
 
-    If the block fails or the process is killed, ``final`` stays as it was. The next call removes what a killed process
-    has left behind.
+    If the block fails or the process is killed, ``final`` stays as it was; killed between two renames at the end, the
+    next call puts it back. That also removes what a killed process has left behind.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     for leftover in final.parent.glob(f".{final.name}-*-*"):
-        process = int(leftover.name.split("-")[1])
-        if process == os.getpid() or not is_running(process):  # process ids are reused
+        process = re.match(r"\d+(?=-)", leftover.name.removeprefix(f".{final.name}-"))
+        if process and (int(process[0]) == os.getpid() or not is_running(int(process[0]))):  # process ids are reused
+            if not final.exists() and (leftover / "stale").exists():  # killed between the two renames below
+                (leftover / "stale").rename(final)
             shutil.rmtree(leftover, ignore_errors=True)
     with TemporaryDirectory(dir=final.parent, prefix=f".{final.name}-{os.getpid()}-") as scratch:
         fresh = Path(scratch) / "fresh"

@@ -4,7 +4,6 @@ A text that is longer than the encoder's window is split into windows of one len
 the mean of theirs, each weighted by its length.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from tagstudy.core.processes import available_cores
 from tagstudy.encoders.batching import count_windows, has_bfloat16, make_batches, split_windows
 from tagstudy.encoders.loading import load
 
@@ -89,7 +89,7 @@ class Encoder(nn.Module):
         if self.training or input_ids.is_cuda:
             vectors = torch.cat([encode_batch(batch) for batch in batches])
         else:  # two threads with a batch each are faster than two that share one
-            with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // torch.get_num_threads())) as threads:
+            with ThreadPoolExecutor(max(1, available_cores() // torch.get_num_threads())) as threads:
                 vectors = torch.cat(list(threads.map(encode_batch, batches)))
         _, place = np.unique(np.concatenate(batches), return_index=True)  # batches may repeat a window
         return vectors[place]

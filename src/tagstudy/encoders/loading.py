@@ -28,7 +28,7 @@ def load(name: str) -> "SentenceTransformer":
         # sentence-transformers would unpickle the weights of a layer behind the transformer.
         for file in Path(path).rglob("pytorch_model.bin"):
             if not file.with_name("model.safetensors").exists():
-                raise ValueError(f"{file} is no safetensors")
+                raise ValueError(f"{file} is not in safetensors")
         model = SentenceTransformer(
             str(path), device="cpu", model_kwargs={"use_safetensors": True, "dtype": torch.float32}
         )
@@ -39,5 +39,5 @@ def load(name: str) -> "SentenceTransformer":
             f"safetensors, a model id of the Hugging Face hub, or {PACKAGED}"
         ) from None
     if not callable(model.tokenizer):  # static word vectors, say
-        raise UserError(f"featurize_dense.encoder: {name} is no transformer; name one, such as {PACKAGED}")
+        raise UserError(f"featurize_dense.encoder: {name} is not a transformer; name one, such as {PACKAGED}")
     return model

@@ -160,7 +160,7 @@ def draw(
         "groups": (figures.groups, shared["groups"]),
         "verdict": (figures.differences, differences),
     }
-    with worker_pool(available_cores(), fork=True) as pool:
+    with worker_pool(min(available_cores(), len(jobs)), fork=True) as pool:
         drawings = [
             pool.submit(function, folder / f"{name}.png", *inputs) for name, (function, *inputs) in jobs.items()
         ]

@@ -1,6 +1,7 @@
 """The models of a finished study on any texts: each arm and their fusion, and the words that are evidence for a tag."""
 
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from tagstudy.model.network import build
 from tagstudy.predictions.links import PROBABILITIES
 
 SYSTEMS = (*ARMS, "fusion")
+BATCH = 256  # posts at a time
 WORDS = 200  # of a text that are left out in turn
 SHOWN_WORDS = 5  # of a tag
 SHOWN_TAGS = 30  # of a text, with their evidence
@@ -51,7 +53,8 @@ class Arm:
 class Predictor:
     """Tags for posts, by each of SYSTEMS at its threshold; the models are those of the study in a folder.
 
-    ``device`` is where an encoder runs, if there is one. Raises FileNotFoundError where a stage has not run.
+    ``device`` is where a frozen encoder runs; all else runs on the CPU. Raises FileNotFoundError where a stage has not
+    run.
     """
 
     def __init__(self, study: str | Path = ".", device: str = "auto") -> None:
@@ -74,8 +77,11 @@ class Predictor:
 
         ``posts`` are plain text; the first line of a post is its title.
         """
-        texts = [Text(*post.partition("\n")[::2]) for post in posts]
-        return [dict(predicted) for predicted in self.predicted(self.scores(texts)[system], system)]
+        texts = (Text(*post.partition("\n")[::2]) for post in posts)
+        rows: list[dict[str, float]] = []
+        while batch := list(islice(texts, BATCH)):
+            rows += map(dict, self.predicted(self.scores(batch)[system], system))
+        return rows
 
     def predicted(self, scores: Scores, system: str) -> list[list[tuple[str, float]]]:
         """The tags whose probability is at least the system's threshold, with it, the most probable first."""

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
-from itertools import repeat
+from concurrent.futures import as_completed
 from typing import Any, NamedTuple
 
 import torch
@@ -23,7 +23,7 @@ from tagstudy.model.network import build, describe_network, load_pretrained_embe
 from tagstudy.model.training import Best, fit, predict
 from tagstudy.predictions.predictions import PredictionWriter
 
-GPU_MEMORY = 8 * 2**30  # bytes that a run on a GPU may take, with a fine-tuned encoder
+GPU_MEMORY = 8 * 2**30  # bytes that a run with a fine-tuned encoder may take on a GPU
 
 
 class Job(NamedTuple):
@@ -51,7 +51,8 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
     corpus = Corpus(folders.posts)
     network = describe_network(settings, read_json(folders.features / "features.json"), len(corpus.tags))
     seeds = list(range(settings.seed, settings.seed + settings.runs))
-    about = fingerprint(settings, network, folders=[folders.features, folders.posts])
+    device = choose_device(settings.device)
+    about = fingerprint(settings, network, device, folders=[folders.features, folders.posts])
     posts = len(corpus.rows("train"))
     print(f"{posts:,} posts to train on, {len(corpus.tags)} tags")
     print(f"at most {settings.epochs} epochs, {settings.batch_size} posts a batch, lr {settings.lr:g}")
@@ -73,19 +74,22 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
 
 def train_runs(seeds: list[int], job: Job) -> Iterator[RunResult]:
     """The result of each run, in the order of the seeds."""
-    workers = min(len(seeds), runs_at_once(job.settings))
+    workers = min(len(seeds), runs_at_once(job))
     if workers == 1:
         yield from (train_run(seed, job) for seed in seeds)
         return
     with worker_pool(workers, fork=choose_device(job.settings.device).type == "cpu") as pool:
-        yield from pool.map(train_run, seeds, repeat(job))
+        runs = [pool.submit(train_run, seed, job) for seed in seeds]
+        for run in as_completed(runs):
+            run.result()  # the first error ends all of them
+        yield from (run.result() for run in runs)
 
 
-def runs_at_once(settings: Train) -> int:
+def runs_at_once(job: Job) -> int:
     """How many runs the machine can train side by side."""
-    device = choose_device(settings.device)
-    cores = max(1, available_cores() // settings.threads)
-    if device.type == "cpu":
+    device = choose_device(job.settings.device)
+    cores = max(1, available_cores() // job.settings.threads)
+    if device.type == "cpu" or "encoder" not in job.network:
         return cores
     return max(1, min(cores, torch.cuda.mem_get_info(device)[0] // GPU_MEMORY))
 

@@ -60,12 +60,13 @@ class Checkpoint:
 
 def snapshot(model: nn.Module, parts: Sequence[Stateful], rng: np.random.Generator) -> dict[str, Any]:
     """The state of the network, of its optimizers and schedulers, and of every random number generator."""
+    device = next(model.parameters()).device
     return {
         "weights": model.state_dict(),
         "parts": [part.state_dict() for part in parts],
         "rng": rng.bit_generator.state,
         "torch_rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all(),  # of each GPU, so none on a CPU alone
+        "cuda_rng": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
     }
 
 
@@ -76,7 +77,8 @@ def restore(state: dict[str, Any], model: nn.Module, parts: Sequence[Stateful], 
         part.load_state_dict(saved)
     rng.bit_generator.state = state["rng"]
     torch.set_rng_state(state["torch_rng"])
-    torch.cuda.set_rng_state_all(state["cuda_rng"])
+    if state["cuda_rng"] is not None:
+        torch.cuda.set_rng_state(state["cuda_rng"], next(model.parameters()).device)
 
 
 def fingerprint(*facts: object, folders: Iterable[Path]) -> str:

@@ -27,7 +27,8 @@ class AdamW(EagerOptimizer):
     """Loshchilov and Hutter, Decoupled weight decay regularization, 2019; torch's fused step."""
 
     def __init__(self, params: Iterable[Any], lr: float, weight_decay: float) -> None:
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+        # torch keeps the state of a fused optimizer on its parameters' device when it is loaded.
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "fused": True})
         for group in self.param_groups:
             for parameter in group["params"]:
                 self.state[parameter] = {
