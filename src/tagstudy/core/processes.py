@@ -24,7 +24,8 @@ def worker_pool(workers: int, fork: bool) -> Iterator[ProcessPoolExecutor]:
     """A pool of processes; an error in the block terminates them at once.
 
     ``fork``: workers start as copies of this process, which saves their imports. Do not use it after this process has
-    used a GPU, nor where workers need threads that it has started: a copy lacks them. Raises :class:`UserError` if a worker was killed.
+    used a GPU, nor where workers need threads that it has started: a copy lacks them. Raises :class:`UserError` if a
+    worker was killed.
     """
     context = get_context("fork" if fork and sys.platform == "linux" else "spawn")
     with ProcessPoolExecutor(workers, context, initializer=follow_parent) as pool:
