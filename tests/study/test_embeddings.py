@@ -1,5 +1,7 @@
 """Every dense embedding with the real thing: it learns, and gives the same bytes each time."""
 
+import contextlib
+import io
 import json
 import shutil
 import sys
@@ -11,6 +13,8 @@ import pytest
 from conftest import PARAMS, REAL, ROOT, call, write_params
 from safetensors.torch import load_file
 
+import featurize_dense
+import train_dense
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.paths import FEATURES, POSTS
 from tagstudy.core.store import open_matrix
@@ -71,17 +75,17 @@ def choose(folder: Path, embedding: str, **train: object) -> None:
 
 
 def featurize(folder: Path, embedding: str) -> str:
+    """What the stage says in the end."""
     choose(folder, embedding)
-    done = call(sys.executable, ROOT / "src/featurize_dense.py", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    with contextlib.chdir(folder):
+        return featurize_dense.main()
 
 
 def train(folder: Path) -> None:
     """Also sees that the weights that are kept are not those of the start."""
-    done = call(sys.executable, ROOT / "src/train_dense.py", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout.partition(" in epoch ")[2].split()[0]) > 0
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()) as printed:
+        train_dense.main()
+    assert int(printed.getvalue().partition(" in epoch ")[2].split()[0]) > 0
 
 
 def written(folder: Path) -> dict[str, bytes]:
@@ -121,7 +125,7 @@ def test_it_learns_and_is_the_same_each_time(study: Path, embedding: str) -> Non
 
 
 @pytest.mark.parametrize("embedding", PRETRAINED)
-def test_a_started_table_can_be_kept(study: Path, embedding: str) -> None:
+def test_a_pretrained_embedding_can_be_frozen(study: Path, embedding: str) -> None:
     featurize(study, embedding)
     table = np.load(study / "data/features/dense/embedding.npy")
     known = table.any(axis=1)

@@ -52,8 +52,14 @@ def read_dump(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
         raise UserError(f"{path}: no <row> in it; is this a dump's Posts.xml?")
 
 
+def text_lines(stream: IO[bytes]) -> Iterator[str]:
+    """Lines with their ends, as csv wants them; a byte-order mark is skipped."""
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as lines:
+        yield from lines
+
+
 def read_csv(path: Path, stream: IO[bytes], tagged: bool, delimiter: str = ",") -> Iterator[Row]:
-    rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), delimiter=delimiter, strict=True)
+    rows = csv.reader(text_lines(stream), delimiter=delimiter, strict=True)
     try:
         header = next(rows, [])
     except csv.Error as problem:
@@ -106,7 +112,7 @@ def read_parquet(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
 
 def read_json_lines(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
     named: dict[tuple[str, ...], dict[str, str]] = {}  # rows may differ in their keys
-    for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8-sig"), start=1):
+    for number, line in enumerate(text_lines(stream), start=1):
         if not line.strip():
             continue
         try:
@@ -130,7 +136,7 @@ def read_json_lines(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row
 
 def read_fasttext(path: Path, stream: IO[bytes], tagged: bool) -> Iterator[Row]:
     """Lines of `__label__tag __label__tag words`."""
-    for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8-sig"), start=1):
+    for number, line in enumerate(text_lines(stream), start=1):
         words = line.split()
         tags = [word.removeprefix("__label__") for word in words if word.startswith("__label__")]
         if tags or (words and not tagged):
