@@ -1,4 +1,4 @@
-"""Fields: tags are read from every spelling, and what is no list of tags is an error."""
+"""Fields: tags are read from every spelling; a value that is not a list of tags is an error."""
 
 import json
 import warnings

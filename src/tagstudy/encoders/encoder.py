@@ -135,7 +135,7 @@ class Encoder(nn.Module):
 
 
 def concatenate(rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """The input_ids of all rows one behind the other [tokens], and the offsets of the rows [rows + 1]."""
+    """The input_ids of all rows, concatenated [tokens], and the offsets of the rows [rows + 1]."""
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
     return np.array([token for row in rows for token in row], dtype=np.int32), offsets
 

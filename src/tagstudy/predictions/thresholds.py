@@ -18,12 +18,15 @@ class Threshold(NamedTuple):
 
 
 class ThresholdSearch:
-    """Counts decisions, pairs of a post and a tag, by their score; accumulates over blocks."""
+    """Counts decisions, pairs of a post and a tag, by their score; accumulates over blocks.
+
+    Up to ``exact`` scores above 0 are kept, and each of them is tried; more are counted in ``bins`` of equal width.
+    """
 
     def __init__(self, exact: int = EXACT, bins: int = BINS) -> None:
-        self.exact, self.width = exact, bins
+        self.exact, self.bin_count = exact, bins
         self.held: list[tuple[np.ndarray, np.ndarray]] = []  # scores above 0, whether the posts have the tags
-        self.bins: np.ndarray | None = None  # [2, bins + 1] decisions, and those whose tag the post has
+        self.bins: np.ndarray | None = None  # [2, bin_count + 1] decisions, and those whose tag the post has
         self.zeros = np.zeros(2, dtype=np.int64)  # the same of the decisions with a score of 0
         self.positives = 0  # decisions whose tag the post has, those without a score with them
 
@@ -43,9 +46,9 @@ class ThresholdSearch:
     def fill_bins(self) -> None:
         """Count the held scores in bins."""
         if self.bins is None:
-            self.bins = np.zeros((2, self.width + 1), dtype=np.int64)  # the last bin holds a score of 1
+            self.bins = np.zeros((2, self.bin_count + 1), dtype=np.int64)  # the last bin holds a score of 1
         for scores, relevant in self.held:
-            bins = (scores * np.float32(self.width)).astype(np.intp)
+            bins = (scores * np.float32(self.bin_count)).astype(np.intp)
             np.add.at(self.bins[0], bins, 1)
             np.add.at(self.bins[1], bins[relevant], 1)
         self.held.clear()
@@ -57,9 +60,11 @@ class ThresholdSearch:
             thresholds, predicted = np.unique(scores, return_counts=True)
             correct = np.bincount(np.searchsorted(thresholds, np.sort(scores[relevant])), minlength=len(thresholds))
         else:
-            bins = self.bins + np.pad(self.zeros[:, None], ((0, 0), (0, self.width)))  # scores of 0 are in the first
+            bins = self.bins + np.pad(
+                self.zeros[:, None], ((0, 0), (0, self.bin_count))
+            )  # with scores of 0
             filled = np.flatnonzero(bins[0])
-            thresholds, (predicted, correct) = filled / self.width, bins[:, filled]
+            thresholds, (predicted, correct) = filled / self.bin_count, bins[:, filled]
         if self.zeros[0] and self.bins is None:
             thresholds, predicted, correct = (
                 np.append(zero, values)
