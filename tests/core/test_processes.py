@@ -63,7 +63,7 @@ def test_workers_end_with_the_process_that_started_them(how: signal.Signals, tmp
         [sys.executable, tmp_path / "waits.py"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == b"working\n"
+    assert [process.stdout.readline() for _ in range(2)] == [b"working\n"] * 2  # both have started
     workers = psutil.Process(process.pid).children()
     assert workers
     process.send_signal(how)

@@ -60,9 +60,7 @@ class ThresholdSearch:
             thresholds, predicted = np.unique(scores, return_counts=True)
             correct = np.bincount(np.searchsorted(thresholds, np.sort(scores[relevant])), minlength=len(thresholds))
         else:
-            bins = self.bins + np.pad(
-                self.zeros[:, None], ((0, 0), (0, self.bin_count))
-            )  # with scores of 0
+            bins = self.bins + np.pad(self.zeros[:, None], ((0, 0), (0, self.bin_count)))  # with scores of 0
             filled = np.flatnonzero(bins[0])
             thresholds, (predicted, correct) = filled / self.bin_count, bins[:, filled]
         if self.zeros[0] and self.bins is None:
