@@ -14,12 +14,12 @@ from tagstudy.core.errors import UserError
 from tagstudy.core.processes import available_cores, worker_pool
 
 WAITS = f"""
-import sys, time
+import os, sys, time
 sys.path.insert(0, {str(ROOT / "src")!r})
 from tagstudy.core.processes import worker_pool
 
 def work(number):
-    print("working", flush=True)
+    os.write(1, b"working\n")  # in one piece: two workers write
     time.sleep(60)
 
 if __name__ == "__main__":
