@@ -19,7 +19,7 @@ sys.path.insert(0, {str(ROOT / "src")!r})
 from tagstudy.core.processes import worker_pool
 
 def work(number):
-    os.write(1, b"working\n")  # in one piece: two workers write
+    os.write(1, b"working\\n")  # in one piece: two workers write
     time.sleep(60)
 
 if __name__ == "__main__":
