@@ -1,7 +1,7 @@
 """Stage ingest: read tagged posts, merge repeated ones, keep those with enough tags, split them.
 
 in:  ingest.source, a file or a folder of posts in any format that tagstudy/data/readers.py reads
-out: data/posts: posts.parquet (id, title, body), split.npy, labels/, tags.json, summary.json
+out: data/posts: posts.parquet (id, title, body), splits.npy, labels/, tags.json, summary.json
 """
 
 from tagstudy.core.config import read_params
@@ -10,6 +10,7 @@ from tagstudy.core.paths import POSTS
 from tagstudy.core.stage import run
 from tagstudy.data.ingest import ingest
 
+MANY = 200_000  # posts, from which on folds cost more than they tell
 SHOWN = 10  # tags that the printed line names
 
 
@@ -20,8 +21,12 @@ def main() -> str:
     if left_out := summary["tags_without_train_posts"]:
         names = ", ".join(left_out[:SHOWN]) + (", ..." if len(left_out) > SHOWN else "")
         print(f"tags without train posts, left out: {names} ({len(left_out):,} in all, see {POSTS / 'summary.json'})")
-    sizes = ", ".join(f"{count:,} {name}" for name, count in summary["splits"].items())
-    return f"read {summary['read']:,} rows, kept {summary['kept']:,} posts with {len(summary['tags'])} tags: {sizes}"
+    kept, folds = summary["kept"], summary["folds"]
+    if len(folds) > 1 and kept > MANY:
+        print(f"{kept:,} posts are enough for a single split; ingest.folds=1 saves most of the time")
+    sizes = ", ".join(f"{count:,} {name}" for name, count in folds[0].items())
+    splits = f"{len(folds)} folds of {sizes}" if len(folds) > 1 else sizes
+    return f"read {summary['read']:,} rows, kept {kept:,} posts with {len(summary['tags'])} tags: {splits}"
 
 
 if __name__ == "__main__":

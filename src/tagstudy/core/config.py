@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
 from tagstudy.core.errors import UserError
 
@@ -30,6 +30,7 @@ class Ingest(Section):
     tags: Count | Annotated[list[Name], Field(min_length=1)]
     min_tags: Annotated[int, Field(ge=0)]
     split: Literal["random", "given"]
+    folds: Count
     valid: Fraction
     test: Fraction
     seed: Seed
@@ -40,6 +41,8 @@ class Ingest(Section):
     def leave_posts_to_train(self) -> "Ingest":
         if self.valid + self.test >= 1:
             raise ValueError("valid and test together leave no posts to train on; lower one")
+        if self.folds == 2:
+            raise ValueError("folds: a fold trains on one part of the posts, validates on one and tests on one; use 3")
         if isinstance(self.tags, list) and len(set(self.tags)) < len(self.tags):
             raise ValueError("tags names a tag twice")
         if self.min_tags > (self.tags if isinstance(self.tags, int) else len(self.tags)):
@@ -65,9 +68,15 @@ class FeaturizeTfidf(Section):
 
 
 class Train(Section):
-    runs: Count
+    """The parameters of an arm's training in force."""
+
+    _places: dict[str, str] = PrivateAttr(default_factory=dict)  # of those that do not come from `train`
+
+    runs: Count | Literal["auto"]
     seed: Seed
     epochs: Annotated[int, Field(ge=0)]
+    min_steps: Count
+    max_steps: Count
     patience: Count
     loss: Literal["squared_hinge", "cross_entropy"]
     # With fewer, a batch might hold a single post, and batch normalisation needs a variance.
@@ -93,10 +102,19 @@ class Train(Section):
     threads: Annotated[int, Field(ge=1, le=256)]
     top_tags: Count
 
+    def place(self, parameter: str) -> str:
+        """Where params.yaml sets a parameter, such as train_dense.encoder.lr."""
+        return self._places.get(parameter, f"train.{parameter}")
+
+    def overrides(self) -> dict[str, object]:
+        """The parameters that the arm has of its own, by their places."""
+        return {place: getattr(self, parameter) for parameter, place in self._places.items()}
+
 
 class Evaluate(Section):
     threshold: Literal["tuned"] | Fraction
     resamples: Annotated[int, Field(ge=100)]
+    margin: Annotated[float, Field(ge=0, lt=1)]
 
 
 class Params(Section):
@@ -131,6 +149,8 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
             Params.model_validate(merged(raw, other))
     except ValidationError as problem:
         raise UserError(f"{path}: {describe(problem)}") from None
+    for arm, part in (("train_dense", params.featurize_dense.embedding), ("train_sparse", "")):
+        getattr(params, arm)._places.update(places(raw[arm], arm, part))
     pretrained = params.featurize_dense.embedding in ("word2vec", "glove", "static")
     if params.train_sparse.freeze or (params.train_dense.freeze and not pretrained):
         raise UserError(
@@ -155,6 +175,12 @@ def chosen(section: dict, parts: Sequence[str], embedding: object) -> dict:
     if part is not None and not isinstance(part, dict):
         part = {embedding: part}  # validation then rejects it as an unknown parameter
     return {key: value for key, value in section.items() if key not in parts} | (part or {})
+
+
+def places(section: dict, arm: str, part: str) -> dict[str, str]:
+    """Where each of the overrides of an arm's section stands."""
+    own = {key: f"{arm}.{key}" for key in section if key not in get_args(Embedding)}
+    return own | {key: f"{arm}.{part}.{key}" for key in section.get(part) or {}}
 
 
 def describe(problem: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""The posts that ingest wrote: tags, splits and labels, and the texts in a stream."""
+"""The posts that ingest wrote: tags, folds and labels, and the texts in a stream."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,28 +23,47 @@ class Text(NamedTuple):
 
 
 class Corpus:
-    """The posts of a study, in the order in which ingest read them."""
+    """The posts of a study, in the order in which ingest read them.
+
+    Each fold splits them into train, valid and test in its own way; a single split is one fold.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.tags: list[str] = read_json(folder / "tags.json")
-        self.split = np.load(folder / "split.npy", mmap_mode="r")  # [posts] indices into SPLITS
+        self.splits = np.load(folder / "splits.npy", mmap_mode="r")  # [folds, posts] indices into SPLITS; -1: in none
         self.labels = CsrMatrix(folder / "labels")  # [posts, tags]
 
     def __len__(self) -> int:
-        return len(self.split)
+        return self.splits.shape[1]
 
-    def rows(self, split: str) -> np.ndarray:
+    @property
+    def folds(self) -> int:
+        return self.splits.shape[0]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of ids, texts, labels and splits: the same for two studies if they hold the same posts in the same folds."""
+        return read_json(self.folder / "summary.json")["fingerprint"]
+
+    def is_in(self, split: str, fold: int) -> np.ndarray:
+        """[posts] Whether each post is in a split."""
+        return self.splits[fold] == SPLITS.index(split)
+
+    def rows(self, split: str, fold: int) -> np.ndarray:
         """[posts of the split] The row of each, ascending."""
-        return np.flatnonzero(self.split == SPLITS.index(split))
+        return np.flatnonzero(self.is_in(split, fold))
 
-    def texts(self, split: str | None = None) -> Iterator[list[Text]]:
-        """The texts of all posts, or of a split's, in order, in lists of at most BLOCK."""
+    def tested(self) -> np.ndarray:
+        """[test posts] The rows of all test posts, one fold after the other."""
+        return np.concatenate([self.rows("test", fold) for fold in range(self.folds)])
+
+    def texts(self, chosen: np.ndarray | None = None) -> Iterator[list[Text]]:
+        """The texts of all posts, or of those ``chosen`` [posts], in order, in lists of at most BLOCK."""
         for start, columns in self.read(["title", "body"]):
             texts = list(map(Text, *columns))
-            if split is not None:
-                chosen = self.split[start : start + len(texts)] == SPLITS.index(split)
-                texts = [texts[row] for row in np.flatnonzero(chosen)]
+            if chosen is not None:
+                texts = [texts[row] for row in np.flatnonzero(chosen[start : start + len(texts)])]
             yield texts
 
     def read(self, columns: list[str]) -> Iterator[tuple[int, list[list[str]]]]:

@@ -15,6 +15,12 @@ METRICS = Path("metrics")
 PLOTS = Path("plots")
 
 
+def features_of_fold(features: Path, fold: int) -> Path:
+    """The folder of a fold's features, in that of an arm; an encoder's, which no split changes, are those of all."""
+    own = features / f"fold-{fold}"
+    return own if own.exists() else features
+
+
 class ArmFolders(NamedTuple):
     """The folders that the training of an arm reads and writes."""
 

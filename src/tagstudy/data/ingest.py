@@ -1,8 +1,8 @@
 """From a source of tagged posts to the posts of a study on disk, which core.corpus reads back.
 
 in:  any file or folder that readers.py reads
-out: posts.parquet (id, title, body: one row a kept post, in reading order), split.npy [posts], labels/ [posts, tags],
-     tags.json, summary.json
+out: posts.parquet (id, title, body: one row a kept post, in reading order), splits.npy [folds, posts], labels/
+     [posts, tags], tags.json, summary.json
 """
 
 from array import array
@@ -26,10 +26,9 @@ from tagstudy.core.paths import SPLITS
 from tagstudy.core.store import BLOCK, CsrWriter
 from tagstudy.data.labels import LEFT_OUT, choose_tags, merge, order_tags, unite
 from tagstudy.data.readers import Post, Skipped, read_posts
-from tagstudy.data.splits import TRAIN, VALID, check_splits, split_posts, surplus_train_posts
+from tagstudy.data.splits import TRAIN, VALID, check_split, split_posts
 from tagstudy.data.text import fold
 
-SURPLUS = -2  # a split's number, like LEFT_OUT: a train post more than ingest.max_train
 SCHEMA = pa.schema({"id": pa.string(), "title": pa.string(), "body": pa.string()})
 
 
@@ -37,43 +36,50 @@ def ingest(settings: Ingest, folder: Path) -> dict[str, Any]:
     """Read, merge, choose and split the posts of ``settings.source``, and write them into an empty folder.
 
     Posts with fewer than ``min_tags`` of the chosen tags are left out. Of the ``tags`` most frequent tags, those
-    without a train post are then left out of the labels, because nothing can be learned of them. The posts stay in
-    their splits: one in valid or test that had no other tag is a post without tags, on which every predicted tag is a
-    false positive.
+    without a train post in some fold are then left out of the labels, because nothing can be learned of them. The posts
+    stay in their splits: one in valid or test that had no other tag is a post without tags, on which every predicted
+    tag is a false positive.
 
     Returns what summary.json holds. Raises :class:`UserError` for a source or settings that give no study.
     """
     every_post = folder / "every_post.parquet"
     keys, source_split, labels, names, skipped = gather(settings, every_post)
     merged_into = merge(keys, source_split)
-    del keys  # arrays of all posts are kept no longer than they are needed
     labels = unite(labels, merged_into)
     columns = choose_tags(labels, names, settings.tags)
     labels, tags = labels[:, columns], [names[column] for column in columns]
 
-    kept = (merged_into == np.arange(len(merged_into))) & (labels.sum(axis=1) >= settings.min_tags)
-    if not kept.any():
+    is_first = merged_into == np.arange(len(merged_into))
+    kept = np.flatnonzero(is_first & (labels.sum(axis=1) >= settings.min_tags))
+    if not len(kept):
         raise UserError(
             f"{settings.source}: no post has {settings.min_tags} of the tags {tags!s:.500}; lower ingest.min_tags"
         )
-    labels, tags = order_tags(labels, tags, kept)
+    labels, tags = order_tags(labels[kept], tags)
     has_valid = settings.split == "random" or bool((source_split == VALID).any())
-    split = np.full(len(merged_into), LEFT_OUT, dtype=np.int8)
-    split[kept] = split_posts(labels[kept], source_split[kept], has_valid, settings)
-    if settings.max_train is not None:
-        split[surplus_train_posts(labels, split, settings.max_train, settings.seed)] = SURPLUS
+    splits = split_posts(labels, source_split[kept], has_valid, settings)
+    in_use: np.ndarray = np.any(splits >= TRAIN, axis=0)
+    labels, splits, kept = labels[in_use], splits[:, in_use], kept[in_use]
     without_train_posts: list[str] = []
     if isinstance(settings.tags, int):
-        labels, tags, without_train_posts = leave_out_tags_without_train_posts(labels, tags, split)
-    check_splits(labels, split, tags, settings)
+        labels, tags, without_train_posts = leave_out_tags_without_train_posts(labels, tags, splits)
+    for split in splits:
+        check_split(labels, split, tags, settings)
 
-    write_posts(folder, every_post, labels, split)
+    write_posts(folder, every_post, kept, labels)
     every_post.unlink()
+    np.save(folder / "splits.npy", splits)
     write_json(folder / "tags.json", tags)
-    summary = summarize(skipped, merged_into, labels, tags, split) | {
+    rest = {
+        "merged": int((~is_first & (merged_into != LEFT_OUT)).sum()),
+        "taken_out_of_train_or_valid": int((merged_into == LEFT_OUT).sum()),
+        "too_few_tags": int(is_first.sum()) - len(in_use),
+        "beyond_max_train": int((~in_use).sum()),
         "tags_without_train_posts": without_train_posts,
         "valid_cut_from_train": not has_valid,
     }
+    summary = {"read": len(merged_into) + skipped.total(), "skipped": dict(sorted(skipped.items())), **rest}
+    summary |= describe(keys[kept], labels, tags, splits)
     write_json(folder / "summary.json", summary)
     return summary
 
@@ -143,19 +149,18 @@ def only_posts(settings: Ingest, skipped: Counter[str]) -> Iterator[Post]:
 
 
 def leave_out_tags_without_train_posts(
-    labels: csr_array, tags: list[str], split: np.ndarray
+    labels: csr_array, tags: list[str], splits: np.ndarray
 ) -> tuple[csr_array, list[str], list[str]]:
-    """Labels and tags without the tags that no train post has, and those."""
-    in_train = labels[split == TRAIN].sum(axis=0) > 0  # [tags]
-    columns = np.flatnonzero(in_train)
-    left_out = [tags[column] for column in np.flatnonzero(~in_train)]
+    """Labels and tags without the tags that have no train post in some fold, and those."""
+    has_train_posts = np.all([labels[split == TRAIN].sum(axis=0) > 0 for split in splits], axis=0)  # [tags]
+    columns = np.flatnonzero(has_train_posts)
+    left_out = [tags[column] for column in np.flatnonzero(~has_train_posts)]
     return labels[:, columns], [tags[column] for column in columns], left_out
 
 
-def write_posts(folder: Path, every_post: Path, labels: csr_array, split: np.ndarray) -> None:
-    """Write the kept posts, their splits and their labels, a block at a time, in reading order."""
-    np.save(folder / "split.npy", split[split >= TRAIN])
-    start = 0
+def write_posts(folder: Path, every_post: Path, kept: np.ndarray, labels: csr_array) -> None:
+    """Write the ``kept`` posts, by their places in the source, and their labels, a block at a time, in their order."""
+    start = written = 0
     batches: list[pa.RecordBatch] = []  # of one row group: a group a batch would be small where few posts are kept
     with (
         CsrWriter(folder / "labels", labels.shape[1], np.uint8) as label_writer,
@@ -163,30 +168,27 @@ def write_posts(folder: Path, every_post: Path, labels: csr_array, split: np.nda
     ):
         # With pre_buffer, what was read would stay in memory to the end.
         for batch in pq.ParquetFile(every_post, pre_buffer=False).iter_batches(BLOCK):
-            rows = np.flatnonzero(split[start : start + len(batch)] >= TRAIN)
-            label_writer.append_rows(labels[start + rows])
-            batches.append(batch.take(pa.array(rows)))
+            end = int(np.searchsorted(kept, start + len(batch)))
+            label_writer.append_rows(labels[written:end])
+            batches.append(batch.take(pa.array(kept[written:end] - start)))
             if sum(map(len, batches)) >= BLOCK:
                 post_writer.write_table(pa.Table.from_batches(batches))
                 batches.clear()
-            start += len(batch)
+            start, written = start + len(batch), end
         post_writer.write_table(pa.Table.from_batches(batches, SCHEMA))
 
 
-def summarize(
-    skipped: Counter[str], merged_into: np.ndarray, labels: csr_array, tags: list[str], split: np.ndarray
-) -> dict[str, Any]:
-    """What became of every row that was read, and how many posts each split and each tag in it has."""
-    is_first, left_out = merged_into == np.arange(len(merged_into)), merged_into == LEFT_OUT
-    tag_counts = {name: labels[split == number].sum(axis=0).tolist() for number, name in enumerate(SPLITS)}
+def describe(keys: np.ndarray, labels: csr_array, tags: list[str], splits: np.ndarray) -> dict[str, Any]:
+    """How many posts were kept: in all, in each split of each fold, with each tag. ``keys`` [posts] hash their texts.
+
+    The fingerprint is the same for the same texts, labels and splits.
+    """
+    digest = blake2b(repr(tags).encode(), digest_size=16)
+    for part in (keys, labels.indptr.astype(np.int64), labels.indices.astype(np.int32), splits):
+        digest.update(np.ascontiguousarray(part).data)
     return {
-        "read": len(merged_into) + skipped.total(),
-        "skipped": dict(sorted(skipped.items())),
-        "merged": int((~is_first & ~left_out).sum()),
-        "taken_out_of_train_or_valid": int(left_out.sum()),
-        "too_few_tags": int((is_first & (split == LEFT_OUT)).sum()),
-        "beyond_max_train": int((split == SURPLUS).sum()),
-        "kept": int((split >= TRAIN).sum()),
-        "splits": {name: int((split == number).sum()) for number, name in enumerate(SPLITS)},
-        "tags": {tag: {name: tag_counts[name][column] for name in SPLITS} for column, tag in enumerate(tags)},
+        "kept": labels.shape[0],
+        "folds": [{name: int((split == number).sum()) for number, name in enumerate(SPLITS)} for split in splits],
+        "tags": dict(zip(tags, labels.sum(axis=0).tolist(), strict=True)),
+        "fingerprint": digest.hexdigest(),
     }

@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 
 from tagstudy.core.errors import UserError
 
-LEFT_OUT = -1  # instead of a row: the post is in no split
+LEFT_OUT = -1  # instead of a row: the post is left out
 
 
 def merge(keys: np.ndarray, source_split: np.ndarray) -> np.ndarray:
@@ -53,8 +53,8 @@ def choose_tags(labels: csr_array, names: list[str], wanted: int | list[str]) ->
     return [column_of[name] for name in wanted]
 
 
-def order_tags(labels: csr_array, tags: list[str], kept: np.ndarray) -> tuple[csr_array, list[str]]:
-    """Labels and tags, the tag with the most kept posts first."""
-    frequency = labels[kept].sum(axis=0)
+def order_tags(labels: csr_array, tags: list[str]) -> tuple[csr_array, list[str]]:
+    """Labels and tags, the tag with the most posts first."""
+    frequency = labels.sum(axis=0)
     order = sorted(range(len(tags)), key=lambda tag: (-frequency[tag], tags[tag]))
     return labels[:, order], [tags[tag] for tag in order]

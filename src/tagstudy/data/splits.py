@@ -1,4 +1,4 @@
-"""Which posts are for train, valid and test: as the source says, or at random, stratified by tag."""
+"""Which posts are for train, valid and test, in each fold: at random, stratified by tag, or as the source says."""
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -10,19 +10,36 @@ from tagstudy.core.paths import SPLITS
 TRAIN, VALID, TEST = range(3)  # as in SPLITS
 
 
+NO_SPLIT = -1  # instead of the number of a split
+
+
 def split_posts(labels: csr_array, source_split: np.ndarray, has_valid: bool, settings: Ingest) -> np.ndarray:
-    """The number of each post's split [posts]. Where the source names splits but no valid, it is taken from train."""
+    """The split of each post in each fold [folds, posts].
+
+    Of several folds, fold k tests on part k of the posts, validates on the next and trains on the rest. Where the
+    source names splits but no valid, it is taken from train.
+    """
     if settings.split == "given":
-        split = source_split.copy()
+        splits = source_split[None].copy()
         if not has_valid:
-            train = np.flatnonzero(split == TRAIN)
-            split[train[stratified_sample(labels[train], settings.valid, settings.seed)]] = VALID
-        return split
-    split = np.full(labels.shape[0], TRAIN, dtype=np.int8)
-    split[stratified_sample(labels, settings.test, settings.seed)] = TEST
-    rest = np.flatnonzero(split == TRAIN)
-    split[rest[stratified_sample(labels[rest], settings.valid / (1 - settings.test), settings.seed)]] = VALID
-    return split
+            train = np.flatnonzero(splits[0] == TRAIN)
+            splits[0, train[stratified_sample(labels[train], settings.valid, settings.seed)]] = VALID
+    elif settings.folds > 1:
+        part = stratified_parts(labels, settings.folds, settings.seed)
+        fold = np.arange(settings.folds)[:, None]
+        splits = np.full((settings.folds, len(part)), TRAIN, dtype=np.int8)
+        splits[part == (fold + 1) % settings.folds] = VALID
+        splits[part == fold] = TEST
+    else:
+        splits = np.full((1, labels.shape[0]), TRAIN, dtype=np.int8)
+        splits[0, stratified_sample(labels, settings.test, settings.seed)] = TEST
+        rest = np.flatnonzero(splits[0] == TRAIN)
+        valid = stratified_sample(labels[rest], settings.valid / (1 - settings.test), settings.seed)
+        splits[0, rest[valid]] = VALID
+    if settings.max_train is not None:
+        for split in splits:
+            split[surplus_train_posts(labels, split, settings.max_train, settings.seed)] = NO_SPLIT
+    return splits
 
 
 def surplus_train_posts(labels: csr_array, split: np.ndarray, max_train: int, seed: int) -> np.ndarray:
@@ -31,15 +48,37 @@ def surplus_train_posts(labels: csr_array, split: np.ndarray, max_train: int, se
     return train[stratified_sample(labels[train], max(0, 1 - max_train / max(1, len(train))), seed)]
 
 
+def stratified_parts(labels: csr_array, parts: int, seed: int) -> np.ndarray:
+    """A part [posts] for each post, of equal size, each with nearly the same fraction of every tag's posts.
+
+    Of posts in a row of :func:`stratified_order`, as many as there are parts go to a different part each, at random.
+    """
+    rng = np.random.default_rng(seed)
+    order = stratified_order(labels, rng)
+    rounds = -(-len(order) // parts)
+    part = np.empty(len(order), dtype=np.int8)
+    part[order] = rng.permuted(np.tile(np.arange(parts), (rounds, 1)), axis=1).ravel()[: len(order)]
+    return part
+
+
 def stratified_sample(labels: csr_array, fraction: float, seed: int) -> np.ndarray:
     """Rows of a random ``fraction`` of the posts that holds nearly the same fraction of every tag's posts.
 
-    Systematic sampling (Madow and Madow, 1944): posts are sorted by their tags, the rarest tag first, those with the
-    same tags in random order, and taken at equal distances. The rarest tag is sampled to within one post of its
-    fraction; a frequent one, whose posts stand in many runs, to within a few.
+    Systematic sampling (Madow and Madow, 1944): posts are taken at equal distances in :func:`stratified_order`.
+    """
+    rng = np.random.default_rng(seed)
+    order = stratified_order(labels, rng)
+    taken = np.diff(np.floor(np.arange(len(order) + 1) * fraction + rng.random())) > 0
+    return order[taken]
+
+
+def stratified_order(labels: csr_array, rng: np.random.Generator) -> np.ndarray:
+    """All rows, sorted by their tags, the rarest tag first, those with the same tags in random order.
+
+    A sample at equal distances then holds the rarest tag to within one post of its fraction; a frequent one, whose
+    posts stand in many runs, to within a few.
     """
     posts, tags = labels.shape
-    rng = np.random.default_rng(seed)
     rank = np.argsort(np.argsort(labels.sum(axis=0), kind="stable")).astype(np.int32)  # [tags] 0: the rarest
     ranked = csr_array((labels.data, rank[labels.indices], labels.indptr), shape=labels.shape)
     ranked.sort_indices()
@@ -48,13 +87,14 @@ def stratified_sample(labels: csr_array, fraction: float, seed: int) -> np.ndarr
     for place in range(4):
         has = length > place
         rarest[place, has] = ranked.indices[ranked.indptr[:-1][has] + place]
-    order = np.lexsort((rng.random(posts), *rarest[::-1]))
-    taken = np.diff(np.floor(np.arange(posts + 1) * fraction + rng.random())) > 0
-    return order[taken]
+    return np.lexsort((rng.random(posts), *rarest[::-1]))
 
 
-def check_splits(labels: csr_array, split: np.ndarray, tags: list[str], settings: Ingest) -> None:
-    """Raise :class:`UserError` for a split without posts or without tags, and for a tag without a train post."""
+def check_split(labels: csr_array, split: np.ndarray, tags: list[str], settings: Ingest) -> None:
+    """Raise :class:`UserError` for a split without posts or without tags, and for a tag without a train post.
+
+    ``split`` [posts] is that of one fold.
+    """
     remedy = "use ingest.split: random" if settings.split == "given" else "give more posts"
     for number, name in enumerate(SPLITS):
         if (split == number).sum() < (2 if number == TRAIN else 1):

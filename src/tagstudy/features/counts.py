@@ -5,7 +5,7 @@ no split changes. A vocabulary is chosen by the frequencies in train alone; then
 posts at a time, under the columns of the vocabulary.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +79,12 @@ class DocumentTermCounts:
             rows = csr_array((block.data, columns[block.indices], block.indptr), shape=shape)[:, :-1]
             rows.sort_indices()
             yield rows
+
+
+def number_range(numbers: Sequence[int]) -> str:
+    """The numbers of folds in words: one, or from the least to the greatest."""
+    least, greatest = min(numbers), max(numbers)
+    return f"{least:,}" if least == greatest else f"{least:,} to {greatest:,}"
 
 
 def count_known(texts: list[Text], vocabulary: Vocabulary, max_ngram: int) -> csr_array:

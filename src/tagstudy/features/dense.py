@@ -11,10 +11,9 @@ from tagstudy.core.config import FeaturizeDense
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import write_json
-from tagstudy.core.paths import SPLITS
 from tagstudy.core.store import CsrWriter, DenseWriter
-from tagstudy.features.counts import DocumentTermCounts
-from tagstudy.features.pretrained import pretrained_embedding
+from tagstudy.features.counts import DocumentTermCounts, number_range
+from tagstudy.features.pretrained import pretrained_embeddings
 
 COST_POSTS = 2_000  # test posts, about, that the cost of encoding is measured on
 NO_COST = {"parameters": 0, "multiply_adds": 0, "seconds": 0.0}
@@ -40,26 +39,33 @@ def write_dense(
 def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: str, cache: Path) -> str:
     # A pretrained vector makes a word useful even if it occurs once in train.
     min_count = 1 if settings.embedding in ("glove", "static") else settings.min_count
+    vocabularies, occurrences = [], []  # of each fold
     with TemporaryDirectory(dir=folder.parent) as scratch:
         counts = DocumentTermCounts(Path(scratch) / "counts", corpus.texts())
-        _, total = counts.frequencies(corpus.split == SPLITS.index("train"))
-        chosen = counts.alphabetical(np.flatnonzero(total >= min_count))
-        if not len(chosen):
-            raise UserError(f"no word occurs {min_count} times in train; lower featurize_dense.min_count")
-        words, occurrences = counts.terms[chosen].tolist(), total[chosen]
-        with CsrWriter(folder / "matrix", len(words)) as writer:
-            for rows in counts.select(chosen):
-                writer.append_rows(word_frequencies(rows))
-    write_json(folder / "vocabulary.json", words)
-    write_json(folder / "vectorizer.json", {"kind": "words"})
-    summary, dims = f"{len(words):,} words", settings.embedding_dim
-    embedding = pretrained_embedding(words, corpus, settings, device, cache)
-    if embedding is not None:
-        np.save(folder / "embedding.npy", embedding)
-        dims, known = embedding.shape[1], embedding.any(axis=1)
-        covered = occurrences[known].sum() / occurrences.sum()
-        summary += f"; vectors for {known.mean():.1%} of them, {covered:.1%} of their occurrences"
-    write_json(folder / "features.json", {"inputs": len(words), "csr": True, "embedding_dim": dims})
+        for fold in range(corpus.folds):
+            _, total = counts.frequencies(corpus.is_in("train", fold))
+            chosen = counts.alphabetical(np.flatnonzero(total >= min_count))
+            if not len(chosen):
+                raise UserError(f"no word occurs {min_count} times in train; lower featurize_dense.min_count")
+            vocabularies.append(counts.terms[chosen].tolist())
+            occurrences.append(total[chosen])
+            with CsrWriter(folder / f"fold-{fold}" / "matrix", len(chosen)) as writer:
+                for rows in counts.select(chosen):
+                    writer.append_rows(word_frequencies(rows))
+    summary = f"{number_range(list(map(len, vocabularies)))} words"
+    embeddings = pretrained_embeddings(vocabularies, corpus, settings, device, cache)
+    for fold, (words, embedding) in enumerate(zip(vocabularies, embeddings, strict=True)):
+        own = folder / f"fold-{fold}"
+        write_json(own / "vocabulary.json", words)
+        write_json(own / "vectorizer.json", {"kind": "words"})
+        dims = settings.embedding_dim
+        if embedding is not None:
+            np.save(own / "embedding.npy", embedding)
+            dims, known = embedding.shape[1], embedding.any(axis=1)
+            covered = occurrences[fold][known].sum() / occurrences[fold].sum()
+            if fold == 0:
+                summary += f"; vectors for {known.mean():.1%} of them, {covered:.1%} of their occurrences"
+        write_json(own / "features.json", {"inputs": len(words), "csr": True, "embedding_dim": dims})
     return summary
 
 
@@ -89,8 +95,8 @@ def write_encoder_vectors(
             writer.append(encode_posts(encoder, lambda texts: cache.vectors(texts, bar), posts))
     write_json(folder / "features.json", {"inputs": encoder.dims, "csr": False, "embedding_dim": None})
     write_json(folder / "vectorizer.json", {"kind": "encoder", "encoder": name})
-    step = -(-len(corpus.rows("test")) // COST_POSTS)
-    sample = list(islice(chain.from_iterable(corpus.texts("test")), None, None, step))
+    test = corpus.is_in("test", fold=0)
+    sample = list(islice(chain.from_iterable(corpus.texts(test)), None, None, -(-int(test.sum()) // COST_POSTS)))
     return f"{len(corpus):,} vectors of {encoder.dims} dimensions", cost(encoder, sample)
 
 

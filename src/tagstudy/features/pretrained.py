@@ -1,4 +1,7 @@
-"""Pretrained initialisations of the embedding matrix: skip-gram on train, a file of vectors, a sentence encoder."""
+"""Pretrained initialisations of the embedding matrix: skip-gram on train, a file of vectors, a sentence encoder.
+
+Each fold has a vocabulary of its own, and so an embedding matrix of its own.
+"""
 
 from itertools import chain
 from pathlib import Path
@@ -9,42 +12,57 @@ import numpy as np
 from tagstudy.core.config import FeaturizeDense
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import UserError, needs_pretrained
+from tagstudy.core.processes import available_cores, worker_pool
 from tagstudy.data.text import token_sequences
 from tagstudy.features.word_vectors import read_vectors
 
 STD = 0.2  # of a pretrained embedding matrix: large enough to tell words apart, small enough to move
 
 
-def pretrained_embedding(
-    words: list[str], corpus: Corpus, settings: FeaturizeDense, device: str, cache: Path
-) -> np.ndarray | None:
-    """[words, dims] What the embedding matrix is initialised from, float32; None where it is learned from scratch.
+def pretrained_embeddings(
+    vocabularies: list[list[str]], corpus: Corpus, settings: FeaturizeDense, device: str, cache: Path
+) -> list[np.ndarray] | list[None]:
+    """What the embedding matrix of each fold is initialised from: [words, dims] float32, for the fold's vocabulary.
 
-    A word without a vector has zeros. The others have the standard deviation STD.
-    Raises :class:`UserError` where a package, the file of vectors or the encoder is missing or cannot be read.
+    None where it is learned from scratch. A word without a vector has zeros. The others have the standard deviation
+    STD. Raises :class:`UserError` where a package, the file of vectors or the encoder is missing or cannot be read.
     """
     match settings.embedding:
         case "word2vec":
-            vectors = word2vec(words, corpus, settings)
+            embeddings = word2vec(vocabularies, corpus, settings)
         case "glove":
-            vectors = glove(words, settings)
+            embeddings = glove(vocabularies, settings)
         case "static":
-            vectors = static(words, settings, device, cache)
+            embeddings = static(vocabularies, settings, device, cache)
         case _:
-            return None
+            return [None] * len(vocabularies)
+    return [scaled(vectors) for vectors in embeddings]
+
+
+def scaled(vectors: np.ndarray) -> np.ndarray:
     known = vectors.any(axis=1)
     std = vectors[known].std() if known.any() else 0  # 0 for a single number
     return (vectors * (STD / std if std else 1)).astype(np.float32)
 
 
-def word2vec(words: list[str], corpus: Corpus, settings: FeaturizeDense) -> np.ndarray:
-    """[words, embedding_dim] Skip-gram (Mikolov et al., 2013) on train; one worker: several are not repeatable."""
+def word2vec(vocabularies: list[list[str]], corpus: Corpus, settings: FeaturizeDense) -> list[np.ndarray]:
+    """[words, embedding_dim] Skip-gram (Mikolov et al., 2013) on the train posts of each fold, folds side by side."""
+    with worker_pool(min(available_cores(), len(vocabularies)), fork=True) as pool:
+        folds = [
+            pool.submit(skip_gram, words, corpus.folder, fold, settings) for fold, words in enumerate(vocabularies)
+        ]
+        return [fold.result() for fold in folds]
+
+
+def skip_gram(words: list[str], posts: Path, fold: int, settings: FeaturizeDense) -> np.ndarray:
+    """[words, embedding_dim] One worker: several are not repeatable."""
+    corpus = Corpus(posts)
     with needs_pretrained():
         from gensim.models import Word2Vec
     with TemporaryDirectory() as scratch:
         path = Path(scratch) / "train.txt"
         with path.open("w", encoding="utf-8") as file:
-            for texts in corpus.texts("train"):
+            for texts in corpus.texts(corpus.is_in("train", fold)):
                 file.writelines(" ".join(chain(*token_sequences(text))) + "\n" for text in texts)
         model = Word2Vec(
             corpus_file=str(path),
@@ -58,23 +76,33 @@ def word2vec(words: list[str], corpus: Corpus, settings: FeaturizeDense) -> np.n
     return model.wv[words]
 
 
-def glove(words: list[str], settings: FeaturizeDense) -> np.ndarray:
+def glove(vocabularies: list[list[str]], settings: FeaturizeDense) -> list[np.ndarray]:
     """[words, dims of the file] Vectors from the user's file."""
     if not settings.vectors:
         raise UserError(
             "featurize_dense.vectors: name the file of word vectors that embedding=glove is initialised from"
         )
-    return read_vectors(Path(settings.vectors), words, settings.embedding_dim)
+    words, rows = united(vocabularies)
+    vectors = read_vectors(Path(settings.vectors), words, settings.embedding_dim)
+    return [vectors[own] for own in rows]
 
 
-def static(words: list[str], settings: FeaturizeDense, device: str, cache: Path) -> np.ndarray:
+def static(vocabularies: list[list[str]], settings: FeaturizeDense, device: str, cache: Path) -> list[np.ndarray]:
     """[words, at most embedding_dim] Principal components of the encoder's vectors of single words (model2vec)."""
     from sklearn.decomposition import PCA
     from tqdm import tqdm
 
     from tagstudy.encoders.cache import open_cache
 
+    words, rows = united(vocabularies)
     with tqdm(total=len(words), desc="encoding", unit=" words", disable=None) as bar:
         vectors = open_cache(settings.encoder, device, cache).vectors(words, bar)
-    dims = min(settings.embedding_dim, *vectors.shape)
-    return PCA(dims, svd_solver="covariance_eigh").fit_transform(vectors)
+    dims = min(settings.embedding_dim, vectors.shape[1], *map(len, vocabularies))
+    return [PCA(dims, svd_solver="covariance_eigh").fit_transform(vectors[own]) for own in rows]
+
+
+def united(vocabularies: list[list[str]]) -> tuple[list[str], list[np.ndarray]]:
+    """The words of all vocabularies, in alphabetical order, and for each vocabulary the places of its words in them."""
+    words = sorted(set().union(*vocabularies))
+    place = dict(zip(words, range(len(words)), strict=True))
+    return words, [np.array([place[word] for word in vocabulary]) for vocabulary in vocabularies]

@@ -1,4 +1,4 @@
-"""TF-IDF features of all posts, as scikit-learn's TfidfVectorizer fitted on train makes them."""
+"""TF-IDF features of all posts for each fold: as scikit-learn's TfidfVectorizer, fitted on train, makes them."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,37 +9,47 @@ from tagstudy.core.config import FeaturizeTfidf
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import write_json
-from tagstudy.core.paths import SPLITS
 from tagstudy.core.store import CsrWriter
-from tagstudy.features.counts import DocumentTermCounts, Weigh
+from tagstudy.features.counts import DocumentTermCounts, Weigh, number_range
 
 
 def write_tfidf(folder: Path, corpus: Corpus, settings: FeaturizeTfidf) -> str:
-    """Write the features of all posts into an empty folder; terms and idf come from train. Returns a line about them.
+    """Write the features of all posts into a folder for each fold; terms and idf come from the fold's train posts.
 
-    Raises :class:`UserError` where no term occurs in enough train posts.
+    Returns a line about them. Raises :class:`UserError` where no term occurs in enough train posts.
     """
-    train = corpus.split == SPLITS.index("train")
     with TemporaryDirectory(dir=folder.parent) as scratch:
         counts = DocumentTermCounts(Path(scratch) / "counts", corpus.texts(), settings.max_ngram)
-        document_frequency, total = counts.frequencies(train)
-        frequent = counts.alphabetical(np.flatnonzero(document_frequency >= settings.min_df))
-        most_frequent = np.argsort(-total[frequent], kind="stable")[: settings.max_features]
-        chosen = frequent[np.sort(most_frequent)]
-        if not len(chosen):
-            raise UserError(f"no term occurs in {settings.min_df} posts of train; lower featurize_tfidf.min_df")
-        # As scikit-learn's smooth_idf: as if one more post had every term.
-        idf = np.log((1 + train.sum()) / (1 + document_frequency[chosen])) + 1
-        weigh = tfidf_weights(idf, settings.sublinear_tf)
-        with CsrWriter(folder / "matrix", len(chosen)) as writer:
-            for rows in counts.select(chosen):
-                writer.append_rows(weigh(rows))
-        write_json(folder / "vocabulary.json", counts.terms[chosen].tolist())
+        terms = [
+            write_fold(folder / f"fold-{fold}", counts, corpus.is_in("train", fold), settings)
+            for fold in range(corpus.folds)
+        ]
+    return f"{number_range(terms)} terms"
+
+
+def write_fold(folder: Path, counts: DocumentTermCounts, train: np.ndarray, settings: FeaturizeTfidf) -> int:
+    """Write the features of one fold into a new folder; ``train`` [posts] says of each post whether it is in train.
+
+    Returns the number of terms.
+    """
+    document_frequency, total = counts.frequencies(train)
+    frequent = counts.alphabetical(np.flatnonzero(document_frequency >= settings.min_df))
+    most_frequent = np.argsort(-total[frequent], kind="stable")[: settings.max_features]
+    chosen = frequent[np.sort(most_frequent)]
+    if not len(chosen):
+        raise UserError(f"no term occurs in {settings.min_df} posts of train; lower featurize_tfidf.min_df")
+    # As scikit-learn's smooth_idf: as if one more post had every term.
+    idf = np.log((1 + train.sum()) / (1 + document_frequency[chosen])) + 1
+    weigh = tfidf_weights(idf, settings.sublinear_tf)
+    with CsrWriter(folder / "matrix", len(chosen)) as writer:
+        for rows in counts.select(chosen):
+            writer.append_rows(weigh(rows))
+    write_json(folder / "vocabulary.json", counts.terms[chosen].tolist())
     np.save(folder / "idf.npy", idf)
     write_json(folder / "features.json", {"inputs": len(chosen), "csr": True, "embedding_dim": None})
     vectorizer = {"kind": "tfidf", "max_ngram": settings.max_ngram, "sublinear_tf": settings.sublinear_tf}
     write_json(folder / "vectorizer.json", vectorizer)
-    return f"{len(chosen):,} terms"
+    return len(chosen)
 
 
 def tfidf_weights(idf: np.ndarray, sublinear_tf: bool) -> Weigh:

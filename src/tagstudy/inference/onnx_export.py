@@ -91,7 +91,8 @@ def export_onnx(name: str, arm: Arm, study: Path = Path()) -> str:
         raise UserError(f"--export onnx needs {problem.name}; run pip install -r requirements-onnx.txt") from None
     if arm.network.encoder is not None:
         return f"{name}: holds a fine-tuned encoder, and is not exported"
-    texts = list(islice(chain.from_iterable(Corpus(study / POSTS).texts("test")), CHECKED))
+    corpus = Corpus(study / POSTS)
+    texts = list(islice(chain.from_iterable(corpus.texts(corpus.is_in("test", fold=0))), CHECKED))
     batch = arm.vectorize(texts)
     inputs = dict(zip(("columns", "weights"), pad(*batch), strict=True)) if len(batch) == 3 else {"vectors": batch[0]}
     path = study / MODELS / f"{name}.onnx"

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from tagstudy.core.corpus import Text
 from tagstudy.core.files import read_json
-from tagstudy.core.paths import ARMS, FEATURES, METRICS, MODELS
+from tagstudy.core.paths import ARMS, FEATURES, METRICS, MODELS, features_of_fold
 from tagstudy.data.text import tokenize
 from tagstudy.features.vectorizer import open_vectorizer
 from tagstudy.model.batches import to
@@ -40,9 +40,12 @@ class Arm:
         model = read_json(folder / "model.json")
         self.tags: list[str] = model["tags"]
         self.loss: str = model["loss"]
-        self.network = build(model["network"]).eval()
-        self.network.load_state_dict(load_file(folder / f"run-{model['seeds'][0]}" / "weights.safetensors"))
-        self.vectorize = open_vectorizer(study / FEATURES / ARMS[name], device)
+        run = folder / "run-0"
+        self.network = build(read_json(run / "network.json")).eval()
+        self.network.load_state_dict(load_file(run / "weights.safetensors"))
+        self.vectorize = open_vectorizer(
+            features_of_fold(study / FEATURES / ARMS[name], model["runs"][0]["fold"]), device
+        )
 
     @torch.no_grad()
     def scores(self, texts: list[Text]) -> Scores:

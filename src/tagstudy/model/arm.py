@@ -1,7 +1,8 @@
-"""Train the network of one arm, once per seed, side by side; write the models and their predictions."""
+"""Train the network of one arm, once for each run, side by side; write the models and their predictions."""
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import as_completed
 from typing import Any, NamedTuple
@@ -14,25 +15,28 @@ from tagstudy.core.config import Train
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.device import choose_device
 from tagstudy.core.files import read_json, whole_folder, write_json
-from tagstudy.core.paths import ArmFolders
+from tagstudy.core.paths import ArmFolders, features_of_fold
 from tagstudy.core.processes import available_cores, worker_pool
 from tagstudy.core.store import open_matrix
 from tagstudy.model.batches import Posts
 from tagstudy.model.checkpoint import Checkpoint, fingerprint
+from tagstudy.model.convergence import Budget
 from tagstudy.model.network import build, describe_network, load_pretrained_embedding
 from tagstudy.model.training import Best, fit, predict
 from tagstudy.predictions.predictions import PredictionWriter
 
 GPU_MEMORY = 8 * 2**30  # bytes that a run with a fine-tuned encoder may take on a GPU
+RUNS = 3  # of a single split, where train.runs is auto
 
 
 class Job(NamedTuple):
-    """What all runs of an arm have in common."""
+    """A run: the fold it trains on, and its seed."""
 
+    number: int
+    fold: int
+    seed: int
     settings: Train
-    network: dict[str, Any]
     folders: ArmFolders
-    about: str  # fingerprint of all that the weights follow from
 
 
 class RunResult(NamedTuple):
@@ -43,43 +47,59 @@ class RunResult(NamedTuple):
 
 
 def train_arm(settings: Train, folders: ArmFolders) -> str:
-    """Train the network once per seed; write models, predictions and seconds. Returns a line that says so.
+    """Train the network once for each run; write models, predictions and seconds. Returns a line that says so.
 
     Runs are independent and are trained side by side: as many as there are cores for their threads, or as fit on a GPU.
     One that was stopped continues from its checkpoint. Raises :class:`UserError` when a loss is NaN or infinite.
     """
     corpus = Corpus(folders.posts)
-    network = describe_network(settings, read_json(folders.features / "features.json"), len(corpus.tags))
-    seeds = list(range(settings.seed, settings.seed + settings.runs))
-    device = choose_device(settings.device)
-    about = fingerprint(settings, network, device, folders=[folders.features, folders.posts])
-    posts = len(corpus.rows("train"))
+    posts = int(corpus.is_in("train", fold=0).sum())
     print(f"{posts:,} posts to train on, {len(corpus.tags)} tags")
-    print(f"at most {settings.epochs} epochs, {settings.batch_size} posts a batch, lr {settings.lr:g}")
+    if overrides := settings.overrides():
+        print("overrides: " + ", ".join(f"{place} {value}" for place, value in overrides.items()))
+    budget = Budget.of(posts, settings)
+    raised = f", not {settings.epochs}: {settings.place('min_steps')} is {settings.min_steps}"
+    print(f"at most {budget.epochs} epochs{raised if budget.epochs > settings.epochs else ''}")
+    print(f"{budget.batches:,} steps an epoch, {settings.batch_size} posts a step, patience {budget.patience} epochs")
     with whole_folder(folders.models) as models, whole_folder(folders.predictions) as predictions:
-        job = Job(settings, network, folders._replace(models=models, predictions=predictions), about)
+        written = folders._replace(models=models, predictions=predictions)
+        jobs = make_jobs(settings, corpus.folds, written)
         results = []
-        for seed, result in zip(seeds, train_runs(seeds, job), strict=True):
+        for job, result in zip(jobs, train_runs(jobs), strict=True):
             results.append(result)
-            print(f"run {seed}: best validation micro-F1 {result.best.micro_f1:.4f} in epoch {result.best.epoch}")
-        described = {"network": network, "loss": settings.loss, "seeds": seeds, "tags": corpus.tags}
-        write_json(models / "model.json", described | {"cost": results[0].cost})
-        write_json(predictions / "predictions.json", {"loss": settings.loss, "seeds": seeds})
+            where = f"run {job.number}" + (f", fold {job.fold}" if corpus.folds > 1 else "")
+            print(f"{where}: best validation micro-F1 {result.best.micro_f1:.4f} in epoch {result.best.epoch}")
+        runs = [
+            {"fold": job.fold, "seed": job.seed, "problem": result.best.problem}
+            for job, result in zip(jobs, results, strict=True)
+        ]
+        described = {"loss": settings.loss, "runs": runs, "posts": corpus.fingerprint}
+        described["remedy"] = f"raise {settings.place('epochs')}"  # if runs have not converged
+        write_json(models / "model.json", described | {"tags": corpus.tags, "cost": results[0].cost})
+        write_json(predictions / "predictions.json", described)
     shutil.rmtree(folders.unfinished, ignore_errors=True)
     folders.timings.parent.mkdir(exist_ok=True)
     seconds = {"seconds": [result.seconds for result in results]}
     write_json(folders.timings, seconds | {"seconds_per_post": min(result.seconds_per_post for result in results)})
-    return f"trained {len(seeds)} times on {posts:,} posts"
+    for problem, count in Counter(result.best.problem for result in results if result.best.problem).items():
+        print(f"{count} of {len(results)} runs have not converged: {problem}; raise {settings.place('epochs')}")
+    return f"trained {len(results)} times on {posts:,} posts"
 
 
-def train_runs(seeds: list[int], job: Job) -> Iterator[RunResult]:
-    """The result of each run, in the order of the seeds."""
-    workers = min(len(seeds), runs_at_once(job))
+def make_jobs(settings: Train, folds: int, folders: ArmFolders) -> list[Job]:
+    """The runs: one after the other of each fold, then the next of each."""
+    repeats = settings.runs if settings.runs != "auto" else 1 if folds > 1 else RUNS
+    return [Job(run, run % folds, settings.seed + run, settings, folders) for run in range(repeats * folds)]
+
+
+def train_runs(jobs: list[Job]) -> Iterator[RunResult]:
+    """The result of each run, in order."""
+    workers = min(len(jobs), runs_at_once(jobs[0]))
     if workers == 1:
-        yield from (train_run(seed, job) for seed in seeds)
+        yield from map(train_run, jobs)
         return
-    with worker_pool(workers, fork=choose_device(job.settings.device).type == "cpu") as pool:
-        runs = [pool.submit(train_run, seed, job) for seed in seeds]
+    with worker_pool(workers, fork=choose_device(jobs[0].settings.device).type == "cpu") as pool:
+        runs = [pool.submit(train_run, job) for job in jobs]
         for run in as_completed(runs):
             run.result()  # the first error ends all of them
         yield from (run.result() for run in runs)
@@ -89,39 +109,51 @@ def runs_at_once(job: Job) -> int:
     """How many runs the machine can train side by side."""
     device = choose_device(job.settings.device)
     cores = max(1, available_cores() // job.settings.threads)
-    if device.type == "cpu" or "encoder" not in job.network:
+    fine_tuned = "encoder" in read_json(features_of_fold(job.folders.features, job.fold) / "features.json")
+    if device.type == "cpu" or not fine_tuned:
         return cores
     return max(1, min(cores, torch.cuda.mem_get_info(device)[0] // GPU_MEMORY))
 
 
-def train_run(seed: int, job: Job) -> RunResult:
+def train_run(job: Job) -> RunResult:
     """Train one network, and write its weights, its log and its predictions for valid and test."""
-    settings, network, folders, about = job
+    number, fold, seed, settings, folders = job
     torch.set_num_threads(settings.threads)
     torch.manual_seed(seed)
-    corpus, features = Corpus(folders.posts), open_matrix(folders.features / "matrix")
-    train, valid, test = (Posts(features, corpus.labels, corpus.rows(split)) for split in ("train", "valid", "test"))
+    own = features_of_fold(folders.features, fold)
+    corpus, features, device = Corpus(folders.posts), open_matrix(own / "matrix"), choose_device(settings.device)
+    train, valid, test = (
+        Posts(features, corpus.labels, corpus.rows(split, fold)) for split in ("train", "valid", "test")
+    )
+    network = describe_network(settings, read_json(own / "features.json"), len(corpus.tags))
     model = build(network)
-    load_pretrained_embedding(model, folders.features / "embedding.npy", settings.freeze)
+    load_pretrained_embedding(model, own / "embedding.npy", settings.freeze)
     if model.skip is not None:
         model.skip.choose(train.term_frequencies())
-    model.to(choose_device(settings.device))
-    if seed == settings.seed:
+    model.to(device)
+    if number == 0:
         print(model.describe(), flush=True)
-    folder = folders.models / f"run-{seed}"
+    folder = folders.models / f"run-{number}"
+    about = fingerprint(settings, network, seed, fold, device, folders=[own, folders.posts])
+    checkpoint = Checkpoint(folders.unfinished / f"run-{number}.pt", about)
     # With its defaults Live would rewrite dvc.yaml in the middle of a repro.
     with Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) as live:
-        checkpoint = Checkpoint(folders.unfinished / f"run-{seed}.pt", about)
         best = fit(model, train, valid, settings, seed, live, checkpoint)
     save_file(model.state_dict(), folder / "weights.safetensors")
+    write_json(folder / "network.json", network)
+    seconds = write_predictions(job, model, {"valid": valid, "test": test}, corpus)
+    cost = {"parameters": model.parameter_count(), "multiply_adds": model.multiply_adds(test.entries_per_post())}
+    return RunResult(best, checkpoint.seconds(), seconds["test"], cost)
+
+
+def write_predictions(job: Job, model: Any, splits: dict[str, Posts], corpus: Corpus) -> dict[str, float]:
+    """Write the logits of each split's posts; returns the seconds a post took."""
     seconds = {}
-    for split, posts in (("valid", valid), ("test", test)):
+    for split, posts in splits.items():
         start = time.perf_counter()
-        with PredictionWriter(
-            folders.predictions / f"run-{seed}" / split, len(corpus.tags), settings.top_tags
-        ) as writer:
+        folder = job.folders.predictions / f"run-{job.number}" / split
+        with PredictionWriter(folder, len(corpus.tags), job.settings.top_tags) as writer:
             for _, logits in predict(model, posts):
                 writer.append_logits(logits.numpy())
         seconds[split] = (time.perf_counter() - start) / len(posts)
-    cost = {"parameters": model.parameter_count(), "multiply_adds": model.multiply_adds(test.entries_per_post())}
-    return RunResult(best, checkpoint.seconds(), seconds["test"], cost)
+    return seconds

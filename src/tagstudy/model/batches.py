@@ -19,6 +19,10 @@ class Posts(NamedTuple):
     def __len__(self) -> int:
         return len(self.rows)
 
+    def sample(self, posts: int) -> "Posts":
+        """About so many of them, at equal distances."""
+        return Posts(self.features, self.labels, self.rows[:: max(1, len(self) // posts)])
+
     def features_of(self, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
         """What the first layer takes, for posts by their place in ``rows``."""
         return self.features.batch(self.rows[chosen])

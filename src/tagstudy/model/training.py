@@ -1,7 +1,7 @@
 """The training loop that both arms share: one run, with early stopping on valid."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from tagstudy.core.config import Train
 from tagstudy.core.errors import UserError
 from tagstudy.model.batches import Posts, draw_mixup, drop_words, to
 from tagstudy.model.checkpoint import Checkpoint, restore, snapshot
+from tagstudy.model.convergence import Budget, micro_f1_from_frequencies, problem_of
 from tagstudy.model.losses import LOSSES, Loss
 from tagstudy.model.mlp import MLP
 from tagstudy.model.optimizers import AdamW, RowwiseAdagrad
@@ -40,6 +41,7 @@ class Best(NamedTuple):
 
     epoch: int  # 0 is the untrained network
     micro_f1: float  # on valid, at its best threshold
+    problem: str | None = None  # why the run has not converged
 
 
 def fit(
@@ -63,7 +65,7 @@ def fit(
             if checkpoint:
                 checkpoint.save(run.state_dict)
     model.load_state_dict(run.best_weights)
-    return run.best
+    return run.best._replace(problem=run.problem())
 
 
 class Run:
@@ -81,8 +83,10 @@ class Run:
         if not settings.pos_weight:  # start from the tag frequencies, by Laplace's rule: never quite 0 or 1
             model.predict_everywhere(self.loss.logit((positives + 1) / (posts + 2)))
         self.rng = np.random.default_rng(seed)
-        self.batches = math.ceil(posts / settings.batch_size)
+        self.budget = Budget.of(posts, settings)
         self.optimizers = make_optimizers(model, settings)
+        trained = any(matrix.requires_grad for matrix in model.embedding_matrices)
+        self.rates = ["lr"] + ["embedding_lr"] * trained + ["encoder_lr"] * (model.encoder is not None)
         self.schedulers = [LambdaLR(optimizer, self.learning_rate_factor) for optimizer in self.optimizers]
         self.history: list[dict[str, float]] = []  # the scores of each epoch, the untrained network's first
         self.best = Best(0, 0.0)
@@ -90,14 +94,19 @@ class Run:
 
     def is_over(self) -> bool:
         epochs = len(self.history) - 1
-        return epochs >= self.settings.epochs or epochs - self.best.epoch >= self.settings.patience
+        return epochs >= self.budget.epochs or epochs - self.best.epoch >= self.budget.patience
+
+    def problem(self) -> str | None:
+        """Why the run has not converged, now that it is over."""
+        from_frequencies = micro_f1_from_frequencies(self.train.positives(), self.valid.positives(), len(self.valid))
+        return problem_of([scores["valid_micro_f1"] for scores in self.history], self.budget.epochs, from_frequencies)
 
     def next_epoch(self, bar: tqdm) -> dict[str, float]:
         """Train for an epoch and assess the network on valid: its scores. The first call assesses it untrained."""
         epoch = len(self.history)
-        train_loss = self.train_epoch(epoch, bar) if epoch else self.assess(self.train)["loss"]
+        train_loss = self.train_epoch(epoch, bar) if epoch else self.assess(self.train.sample(len(self.valid)))["loss"]
         scores = self.assess(self.valid)
-        check_loss(scores["loss"], f"on valid after epoch {epoch}", self.settings)
+        check_loss(scores["loss"], f"on valid after epoch {epoch}", self.settings, self.rates)
         self.history.append({"train_loss": train_loss} | {f"valid_{name}": value for name, value in scores.items()})
         if epoch == 0 or scores["micro_f1"] > self.best.micro_f1:
             self.best = Best(epoch, scores["micro_f1"])
@@ -106,14 +115,15 @@ class Run:
         return self.history[-1]
 
     def train_epoch(self, epoch: int, bar: tqdm) -> float:
-        """One pass over train; returns the mean loss."""
+        """Train for an epoch; returns the mean loss."""
         self.model.train()
-        posts, total = len(self.train), 0.0
+        total = 0.0
+        posts = self.rng.permutation(len(self.train))[: self.budget.posts]
         # Batches of one size, give or take a post, so that none is left with a single one.
-        for number, chosen in enumerate(np.array_split(self.rng.permutation(posts), self.batches)):
+        for number, chosen in enumerate(np.array_split(posts, self.budget.batches)):
             loss = self.batch_loss(chosen)
             value = loss.item()
-            check_loss(value, f"in epoch {epoch}, batch {number + 1}", self.settings)
+            check_loss(value, f"in epoch {epoch}, batch {number + 1}", self.settings, self.rates)
             self.model.zero_grad()
             # A sum over tags: how far a word moves must not depend on how many tags there are besides its own.
             (loss * self.tags).backward()
@@ -122,7 +132,7 @@ class Run:
             for optimizer, scheduler in zip(self.optimizers, self.schedulers, strict=True):
                 optimizer.step()
                 scheduler.step()
-            total += value * len(chosen) / posts
+            total += value * len(chosen) / len(posts)
             bar.update(len(chosen))
         return total
 
@@ -143,7 +153,8 @@ class Run:
 
     def learning_rate_factor(self, step: int) -> float:
         """By which all learning rates are multiplied: it rises from 0 in a straight line, and falls to 0."""
-        done = (step // self.batches + step % self.batches / self.batches) / max(self.settings.epochs, 1)
+        batches = self.budget.batches
+        done = (step // batches + step % batches / batches) / max(self.budget.epochs, 1)
         warmup = self.settings.warmup
         return done / warmup if done < warmup else (1 - done) / (1 - warmup)
 
@@ -151,7 +162,7 @@ class Run:
         """All that the next epoch depends on."""
         return {
             "history": self.history,
-            "best": tuple(self.best),
+            "best": tuple(self.best[:2]),
             "best_weights": self.best_weights,
             "state": snapshot(self.model, [*self.optimizers, *self.schedulers], self.rng),
         }
@@ -162,9 +173,9 @@ class Run:
 
 
 def progress_bar(run: Run, seed: int) -> tqdm:
-    posts = len(run.train)
+    posts = run.budget.posts
     return tqdm(
-        total=run.settings.epochs * posts,
+        total=run.budget.epochs * posts,
         initial=max(0, len(run.history) - 1) * posts,
         desc=f"run {seed}",
         unit=" posts",
@@ -180,12 +191,11 @@ def write_log(log: Log, scores: dict[str, float]) -> None:
     log.next_step()
 
 
-def check_loss(loss: float, where: str, settings: Train) -> None:
+def check_loss(loss: float, where: str, settings: Train, rates: Iterable[str]) -> None:
+    """Raise :class:`UserError` for a loss that is not finite; ``rates`` are the learning rates that count."""
     if not math.isfinite(loss):
-        raise UserError(
-            f"the loss is {loss} {where}; lower the learning rates, lr ({settings.lr:g}), embedding_lr "
-            f"({settings.embedding_lr:g}) and encoder_lr ({settings.encoder_lr:g})"
-        )
+        named = " and ".join(f"{settings.place(rate)} ({getattr(settings, rate):g})" for rate in rates)
+        raise UserError(f"the loss is {loss} {where}; lower {named}")
 
 
 def check_first_loss(model: MLP, posts: Posts, loss_of: Loss) -> None:

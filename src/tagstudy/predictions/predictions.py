@@ -1,13 +1,17 @@
 """The logits of the best tags of each post, for every run and split, as CSR matrices.
 
-    data/predictions/ARM/predictions.json            the loss that gives logits their meaning, and the runs' seeds
-    data/predictions/ARM/run-SEED/{valid,test}/      a row a post of the split, in the order of the corpus
+    data/predictions/ARM/predictions.json          the loss that gives logits their meaning; of each run its fold, its
+                                                   seed and why it has not converged, and the remedy; the
+                                                   fingerprint of the posts
+    data/predictions/ARM/run-N/{valid,test}/       a row a post of the split, in the order of the corpus
 
 Up to `train.top_tags` tags a post are kept: all, where there are no more. A tag that is not kept has no more than the
 lowest logit of its row.
 """
 
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -35,16 +39,36 @@ class PredictionWriter(CsrWriter):
         self.append(best.ravel(), np.arange(posts + 1) * self.kept, data.ravel())
 
 
+class RunPredictions(NamedTuple):
+    """What a run says of valid and test."""
+
+    fold: int
+    problem: str | None  # why it has not converged
+    logits: dict[str, CsrMatrix]  # by split
+
+
 class Predictions:
-    """What an arm's runs say of valid and test."""
+    """What an arm's runs say."""
 
     def __init__(self, folder: Path) -> None:
         about = read_json(folder / "predictions.json")
-        self.seeds: list[int] = about["seeds"]
+        self.posts: str = about["posts"]  # the fingerprint of the corpus
+        self.remedy: str = about["remedy"]  # for runs that have not converged
         self.probability = PROBABILITIES[about["loss"]]
-        self.runs: list[dict[str, CsrMatrix]] = [
-            {split: CsrMatrix(folder / f"run-{seed}" / split) for split in ("valid", "test")} for seed in self.seeds
+        self.runs = [
+            RunPredictions(
+                run["fold"],
+                run["problem"],
+                {split: CsrMatrix(folder / f"run-{number}" / split) for split in ("valid", "test")},
+            )
+            for number, run in enumerate(about["runs"])
         ]
+
+    @property
+    def problem(self) -> str | None:
+        """Why the arm has not converged: at least half of its runs have not."""
+        problems = Counter(run.problem for run in self.runs if run.problem)
+        return problems.most_common(1)[0][0] if problems.total() * 2 >= len(self.runs) else None
 
 
 def is_relevant(labels: csr_array, scores: csr_array) -> np.ndarray:

@@ -1,0 +1,60 @@
+"""How long a run may train, and whether that was enough: an arm whose runs have not converged may not lose."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tagstudy.core.config import Train
+
+TOLERANCE = 0.005  # micro-F1
+STILL_IMPROVING = "still improving"
+NOTHING_LEARNED = "no better than tag frequencies"
+
+
+class Budget(NamedTuple):
+    """How long a run may train."""
+
+    epochs: int
+    patience: int  # epochs without a higher micro-F1 on valid
+    batches: int  # of an epoch
+    posts: int  # of an epoch
+
+    @classmethod
+    def of(cls, posts: int, settings: Train) -> "Budget":
+        """Settings count in epochs, within bounds in steps; patience grows with the number of epochs."""
+        batches = math.ceil(posts / settings.batch_size)
+        if settings.epochs == 0:
+            return cls(0, settings.patience, batches, posts)
+        batches = min(batches, max(1, settings.max_steps // settings.epochs))
+        epochs = max(settings.epochs, math.ceil(settings.min_steps / batches))
+        patience = math.ceil(settings.patience * epochs / settings.epochs)
+        return cls(epochs, patience, batches, min(posts, batches * settings.batch_size))
+
+
+def problem_of(micro_f1: Sequence[float], epochs: int, from_frequencies: float) -> str | None:
+    """Why a run has not converged, or None.
+
+    A run that early stopping ended has. One that used up its epochs has, unless the last third of them still brought
+    more than TOLERANCE: the learning rates fall to 0, so that the last epoch alone says little.
+
+    micro_f1: [epochs + 1] on valid, of the untrained network first
+    epochs: how many were allowed
+    from_frequencies: what tag frequencies alone reach
+    """
+    best = int(np.argmax(micro_f1))
+    if best == 0 or micro_f1[best] <= from_frequencies:
+        return NOTHING_LEARNED
+    before = max(micro_f1[: len(micro_f1) * 2 // 3])
+    return STILL_IMPROVING if len(micro_f1) > epochs and micro_f1[best] > before + TOLERANCE else None
+
+
+def micro_f1_from_frequencies(train: np.ndarray, valid: np.ndarray, posts: int) -> float:
+    """Micro-F1 on valid of giving every post the same tags, the most frequent ones of train, as many as are best.
+
+    ``train``, ``valid`` [tags] count the posts that have each tag; ``posts`` those of valid.
+    """
+    right = valid[np.argsort(-train, kind="stable")].cumsum()
+    given = posts * np.arange(1, len(train) + 1)
+    return float((2 * right / (given + valid.sum())).max())
