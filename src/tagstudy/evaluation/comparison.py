@@ -1,172 +1,173 @@
-"""Is one arm better than the other, or is it chance: of the posts that fell to test, and of the seeds of the runs?
+"""Is one system better than another, or is it chance: of the posts, of the training sets and of the seeds?
 
-The difference of two arms is a mean over runs. Its variance has two parts, as in studies where several readers judge
-the same cases: Obuchowski and Rockette (Communications in Statistics, 1995), with runs as readers, each of one arm, and
-posts as cases.
+Every post is tested once, by the run of its fold. The difference of two systems is that of their scores on all of these
+posts. Its variance has two parts, which overlap a little, so that the interval is rather too wide than too narrow:
 
     variance = posts + runs
-    posts: covariance of two runs of the dense arm + that of two of the sparse one − 2 × that of one of each,
-           all over bootstrap replicates of the test posts, the same ones for every run (the paired bootstrap)
-    runs:  variance over the dense arm's runs / their number + the same of the sparse one's
+    posts: mean squared deviation of the difference over bootstrap resamples of the posts, drawn within each fold, the
+           same ones for both systems; thresholds are tuned again on the valid posts of each resample
+    runs:  variance of the difference of the folds, each of which has a training set and a seed of its own, divided by
+           their number
 
-Two runs of an arm have only the posts in common, so their covariance holds the variance that comes from the posts and
-none that comes from the seeds, which the second line counts once. The interval is Student's t, with Satterthwaite's
-degrees of freedom: few runs make it wide.
-
-A run of the fusion holds a run of each arm, so a fusion and an arm are not independent. Their runs are paired, and the
-difference of a pair takes the place of a run: posts is the covariance of two pairs, runs their variance / number.
+The interval is Student's t, with Satterthwaite's degrees of freedom: few folds make it wide. On a single split, runs
+with different seeds take the place of folds, and the interval does not cover the choice of the split.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csr_array
 from scipy.special import stdtr, stdtrit  # Student's t; importing scipy.stats for it would take a second
 
+from tagstudy.core.corpus import Corpus
 from tagstudy.evaluation import scoring
+from tagstudy.evaluation.outcomes import at_thresholds, best_thresholds
+from tagstudy.evaluation.scoring import METRICS, Counts, ratio
+from tagstudy.evaluation.systems import Run, System
 
-METRICS = ("micro_f1", "macro_f1", "hamming_loss", "subset_accuracy")
 LEVEL = 0.05  # of the test; the interval's is 1 − this
-REPLICATES = 50  # at a time
+POSITIVES = 10  # test posts that have a tag: with fewer its F1 has no interval
+# Posts that two systems treat differently: with fewer no sign test could reach LEVEL, and there is no interval.
+DISCORDANT = 6
+WEIGHTS = 2**26  # of posts in resamples, at a time: 256 MB
 
 
 class Scores(NamedTuple):
-    """METRICS, and F1 of every tag, of an arm's runs."""
+    """METRICS, and F1 of every tag, of a system."""
 
-    observed: np.ndarray  # [runs, metrics + tags] on the posts as they are
-    replicates: np.ndarray  # [resamples, runs, metrics + tags] on resampled posts
-    posts: int
-
-
-def score(labels: csr_array, arms: Mapping[str, Sequence[csr_array]], resamples: int) -> dict[str, Scores]:
-    """Scores of the decisions of each arm's runs; arguments as for :func:`scoring.count`. All on the same resamples."""
-    every = resample(labels, [run for runs in arms.values() for run in runs], resamples, seed=0)
-    ends = np.cumsum([len(runs) for runs in arms.values()])
-    return {
-        arm: Scores(np.stack([measure(scoring.count(labels, run)) for run in runs]), replicates, labels.shape[0])
-        for (arm, runs), replicates in zip(arms.items(), np.split(every, ends[:-1], axis=1), strict=True)
-    }
+    observed: np.ndarray  # [metrics + tags]
+    units: np.ndarray  # [units, metrics + tags] of each fold; on a single split, of each run
+    replicates: np.ndarray  # [resamples, metrics + tags] on resampled posts
+    decisions: list[csr_array]  # of each repeat, [posts, tags]
+    positives: np.ndarray  # [tags] test posts that have the tag
 
 
-def resample(labels: csr_array, runs: Sequence[csr_array], resamples: int, seed: int) -> np.ndarray:
-    """Bootstrap replicates of the scores of every run: [resamples, runs, metrics + tags].
+def score(corpus: Corpus, systems: Mapping[str, System], resamples: int) -> dict[str, Scores]:
+    """The scores of each system. All are taken on the same resamples."""
+    replicates: dict[str, list[np.ndarray]] = {name: [] for name in systems}
+    for weights in resampled_weights(corpus, resamples):
+        for name, system in systems.items():
+            replicates[name].append(replicate(system, weights))
+    positives = np.bincount(corpus.labels.batch(corpus.tested())[0], minlength=len(corpus.tags))
+    scores = {}
+    for name, system in systems.items():
+        counts = system.counts()
+        runs = np.stack([measure(run.counts) for run in system.runs])
+        units = runs.reshape(-1, system.folds, runs.shape[1]).mean(axis=0) if system.folds > 1 else runs
+        observed = np.mean([measure(at) for at in counts], axis=0)
+        scores[name] = Scores(observed, units, np.concatenate(replicates[name]), system.decisions(), positives)
+    return scores
 
-    A resample weighs every post by how often it holds the post, so that all counts are one product of sparse matrices
-    with the weights.
+
+def measure(counts: Sequence[Counts]) -> np.ndarray:
+    """[..., metrics + tags] Each of METRICS at its threshold, and F1 of every tag at the first one."""
+    metrics = [scoring.measure(at)[..., place] for place, at in enumerate(counts)]
+    return np.concatenate([np.stack(metrics, axis=-1), scoring.f1(counts[0])], axis=-1)
+
+
+def resampled_weights(corpus: Corpus, resamples: int) -> Iterator[np.ndarray]:
+    """How often each post is in each resample, float32 [posts, some of the resamples].
+
+    Posts are drawn within the test posts of each fold; of a single split, within test and within valid.
     """
-    posts, tags = labels.shape
-    have = csr_array(labels.T, dtype=np.float32)
-    outcomes = vstack([outcomes_by_tag(labels, run) for run in runs], format="csr")
-    replicates = np.empty((resamples, len(runs), len(METRICS) + tags))
-    start = 0
-    for weights in resampled_weights(posts, resamples, seed):
-        size = weights.shape[1]
-        support = (have @ weights).T[:, None]  # [size, 1, tags]
-        counts = (outcomes @ weights).reshape(len(runs), 2 * tags + 1, size).transpose(2, 0, 1)
-        fp, tp, exact = counts[..., :tags], counts[..., tags:-1], counts[..., -1]
-        replicates[start : start + size] = measure(scoring.Counts(tp, fp, support - tp, posts, exact))
-        start += size
-    return replicates
-
-
-def outcomes_by_tag(labels: csr_array, decisions: csr_array) -> csr_array:
-    """[2 tags + 1, posts] A one for a wrong decision, in the row of its tag; for a right one; for an exact post."""
-    posts, tags = labels.shape
-    exact = np.flatnonzero(scoring.is_exact(labels, decisions))
-    rows = np.concatenate([decisions.indices + tags * decisions.data, np.full(len(exact), 2 * tags)])
-    columns = np.concatenate([np.repeat(np.arange(posts), np.diff(decisions.indptr)), exact])
-    return csr_array((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(2 * tags + 1, posts))
-
-
-def resampled_weights(posts: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each post is in each resample, float32 [posts, REPLICATES]; sums of it are exact up to 2**24 posts."""
-    rng = np.random.default_rng(seed)
-    for start in range(0, resamples, REPLICATES):
-        weights = np.empty((posts, min(REPLICATES, resamples - start)), dtype=np.float32)
+    rng = np.random.default_rng(0)
+    groups = [corpus.rows("test", fold) for fold in range(corpus.folds)]
+    if corpus.folds == 1:
+        groups.append(corpus.rows("valid", 0))
+    at_a_time = max(1, min(50, WEIGHTS // len(corpus)))
+    for start in range(0, resamples, at_a_time):
+        weights = np.zeros((len(corpus), min(at_a_time, resamples - start)), dtype=np.float32)
         for column in weights.T:
-            column[:] = np.bincount(rng.integers(posts, size=posts), minlength=posts)
+            for rows in groups:
+                column[rows] = np.bincount(rng.integers(len(rows), size=len(rows)), minlength=len(rows))
         yield weights
 
 
-def measure(counts: scoring.Counts) -> np.ndarray:
-    """[..., metrics + tags] METRICS, and F1 of every tag."""
-    f1 = scoring.f1(counts)
-    metrics = [
-        scoring.f1(scoring.total(counts)),
-        f1.mean(axis=-1),
-        scoring.hamming_loss(counts),
-        counts.exact / counts.posts,
-    ]
-    return np.concatenate([np.stack(metrics, axis=-1), f1], axis=-1)
+def replicate(system: System, weights: np.ndarray) -> np.ndarray:
+    """[resamples, metrics + tags] The scores on resampled posts; ``weights`` are of :func:`resampled_weights`."""
+
+    def of_repeat(runs: list[Run]) -> np.ndarray:
+        folds = [resampled_counts(run, weights) for run in runs]
+        return measure([reduce(add, at) for at in zip(*folds, strict=True)])
+
+    return np.mean([of_repeat(runs) for runs in system.repeats()], axis=0)
 
 
-def compare(dense: Scores, sparse: Scores, *, paired: bool = False) -> pd.DataFrame:
-    """Dense − sparse, a row for each of METRICS and then for each tag's F1: dense, sparse, difference, low, high, p.
+def resampled_counts(run: Run, weights: np.ndarray) -> list[Counts]:
+    """A run's counts on test at the thresholds tuned for each of METRICS on the resampled valid posts."""
+    valid = run.valid.counts(weights[run.rows["valid"]])
+    return at_thresholds(run.test.counts(weights[run.rows["test"]]), best_thresholds(valid))
 
-    The rows of tags are corrected for the number of comparisons (Bonferroni): with 95% probability all their intervals
-    hold. With a single run of an arm the variance over seeds is unknown, and the interval covers the posts alone.
-    ``paired``: in the dense arm's place is a fusion, and each of its runs is compared with the run that it holds.
+
+class Interval(NamedTuple):
+    """Each [...]: NaN where there is no variance to judge by."""
+
+    low: np.ndarray
+    high: np.ndarray
+    p: np.ndarray  # of the hypothesis that the value is 0
+
+
+def interval(
+    observed: np.ndarray, replicates: np.ndarray, units: np.ndarray, posts: int, comparisons: np.ndarray | int = 1
+) -> Interval:
+    """Of a score or a difference [...]; ``replicates`` [resamples, ...] and ``units`` [units, ...] are its own.
+
+    Corrected for the number of ``comparisons`` (Bonferroni): with 95% probability all of them hold.
     """
-    centred = [arm.replicates - arm.replicates.mean(axis=0) for arm in (dense, sparse)]
-    if paired:
-        over_posts, observed = run_covariance(centred[0] - centred[1]), [dense.observed - sparse.observed]
-    else:
-        between = covariance(*(arm.mean(axis=1) for arm in centred))
-        over_posts = run_covariance(centred[0]) + run_covariance(centred[1]) - 2 * between
-        observed = [dense.observed, sparse.observed]
-    parts = [np.maximum(over_posts, 0), *map(variance_of_mean, observed)]
-    sizes = (dense.posts, *map(len, observed))
-    variance = sum(parts)
+    over_posts = np.mean((replicates - observed) ** 2, axis=0)
+    over_runs = units.var(axis=0, ddof=1) / len(units) if len(units) > 1 else np.full(observed.shape, np.nan)
+    variance = over_posts + over_runs
     # Satterthwaite's: the variance squared, over the sum of each part squared over its own degrees of freedom.
-    weighed = sum(part**2 / max(size - 1, 1) for part, size in zip(parts, sizes, strict=True))
-    freedom = np.maximum(scoring.ratio(variance**2, weighed), 1)
-    error = np.sqrt(variance)
-
-    means = [arm.observed.mean(axis=0) for arm in (dense, sparse)]
-    difference = means[0] - means[1]
-    tags = len(difference) - len(METRICS)
-    comparisons = np.repeat([1, tags], [len(METRICS), tags])
+    weighed = over_posts**2 / max(posts - 1, 1) + over_runs**2 / max(len(units) - 1, 1)
+    freedom = np.maximum(ratio(variance**2, weighed), 1)
+    error = np.sqrt(np.where(variance > 0, variance, np.nan))
     margin = stdtrit(freedom, 1 - LEVEL / 2 / comparisons) * error
-    with np.errstate(divide="ignore", invalid="ignore"):  # without variance: certain, or no difference at all
-        p = np.nan_to_num(2 * stdtr(freedom, -np.abs(difference) / error), nan=1.0)
-    columns = [*means, difference, difference - margin, difference + margin, np.minimum(p * comparisons, 1)]
-    return pd.DataFrame(dict(zip(("dense", "sparse", "difference", "low", "high", "p"), columns, strict=True)))
+    p = 2 * stdtr(freedom, -np.abs(observed) / error) * comparisons
+    return Interval(observed - margin, observed + margin, np.minimum(p, 1))
 
 
-def run_covariance(centred: np.ndarray) -> np.ndarray:
-    """[metrics] Mean covariance of two different runs of an arm, from centred replicates [resamples, runs, metrics].
+def compare(one: Scores, other: Scores, comparisons: int = 1) -> pd.DataFrame:
+    """One − other, a row for each of METRICS and then for each tag's F1: one, other, difference, low, high, p.
 
-    Of a single run its variance.
+    Intervals and p are corrected for the number of ``comparisons``, those of tags also for the number of tags. Where
+    there is too little to tell, low, high and p are NaN: for all with less than two runs or DISCORDANT posts that the
+    systems treat differently, for a tag also with less than POSITIVES posts that have it.
     """
-    runs = centred.shape[1]
-    variances = covariance(centred, centred)  # [runs, metrics]
-    together = covariance(centred.sum(axis=1), centred.sum(axis=1))
-    return (together - variances.sum(axis=0)) / (runs * (runs - 1)) if runs > 1 else variances[0]
-
-
-def variance_of_mean(observed: np.ndarray) -> np.ndarray:
-    """[metrics] Variance of the mean over runs, [runs, metrics]; 0 where there is but one."""
-    runs = len(observed)
-    return observed.var(axis=0, ddof=1) / runs if runs > 1 else np.zeros(observed.shape[1])
-
-
-def covariance(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """[...] Over replicates, of two centred [resamples, ...]."""
-    return (left * right).sum(axis=0) / (len(left) - 1)
-
-
-def verdict(micro_f1: pd.Series, dense_runs: int, sparse_runs: int) -> str:
-    """The row of micro-F1 in a sentence."""
-    dense, sparse, difference, low, high, p = micro_f1[["dense", "sparse", "difference", "low", "high", "p"]]
-    if p < LEVEL:
-        winner = "The dense arm is better" if difference > 0 else "The sparse arm is better"
-    else:
-        winner = "No significant difference"
-    covered = "posts and seeds" if min(dense_runs, sparse_runs) > 1 else "posts, but not over seeds: a single run,"
-    chance = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
-    return (
-        f"{winner}: test micro-F1 {dense:.4f} dense, {sparse:.4f} sparse, difference {difference:+.4f} "
-        f"({1 - LEVEL:.0%} interval over {covered} {low:+.4f} to {high:+.4f}, {chance})"
+    discordant_posts, discordant = count_discordant(one.decisions, other.decisions)
+    enough_for_tag = (one.positives >= POSITIVES) & (discordant >= DISCORDANT)
+    enough = np.concatenate([np.repeat(discordant_posts >= DISCORDANT, len(METRICS)), enough_for_tag])
+    together = comparisons * np.repeat([1, max(1, enough_for_tag.sum())], [len(METRICS), len(discordant)])
+    units = min(len(one.units), len(other.units))
+    difference = one.observed - other.observed
+    low, high, p = (
+        np.where(enough, part, np.nan)
+        for part in interval(
+            difference,
+            one.replicates - other.replicates,
+            one.units[:units] - other.units[:units],
+            one.decisions[0].shape[0],
+            together,
+        )
     )
+    columns = {"one": one.observed, "other": other.observed, "difference": difference}
+    return pd.DataFrame({**columns, "low": np.maximum(low, -1), "high": np.minimum(high, 1), "p": p})
+
+
+def count_discordant(one: Sequence[csr_array], other: Sequence[csr_array]) -> tuple[float, np.ndarray]:
+    """Posts whose predicted tags differ, and those [tags] where a tag's decision does; means over repeats."""
+    posts, tags = [], []
+    for left, right in zip(one, other, strict=False):
+        differ = predicted(left) != predicted(right)
+        posts.append(np.count_nonzero(np.diff(differ.tocsr().indptr)))
+        tags.append(np.bincount(differ.tocsr().indices, minlength=left.shape[1]))
+    return float(np.mean(posts)), np.mean(tags, axis=0)
+
+
+def predicted(decisions: csr_array) -> csr_array:
+    """[posts, tags] True for each predicted tag."""
+    ones = np.ones(len(decisions.indices), dtype=bool)
+    return csr_array((ones, decisions.indices, decisions.indptr), shape=decisions.shape)

@@ -92,7 +92,7 @@ def f1_by_tag(path: Path, tables: dict[str, pd.DataFrame]) -> None:
     figure, axes = rows(with_counts(table["tag"], table["support"]), 0.34)
     bars(axes, {arm: scores["f1"][:SHOWN] for arm, scores in tables.items()})
     total = len(tables["dense"])
-    axes.set(xlabel="F1 on test, mean over runs", ylabel="tag (posts in test)" + shown_of(len(table), total))
+    axes.set(xlabel="F1 on test", ylabel="tag (posts in test)" + shown_of(len(table), total))
     save(figure, path)
 
 
@@ -130,9 +130,7 @@ def confusion(path: Path, tables: dict[str, pd.DataFrame]) -> None:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
-    axes.set_xlabel(
-        f"predicted{shown_of(len(shown), len(tags))}\ntest posts, mean over runs, shaded by their share of the row"
-    )
+    axes.set_xlabel(f"predicted{shown_of(len(shown), len(tags))}\ntest posts, shaded by their share of the row")
     axes.set_ylabel("actual", labelpad=18)
     save(figure, path)
 
@@ -140,10 +138,7 @@ def confusion(path: Path, tables: dict[str, pd.DataFrame]) -> None:
 def tag_frequency(path: Path, table: pd.DataFrame) -> None:
     shown = table[:SHOWN]
     figure, axes = rows([short(tag) for tag in shown["tag"]], 0.26)
-    left = np.zeros(len(shown))
-    for split, colour in {"train": "#444444", "valid": "#8c8c8c", "test": "#c9c9c9"}.items():
-        axes.barh(range(len(shown)), shown[split], left=left, color=colour, label=split)
-        left += shown[split]
+    axes.barh(range(len(shown)), shown["posts"], color="#8c8c8c")
     axes.set(xlabel="posts", ylabel="tag" + shown_of(len(shown), len(table)))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     save(figure, path)
@@ -162,7 +157,7 @@ def co_occurrence(path: Path, table: pd.DataFrame) -> None:
     axes.tick_params(labelsize=10 if len(tags) <= 15 else 8)
     axes.set(xlabel="… that also have", ylabel="posts with …")
     axes.grid(visible=False)
-    figure.colorbar(image, label="share of train posts")
+    figure.colorbar(image, label="fraction of the posts")
     save(figure, path)
 
 
@@ -178,7 +173,7 @@ def differences(path: Path, table: pd.DataFrame) -> None:
 def difference_by_tag(path: Path, table: pd.DataFrame) -> None:
     """Each tag's difference in F1, with intervals that hold for all tags together."""
     shown = table[:SHOWN]
-    figure, axes = rows(with_counts(shown["tag"], shown["test"]), 0.26)
+    figure, axes = rows(with_counts(shown["tag"], shown["support"]), 0.26)
     intervals(axes, shown)
     axes.set(
         xlabel="F1, dense − sparse on test,\nintervals that hold together with 95%",
@@ -208,9 +203,9 @@ def f1_by_frequency(path: Path, tables: dict[str, pd.DataFrame], frequency: pd.D
     figure, axes = sheet(3.8)
     for arm, table in tables.items():
         axes.plot(
-            frequency["train"], table["f1"], MARKERS[arm], color=COLOURS[arm], alpha=0.7, clip_on=False, label=arm
+            frequency["posts"], table["f1"], MARKERS[arm], color=COLOURS[arm], alpha=0.7, clip_on=False, label=arm
         )
-    axes.set(xscale="log", ylim=(0, 1), xlabel="posts in train that have the tag", ylabel="F1 on test, mean over runs")
+    axes.set(xscale="log", ylim=(0, 1), xlabel="posts that have the tag", ylabel="F1 on test")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.minorticks_off()
@@ -243,7 +238,7 @@ def groups(path: Path, table: pd.DataFrame) -> None:
     posts = table.drop_duplicates("group")
     figure, axes = rows(with_counts(posts["group"], posts["posts"]), 0.5)
     bars(axes, {str(arm): scores["micro_f1"] for arm, scores in table.groupby("arm", sort=False)})
-    axes.set(xlabel="micro-F1 on test, mean over runs", ylabel="a post's text (test posts)")
+    axes.set(xlabel="micro-F1 on test", ylabel="a post's text (test posts)")
     save(figure, path)
 
 
@@ -267,5 +262,18 @@ def cost(path: Path, table: pd.DataFrame) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(4))
         if table[column].max() >= 1000:
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    figure.supylabel("micro-F1 on test, mean over runs", fontsize="medium")
+    figure.supylabel("micro-F1 on test", fontsize="medium")
+    save(figure, path)
+
+
+def systems(path: Path, table: pd.DataFrame, metric: str) -> None:
+    """The score of each system with its interval, the best at the top; filled where it is tied for best."""
+    figure, axes = rows(list(table["system"]), 0.32)
+    label = metric.replace("_f1", "-F1").replace("_", " ")
+    for tied, fill, name in ((True, "#1f5fa8", "tied for best"), (False, "white", "worse")):
+        places = np.flatnonzero(table["tied"] == tied)
+        here = table.iloc[places]
+        axes.hlines(places, here["low"], here["high"], colors="#1f5fa8", linewidth=2)
+        axes.plot(here[metric], places, "o", color="#1f5fa8", markerfacecolor=fill, label=name if len(places) else None)
+    axes.set(xlabel=f"{label} on test, 95% intervals", ylabel="system")
     save(figure, path)

@@ -1,6 +1,6 @@
 """The files of metrics/ and plots/, written from what evaluation has found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,17 +12,18 @@ from tagstudy.core.files import read_json, write_json
 from tagstudy.core.paths import ARMS
 from tagstudy.core.processes import available_cores, worker_pool
 from tagstudy.evaluation import figures, tables
-from tagstudy.evaluation.blocks import Run
-from tagstudy.evaluation.comparison import METRICS, Scores, compare
+from tagstudy.evaluation.comparison import Scores, compare
+from tagstudy.evaluation.scoring import METRICS
+from tagstudy.evaluation.systems import System
 
 HEADLINE = ["micro_f1", "macro_f1", "hamming_loss"]
 SECONDS = ["training_seconds", "posts_per_second"]  # the costs that change each time
 
 
 class Results(NamedTuple):
-    """What evaluation has found, by system: the arms and their fusion."""
+    """What evaluation has found, by system."""
 
-    runs: dict[str, list[Run]]
+    systems: dict[str, System]
     scores: dict[str, Scores]
     weights: list[float]  # of the dense arm in each run of the fusion
     differences: pd.DataFrame  # of the arms, a row for each of METRICS and then for each tag
@@ -49,54 +50,59 @@ def read_costs(models: Path, timings: Path) -> dict[str, dict[str, float]]:
 
 def write_metrics(folder: Path, results: Results, costs: pd.DataFrame) -> None:
     """Write the scores of every run, the comparisons, and what `dvc metrics` and predict.py read."""
-    means = mean_scores(results.runs)
-    runs = [{"arm": arm, "run": n, **run.scores} for arm, runs in results.runs.items() for n, run in enumerate(runs)]
-    write_csv(folder / "runs.csv", pd.concat([pd.DataFrame(runs), means.reset_index().assign(run="mean")]))
+    write_csv(folder / "runs.csv", run_table(results.systems))
     differences = results.differences[: len(METRICS)]
     write_csv(folder / "comparison.csv", differences)
     write_csv(folder / "fusion.csv", fusion_gains(results.scores))
     (folder / "verdict.txt").write_text(results.verdict + "\n", encoding="utf-8")
     micro_f1, low, high, p = differences.iloc[0][["difference", "low", "high", "p"]]
     difference = {"micro_f1": micro_f1, "low": low, "high": high, "p": p}
-    headline = means[HEADLINE].T.to_dict() | {"difference": difference}
-    write_json(
-        folder / "metrics.json",
-        {part: {name: round(float(value), 4) for name, value in scores.items()} for part, scores in headline.items()},
-    )
-    thresholds = {arm: [run.scores["threshold"] for run in runs] for arm, runs in results.runs.items()}
+    headline: dict[str, dict] = {
+        arm: {name: system.scores()[name] for name in HEADLINE} for arm, system in results.systems.items()
+    }
+    headline["difference"] = difference
+    write_json(folder / "metrics.json", {part: rounded(scores) for part, scores in headline.items()})
+    thresholds = {arm: [run.thresholds[0] for run in system.runs] for arm, system in results.systems.items()}
     write_json(folder / "prediction.json", {"thresholds": thresholds, "dense_weights": results.weights})
     write_json(folder / "timings.json", costs[SECONDS].round(2).T.to_dict())
 
 
-def mean_scores(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
-    """Means over runs, a row for each arm."""
-    means = {arm: pd.DataFrame([run.scores for run in runs[arm]]).mean() for arm in runs}
-    return pd.DataFrame.from_dict(means, orient="index").rename_axis("arm")
+def rounded(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """For a JSON file: four digits, and null where there is no number."""
+    return {name: None if np.isnan(value) else round(float(value), 4) for name, value in scores.items()}
+
+
+def run_table(systems: Mapping[str, System]) -> pd.DataFrame:
+    """The scores of every run, and those of each system over all folds."""
+    rows: list[dict] = []
+    for arm, system in systems.items():
+        rows += [{"arm": arm, "run": n, "fold": run.fold, **run.scores} for n, run in enumerate(system.runs)]
+    rows += [{"arm": arm, "run": "all", "fold": "all", **system.scores()} for arm, system in systems.items()]
+    return pd.DataFrame(rows)
 
 
 def fusion_gains(scores: Mapping[str, Scores]) -> pd.DataFrame:
-    """The fusion's gain over each arm, a row for each of METRICS: arm, score, difference, low, high, p."""
-    fusion, rows = scores["fusion"], []
-    runs = len(fusion.observed)  # an arm may have more than the other
-    for arm in ARMS:
-        observed, replicates, posts = scores[arm]
-        table = compare(fusion, Scores(observed[:runs], replicates[:, :runs], posts), paired=True)[: len(METRICS)]
-        rows.append(table.assign(arm=arm, score=METRICS))
-    return pd.concat(rows)[["arm", "score", "difference", "low", "high", "p"]]
+    """The fusion's gain over every other system, a row for each of METRICS: over, score, difference, low, high, p."""
+    rows = [
+        compare(scores["fusion"], scores[name])[: len(METRICS)].assign(over=name, score=METRICS)
+        for name in scores
+        if name != "fusion"
+    ]
+    return pd.concat(rows)[["over", "score", "difference", "low", "high", "p"]]
 
 
-def cost_table(costs: Mapping[str, Mapping[str, float]], runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
+def cost_table(costs: Mapping[str, Mapping[str, float]], systems: Mapping[str, System]) -> pd.DataFrame:
     """Costs of the arms and of their fusion, which runs both, beside their micro-F1."""
     cost = pd.DataFrame.from_dict(costs, orient="index").rename_axis("arm")
     cost.loc["fusion"] = cost.sum()
     cost.loc["fusion", "posts_per_second"] = 1 / (1 / cost["posts_per_second"][list(ARMS)]).sum()
-    cost["micro_f1"] = mean_scores(runs)["micro_f1"]
+    cost["micro_f1"] = [systems[arm].scores()["micro_f1"] for arm in cost.index]
     return cost
 
 
 def write_plots(folder: Path, results: Results, costs: pd.DataFrame, corpus: Corpus, models: Path) -> None:
     """Write every table that DVC draws or a reader opens, and every figure."""
-    by_arm = arm_tables(results.runs, corpus.tags, models)
+    by_arm = arm_tables(results.systems, corpus.tags, models)
     shared = shared_tables(results, corpus)
     for name, tables_by_arm in by_arm.items():
         for arm, table in tables_by_arm.items():
@@ -108,12 +114,14 @@ def write_plots(folder: Path, results: Results, costs: pd.DataFrame, corpus: Cor
     draw(folder / "images", by_arm, shared, results.differences[: len(METRICS)], costs)
 
 
-def arm_tables(runs: Mapping[str, list[Run]], tags: list[str], models: Path) -> dict[str, dict[str, pd.DataFrame]]:
+def arm_tables(systems: Mapping[str, System], tags: list[str], models: Path) -> dict[str, dict[str, pd.DataFrame]]:
     """The tables that each arm, or each arm and the fusion, has one of."""
+    counts = {arm: [at[0] for at in systems[arm].counts()] for arm in ARMS}  # at the threshold for micro-F1
+    runs = {arm: systems[arm].runs for arm in (*ARMS, "fusion")}
     return {
         "history": {arm: tables.history(models / arm) for arm in ARMS},
-        "tags": {arm: tables.by_tag([run.counts for run in runs[arm]], tags) for arm in ARMS},
-        "confusion": {arm: tables.confusion([run.counts for run in runs[arm]], tags) for arm in ARMS},
+        "tags": {arm: tables.by_tag(counts[arm], tags) for arm in ARMS},
+        "confusion": {arm: tables.confusion(counts[arm], tags) for arm in ARMS},
         "reliability": {arm: tables.reliability([run.reliability for run in runs[arm]]) for arm in runs},
         "recall": {arm: tables.precision_recall([run.precision for run in runs[arm]]) for arm in runs},
     }
@@ -121,15 +129,17 @@ def arm_tables(runs: Mapping[str, list[Run]], tags: list[str], models: Path) -> 
 
 def shared_tables(results: Results, corpus: Corpus) -> dict[str, pd.DataFrame]:
     """The tables that there are one of."""
-    labels = corpus.labels.take(corpus.rows("test"))
-    decisions = {arm: [run.decisions for run in runs] for arm, runs in results.runs.items()}
+    tested = corpus.tested()
+    labels = corpus.labels.take(tested)
+    decisions = {arm: results.systems[arm].decisions() for arm in (*ARMS, "fusion")}
     frequency = tables.tag_frequency(corpus)
     differences = results.differences[len(METRICS) :].rename(columns={"score": "tag"})
-    groups = tables.groups(corpus.texts("test"), labels, corpus.tags)
+    support = np.bincount(labels.indices, minlength=len(corpus.tags))
+    groups = tables.groups(corpus, tested, labels)
     return {
         "tag_frequency": frequency,
-        "co_occurrence": tables.co_occurrence(tables.label_blocks(corpus, "train"), corpus.tags[: figures.SHOWN]),
-        "difference_by_tag": differences.merge(frequency, on="tag"),
+        "co_occurrence": tables.co_occurrence(corpus.labels.blocks(), corpus.tags[: figures.SHOWN]),
+        "difference_by_tag": differences.assign(support=support).reset_index(drop=True),
         "groups": tables.breakdown(labels, decisions, groups),
         "disagreements": tables.disagreements(corpus, labels, decisions["dense"], decisions["sparse"]),
     }

@@ -3,10 +3,13 @@
 A score whose denominator is zero (a tag that no test post has, or that is never predicted) counts as 0.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
+
+METRICS = ("micro_f1", "macro_f1", "hamming_loss", "subset_accuracy")  # that arms are compared by
 
 
 class Counts(NamedTuple):
@@ -15,8 +18,18 @@ class Counts(NamedTuple):
     tp: np.ndarray  # [..., tags] posts that have the tag and get it
     fp: np.ndarray  # [..., tags] posts that get the tag and do not have it
     fn: np.ndarray  # [..., tags] posts that have the tag and do not get it
-    posts: int
+    posts: int | np.ndarray  # how many, or [...] the sum of their weights
     exact: np.ndarray  # [...] posts whose predicted tags are exactly theirs
+
+    def __add__(self, other: "Counts") -> "Counts":  # type: ignore[override]
+        """The counts of both together."""
+        return Counts(
+            self.tp + other.tp,
+            self.fp + other.fp,
+            self.fn + other.fn,
+            self.posts + other.posts,
+            self.exact + other.exact,
+        )
 
 
 def count(labels: csr_array, decisions: csr_array) -> Counts:
@@ -71,11 +84,21 @@ def hamming_loss(counts: Counts) -> np.ndarray:
     return (summed.fp + summed.fn) / (counts.posts * counts.tp.shape[-1])
 
 
-def scores(counts: Counts) -> dict[str, np.ndarray]:
-    """The scores of a run, each [...]: micro (over all decisions), macro (mean over tags), Hamming, subset accuracy."""
+def measure(counts: Counts) -> np.ndarray:
+    """[..., metrics] Each of METRICS."""
+    values = [f1(total(counts)), f1(counts).mean(axis=-1), hamming_loss(counts), counts.exact / counts.posts]
+    return np.stack(np.broadcast_arrays(*values), axis=-1)
+
+
+def scores(by_metric: Sequence[Counts]) -> dict[str, np.ndarray]:
+    """The scores of a run: micro (over all decisions), macro (mean over tags), Hamming loss, subset accuracy.
+
+    ``by_metric`` are the counts at the threshold tuned for each of METRICS.
+    """
+    micro, macro, hamming, subset = by_metric
     return {
-        **{f"micro_{name}": value for name, value in by_tag(total(counts)).items()},
-        **{f"macro_{name}": value.mean(axis=-1) for name, value in by_tag(counts).items()},
-        "hamming_loss": hamming_loss(counts),
-        "subset_accuracy": counts.exact / counts.posts,
+        **{f"micro_{name}": value for name, value in by_tag(total(micro)).items()},
+        **{f"macro_{name}": value.mean(axis=-1) for name, value in by_tag(macro).items()},
+        "hamming_loss": hamming_loss(hamming),
+        "subset_accuracy": subset.exact / subset.posts,
     }

@@ -1,36 +1,177 @@
-"""The systems of a study, both arms and their fusion: each run's threshold from valid, its scores on test."""
+"""The systems of a study: both arms, their fusion, and its control: two runs of the arm that is better on valid."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
+from operator import add
+from typing import Any, NamedTuple
 
-from scipy.sparse import csr_array
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array, vstack
 
-from tagstudy.evaluation.blocks import Block, Run, assess, read_blocks, tune
+from tagstudy.core.corpus import Corpus
+from tagstudy.evaluation import scoring
+from tagstudy.evaluation.blocks import Block, decide, read_blocks
 from tagstudy.evaluation.fusion import fuse, tune_weight
+from tagstudy.evaluation.meters import PrecisionRecall, Ranking, Reliability
+from tagstudy.evaluation.outcomes import Outcomes, at_thresholds, best_thresholds, candidate_thresholds
 from tagstudy.predictions.predictions import Predictions
+
+Read = Callable[[str], Iterator[Block]]  # the scores of a split, in blocks
+
+
+class Run(NamedTuple):
+    """What evaluation keeps of a run."""
+
+    fold: int
+    rows: dict[str, np.ndarray]  # of the corpus: the posts of valid and test
+    scores: dict[str, Any]  # on test, each at the threshold tuned for it
+    thresholds: list[float]  # for each of scoring.METRICS
+    counts: list[scoring.Counts]  # on test, at each of these thresholds
+    valid: Outcomes
+    test: Outcomes
+    valid_micro_f1: float
+    decisions: csr_array  # at the first threshold: [posts, tags] booleans, an entry for each predicted tag
+    reliability: Reliability
+    precision: np.ndarray  # [RECALLS]
+
+
+class System(NamedTuple):
+    """The runs of an arm or of a fusion: as often for every fold as there are repeats."""
+
+    runs: list[Run]
+    folds: int
+
+    def repeats(self) -> list[list[Run]]:
+        """Lists of runs, one for each fold: together they test every test post once."""
+        return [self.runs[start : start + self.folds] for start in range(0, len(self.runs), self.folds)]
+
+    def counts(self) -> list[list[scoring.Counts]]:
+        """For each repeat the counts at each of a run's thresholds, summed over folds.
+
+        Scores follow from sums, not from means of the folds' scores, which would depend on how rare tags are divided
+        (Forman and Scholz, Apples-to-apples in cross-validation studies, 2010).
+        """
+        return [[reduce(add, at) for at in zip(*(run.counts for run in runs), strict=True)] for runs in self.repeats()]
+
+    def valid_micro_f1(self) -> float:
+        return float(np.mean([run.valid_micro_f1 for run in self.runs]))
+
+    def decisions(self) -> list[csr_array]:
+        """For each repeat those on all test posts, one fold after the other."""
+        return [vstack([run.decisions for run in runs], format="csr") for runs in self.repeats()]
+
+    def scores(self) -> dict[str, float]:
+        """Over all folds, mean over repeats; what is no sum of counts is a mean over runs."""
+        pooled = pd.DataFrame([scoring.scores(counts) for counts in self.counts()])
+        return pd.DataFrame([run.scores for run in self.runs]).mean().to_dict() | pooled.mean().to_dict()
+
+
+class Assessor:
+    """Turns predictions into systems: all on the same posts, each with thresholds of its own.
+
+    ``threshold``: "tuned" on valid, or one for all.
+    """
+
+    def __init__(self, corpus: Corpus, threshold: str | float) -> None:
+        self.folds, self.threshold = corpus.folds, threshold
+        self.rows = [{split: corpus.rows(split, fold) for split in ("valid", "test")} for fold in range(corpus.folds)]
+        self.labels = [{split: corpus.labels.take(rows) for split, rows in fold.items()} for fold in self.rows]
+
+    def arm(self, arm: Predictions) -> System:
+        return self.system(self.reader(arm, number) for number in range(len(arm.runs)))
+
+    def fusion(self, dense: Predictions, sparse: Predictions) -> tuple[System, list[float]]:
+        """The fusion of two arms, run by run, and the dense arm's weight in each."""
+        readers, weights = [], []
+        for number in range(min(len(dense.runs), len(sparse.runs))):
+            one, other = self.reader(dense, number), self.reader(sparse, number)
+            weights.append(tune_weight(one("valid"), other("valid"))[0])
+            readers.append(fused_reader(one, other, weights[-1]))
+        return self.system(readers), weights
+
+    def control(self, arm: Predictions) -> System | None:
+        """What fusing gains by itself: each run of an arm fused with another of the same fold. None if there is one."""
+        runs = len(arm.runs)
+        if runs == self.folds:
+            return None
+        readers = [self.reader(arm, number) for number in range(runs)]
+        return self.system(
+            fused_reader(reader, readers[(number + self.folds) % runs], 0.5) for number, reader in enumerate(readers)
+        )
+
+    def reader(self, arm: Predictions, number: int) -> Read:
+        run = arm.runs[number]
+        return lambda split: read_blocks(self.labels[run.fold][split], run.logits[split], arm.probability)
+
+    def system(self, readers: Iterable[Read]) -> System:
+        """A system of runs, whose folds follow one another."""
+        runs = []
+        for number, read in enumerate(readers):
+            fold = number % self.folds
+            runs.append(assess(fold, self.rows[fold], self.labels[fold], read, self.threshold))
+        return System(runs, self.folds)
 
 
 def assess_systems(
-    labels: dict[str, csr_array], dense: Predictions, sparse: Predictions, threshold: str | float
-) -> tuple[dict[str, list[Run]], list[float]]:
-    """The runs of the dense and of the sparse arm and of the fusion, and the dense arm's weights in the last.
+    corpus: Corpus, dense: Predictions, sparse: Predictions, threshold: str | float
+) -> tuple[dict[str, System], list[float]]:
+    """The dense and the sparse arm, their fusion, and its control if the better arm has several runs of a fold.
 
-    labels: [posts, tags] of valid and test
-    threshold: "tuned" on valid, or one for all
+    Also returns the dense arm's weight in each run of the fusion. ``threshold``: "tuned" on valid, or one for all.
     """
-    arms = {"dense": dense, "sparse": sparse}
+    assessor = Assessor(corpus, threshold)
+    systems = {"dense": assessor.arm(dense), "sparse": assessor.arm(sparse)}
+    systems["fusion"], weights = assessor.fusion(dense, sparse)
+    better = dense if systems["dense"].valid_micro_f1() > systems["sparse"].valid_micro_f1() else sparse
+    if control := assessor.control(better):
+        systems["control"] = control
+    return systems, weights
 
-    def read(arm: str, run: int, split: str) -> Iterator[Block]:
-        return read_blocks(labels[split], arms[arm].runs[run][split], arms[arm].probability)
 
-    runs: dict[str, list[Run]] = {"dense": [], "sparse": [], "fusion": []}
-    for arm, predictions in arms.items():
-        for run in range(len(predictions.runs)):
-            value = tune(read(arm, run, "valid")).value if threshold == "tuned" else float(threshold)
-            runs[arm].append(assess(labels["test"], read(arm, run, "test"), value))
-    weights = []
-    for run in range(min(len(dense.runs), len(sparse.runs))):
-        weight, best = tune_weight(read("dense", run, "valid"), read("sparse", run, "valid"))
-        fused = fuse(read("dense", run, "test"), read("sparse", run, "test"), weight)
-        runs["fusion"].append(assess(labels["test"], fused, best.value if threshold == "tuned" else float(threshold)))
-        weights.append(weight)
-    return runs, weights
+def fused_reader(dense: Read, sparse: Read, weight: float) -> Read:
+    return lambda split: fuse(dense(split), sparse(split), weight)
+
+
+def assess(
+    fold: int, rows: dict[str, np.ndarray], labels: dict[str, csr_array], read: Read, threshold: str | float
+) -> Run:
+    """Tune a run's thresholds on valid and score it on test; ``labels`` [posts, tags] by split."""
+    candidates = candidate_thresholds(read("valid")) if threshold == "tuned" else np.array([float(threshold)])
+    valid = Outcomes(labels["valid"], read("valid"), candidates)
+    test = Outcomes(labels["test"], read("test"), candidates)
+    on_valid = valid.counts(np.ones((valid.posts, 1), dtype=np.float32))
+    chosen = best_thresholds(on_valid)
+    counts = [
+        scoring.Counts(*(np.squeeze(part, 0) for part in at))
+        for at in at_thresholds(test.counts(np.ones((test.posts, 1), dtype=np.float32)), chosen)
+    ]
+    thresholds = candidates[chosen[:, 0]].tolist()
+    tags = labels["test"].shape[1]
+    ranking, reliability, precision_recall = Ranking(tags), Reliability(), PrecisionRecall()
+    decisions = []
+    for block in read("test"):
+        decisions.append(decide(block, thresholds[0]))
+        ranking.update(block.labels, block.logits, block.relevant)
+        reliability.update(block.labels, block.probabilities, block.relevant)
+        precision_recall.update(block.logits.data, block.relevant, block.labels.nnz)
+    scores = {
+        "threshold": thresholds[0],
+        **{f"threshold_{metric}": value for metric, value in zip(scoring.METRICS[1:], thresholds[1:], strict=True)},
+        **scoring.scores(counts),
+        **ranking.compute(),
+        "calibration_error": reliability.calibration_error(),
+    }
+    return Run(
+        fold,
+        rows,
+        scores,
+        thresholds,
+        counts,
+        valid,
+        test,
+        float(scoring.f1(scoring.total(at_thresholds(on_valid, chosen)[0]))[0]),
+        vstack(decisions, format="csr"),
+        reliability,
+        precision_recall.compute(),
+    )

@@ -8,8 +8,6 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from tagstudy.core.corpus import Corpus, Text
-from tagstudy.core.paths import SPLITS
-from tagstudy.core.store import BLOCK
 from tagstudy.data.text import tokenize
 from tagstudy.evaluation import scoring
 from tagstudy.evaluation.meters import RECALLS, Reliability
@@ -51,18 +49,9 @@ def confusion(counts: Sequence[scoring.Counts], tags: list[str]) -> pd.DataFrame
 
 
 def tag_frequency(corpus: Corpus) -> pd.DataFrame:
-    """The posts of each split that have a tag."""
-    posts = {split: np.zeros(len(corpus.tags), dtype=np.int64) for split in SPLITS}
-    for split in SPLITS:
-        for labels in label_blocks(corpus, split):
-            posts[split] += np.bincount(labels.indices, minlength=len(corpus.tags))
-    return pd.DataFrame({"tag": corpus.tags, **posts})
-
-
-def label_blocks(corpus: Corpus, split: str) -> Iterable[csr_array]:
-    """The labels of a split's posts, BLOCK at a time."""
-    rows = corpus.rows(split)
-    return (corpus.labels.take(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK))
+    """How many posts have each tag."""
+    posts = sum(np.bincount(block.indices, minlength=len(corpus.tags)) for block in corpus.labels.blocks())
+    return pd.DataFrame({"tag": corpus.tags, "posts": posts})
 
 
 def co_occurrence(blocks: Iterable[csr_array], tags: list[str]) -> pd.DataFrame:
@@ -94,12 +83,17 @@ def precision_recall(runs: Sequence[np.ndarray]) -> pd.DataFrame:
     return pd.DataFrame({"recall": RECALLS, "precision": np.mean(runs, axis=0)}).dropna()
 
 
-def groups(texts: Iterable[list[Text]], labels: csr_array, tags: list[str]) -> dict[str, np.ndarray]:
-    """Posts, boolean [posts], by whether their text names a tag of theirs, and by length: quarters, in words."""
-    names = [" ".join(tokenize(tag)) for tag in tags]
-    posts = labels.shape[0]
-    named, lengths = np.zeros(posts, dtype=bool), np.zeros(posts, dtype=np.int64)
-    for post, tokens in enumerate(tokenize(str(text)) for batch in texts for text in batch):
+def groups(corpus: Corpus, tested: np.ndarray, labels: csr_array) -> dict[str, np.ndarray]:
+    """Test posts, boolean [posts], by whether their text names a tag of theirs, and by length: quarters, in words.
+
+    ``tested`` [posts] are their rows in the corpus, ``labels`` [posts, tags] theirs.
+    """
+    names = [" ".join(tokenize(tag)) for tag in corpus.tags]
+    named, lengths = np.zeros(len(tested), dtype=bool), np.zeros(len(tested), dtype=np.int64)
+    chosen = np.zeros(len(corpus), dtype=bool)
+    chosen[tested] = True
+    texts = (tokenize(str(text)) for block in corpus.texts(chosen) for text in block)
+    for post, tokens in zip(np.argsort(tested), texts, strict=True):
         words = f" {' '.join(tokens)} "
         tags_of_post = labels.indices[labels.indptr[post] : labels.indptr[post + 1]]
         named[post] = any(names[tag] and f" {names[tag]} " in words for tag in tags_of_post)  # may hold no token
@@ -134,8 +128,8 @@ def disagreements(
 ) -> pd.DataFrame:
     """Test posts that one arm gets right and the other wrong, first those with most wrong tags.
 
-    ``labels`` and the decisions of each arm's runs are those of the test posts. An arm predicts the tags that more than
-    half of its runs predict.
+    ``labels`` and the decisions of each arm's repeats are those of the test posts. An arm predicts the tags that more
+    than half of its repeats predict.
     """
     tags = {"tags": labels.astype(bool), "dense": majority(dense), "sparse": majority(sparse)}
     wrong = {arm: (tags[arm] != tags["tags"]).sum(axis=1) for arm in ("dense", "sparse")}
@@ -143,7 +137,7 @@ def disagreements(
     for right, other in (("dense", "sparse"), ("sparse", "dense")):
         gap = np.where(wrong[right] == 0, wrong[other], 0)
         chosen += [(right, row) for row in np.argsort(-gap, kind="stable")[:DISAGREEMENTS] if gap[row]]
-    rows = corpus.rows("test")
+    rows = corpus.tested()
     posts = read_posts(corpus, {rows[row] for _, row in chosen})
 
     def describe(right: str, row: int) -> dict[str, str]:

@@ -1,0 +1,67 @@
+"""Hold all embeddings against one another: which are tied for best, and which of these is the cheapest?
+
+    python src/compare.py                      the workspace and the experiments of this commit
+    python src/compare.py NAME ...             these experiments or commits, as `dvc exp list` names them
+
+Reads the predictions of each from DVC's cache; nothing is run again. All must have been tested on the posts of the
+workspace. Shows TF-IDF, each embedding, each fusion of the two, and, where a fold has several runs, what a fusion gains
+by itself: two runs of the best arm, fused in the same way.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from tagstudy.core.config import read_params
+from tagstudy.core.corpus import Corpus
+from tagstudy.core.errors import user_errors
+from tagstudy.core.files import whole_folder
+from tagstudy.core.paths import POSTS
+from tagstudy.evaluation import comparison, figures
+from tagstudy.evaluation.experiments import gather_systems, names_of_experiments, open_experiments
+from tagstudy.evaluation.ranking import rank, sentence
+from tagstudy.evaluation.report import write_csv
+from tagstudy.evaluation.scoring import METRICS
+
+OUTPUT = Path("data/comparison")
+
+
+def main() -> None:
+    options = arguments()
+    params, corpus = read_params().evaluate, Corpus(POSTS)
+    with open_experiments(options.experiments or names_of_experiments(), corpus.fingerprint) as experiments:
+        systems = gather_systems(corpus, experiments, params.threshold)
+        scores = comparison.score(corpus, {name: each.system for name, each in systems.items()}, params.resamples)
+    ranking = rank(
+        scores,
+        {name: each.multiply_adds for name, each in systems.items()},
+        {name: each.problem for name, each in systems.items()},
+        options.metric,
+    )
+    with whole_folder(options.output) as folder:
+        write_csv(folder / "systems.csv", ranking.systems)
+        write_csv(folder / "pairs.csv", ranking.pairs)
+        figures.systems(folder / "systems.png", ranking.systems, options.metric)
+    shown = ranking.systems.drop(columns="problem") if ranking.systems["problem"].isna().all() else ranking.systems
+    print(in_markdown(shown.round(4)) if options.md else shown.round(4).to_string(index=False))
+    print(f"\n{sentence(ranking, options.metric, params.margin)}\n(table, all pairs and picture: {options.output})")
+
+
+def in_markdown(table: pd.DataFrame) -> str:
+    rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="a name, a commit, or workspace")
+    parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="what they are ranked by (micro_f1)")
+    parser.add_argument("--md", action="store_true", help="print the table in Markdown")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help=f"a folder for the files ({OUTPUT})")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    with user_errors("compare"):
+        main()

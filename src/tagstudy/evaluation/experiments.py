@@ -1,0 +1,139 @@
+"""The predictions of DVC's experiments, read from its cache: nothing is run again."""
+
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import pandas as pd
+import yaml
+
+from tagstudy.core.corpus import Corpus
+from tagstudy.core.errors import UserError
+from tagstudy.core.paths import ARMS, PLOTS, PREDICTIONS
+from tagstudy.evaluation.systems import Assessor, System
+from tagstudy.predictions.predictions import Predictions
+
+WORKSPACE = "workspace"
+
+
+class Experiment(NamedTuple):
+    """What is compared of an experiment."""
+
+    name: str
+    embedding: str
+    arms: dict[str, Predictions]
+    hashes: dict[str, str]  # of each arm's predictions, by which equal ones are known
+    cost: pd.DataFrame  # a row for each arm and for the fusion, with their multiply_adds
+
+
+def names_of_experiments() -> list[str]:
+    """The workspace, and the experiments of this commit."""
+    from dvc.repo import Repo  # a second to import
+
+    with Repo() as repo:
+        listed = repo.experiments.ls()
+    return [WORKSPACE, *(name for experiments in listed.values() for name, _ in experiments)]
+
+
+@contextmanager
+def open_experiments(names: list[str], posts: str) -> Iterator[list[Experiment]]:
+    """Experiments by name or commit; ``posts`` is the fingerprint of the posts that they must have been tested on.
+
+    Raises :class:`UserError` for an experiment that there is not, whose predictions are not in the cache, or that was
+    tested on other posts.
+    """
+    with TemporaryDirectory(prefix="tagstudy-") as scratch:
+        yield [open_experiment(name, posts, Path(scratch) / str(number)) for number, name in enumerate(names)]
+
+
+def open_experiment(name: str, posts: str, scratch: Path) -> Experiment:
+    root = Path() if name == WORKSPACE else fetch(name, scratch)
+    try:
+        arms = {arm: Predictions(root / PREDICTIONS / arm) for arm in ARMS}
+        cost = pd.read_csv(root / PLOTS / "cost.csv", index_col="arm")
+        locked = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    except FileNotFoundError as problem:
+        raise UserError(f"{name}: {problem.filename} is missing; `dvc repro` makes it") from None
+    for arm in arms.values():
+        if arm.posts != posts:
+            raise UserError(
+                f"{name}: was tested on other posts, or in other folds, than the workspace; leave it out, or "
+                "`dvc exp apply` an experiment on the same posts first"
+            )
+    hashes = {
+        Path(out["path"]).name: out["md5"]
+        for arm in ARMS
+        for out in locked[f"train_{arm}"]["outs"]
+        if out["path"] == str(PREDICTIONS / arm)
+    }
+    embedding = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))["featurize_dense"]["embedding"]
+    return Experiment(name, embedding, arms, hashes, cost)
+
+
+def fetch(name: str, folder: Path) -> Path:
+    """Copy what is compared of an experiment or commit into a folder, from git and DVC's cache."""
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from dvc.scm import RevError
+    from dvc_data.index import DataIndexDirError
+
+    try:
+        files = DVCFileSystem(rev=name)
+        for path in ("params.yaml", "dvc.lock", str(PLOTS / "cost.csv"), *(str(PREDICTIONS / arm) for arm in ARMS)):
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            files.get(path, str(target), recursive=True)
+    except RevError:
+        raise UserError(f"{name}: no such experiment or commit; `dvc exp list` names the experiments") from None
+    except (DvcException, DataIndexDirError, OSError) as problem:
+        reason = " ".join(str(problem).split())
+        raise UserError(
+            f"{name}: its predictions are not in DVC's cache ({reason}); run the experiment again"
+        ) from None
+    return folder
+
+
+class Candidate(NamedTuple):
+    """A system of an experiment."""
+
+    system: System
+    multiply_adds: float  # of a post
+    problem: str | None  # why it has not converged
+
+
+def gather_systems(corpus: Corpus, experiments: list[Experiment], threshold: str | float) -> dict[str, Candidate]:
+    """The different systems of experiments, by name: arms, fusions, and the control of the arm that is best on valid.
+
+    Equal predictions are one system. Different ones of the same embedding have the experiment's name behind theirs.
+    """
+    assessor = Assessor(corpus, threshold)
+    arms: dict[str, Predictions] = {}
+    candidates: dict[str, Candidate] = {}
+    name_of: dict[str, str] = {}  # by the hash of predictions, or of two
+    for experiment in experiments:
+        dense, sparse = experiment.arms["dense"], experiment.arms["sparse"]
+        names = {"dense": experiment.embedding, "sparse": "TF-IDF"}
+        for arm, predictions in experiment.arms.items():
+            digest = experiment.hashes[arm]
+            if digest not in name_of:
+                name = name_of[digest] = unused(names[arm], experiment.name, candidates)
+                cost = experiment.cost.loc[arm, "multiply_adds"]
+                candidates[name] = Candidate(assessor.arm(predictions), cost, predictions.problem)
+                arms[name] = predictions
+        digest = experiment.hashes["dense"] + experiment.hashes["sparse"]
+        if digest not in name_of:
+            parts = " + ".join(name_of[experiment.hashes[arm]] for arm in ("sparse", "dense"))
+            name_of[digest] = parts
+            fusion, _ = assessor.fusion(dense, sparse)
+            cost = experiment.cost.loc["fusion", "multiply_adds"]
+            candidates[parts] = Candidate(fusion, cost, dense.problem or sparse.problem)
+    best = max(arms, key=lambda name: candidates[name].system.valid_micro_f1())
+    if control := assessor.control(arms[best]):
+        candidates[f"two runs of {best}"] = Candidate(control, 2 * candidates[best].multiply_adds, arms[best].problem)
+    return candidates
+
+
+def unused(name: str, experiment: str, names: Container[str]) -> str:
+    return name if name not in names else f"{name} ({experiment})"

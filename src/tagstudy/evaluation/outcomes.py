@@ -1,0 +1,118 @@
+"""The scores of a run at each of several thresholds, on posts that may be weighted.
+
+Thresholds are tuned by the scores of valid, one for each of METRICS. A resample of the posts is a weight for each post,
+how often it was drawn, so that one sparse product gives the counts of many resamples.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from tagstudy.evaluation.blocks import Block
+from tagstudy.evaluation.scoring import METRICS, Counts, measure
+from tagstudy.predictions.thresholds import Threshold, ThresholdSearch
+
+LOWER_IS_BETTER = np.array([metric == "hamming_loss" for metric in METRICS])
+# Candidates predict between half and four times as many tags as the best threshold for micro-F1, in even ratios.
+RATIOS = 2 ** (np.arange(-8, 17) / 8)
+
+
+def candidate_thresholds(valid: Iterable[Block]) -> np.ndarray:
+    """Thresholds from the highest down; the best for micro-F1 on valid is one of them."""
+    search = ThresholdSearch()
+    for block in valid:
+        search.update(block.probabilities, block.relevant, block.labels.nnz)
+    best: Threshold = search.best()
+    thresholds, predicted, _ = search.curve()
+    thresholds = thresholds[thresholds > 0]  # at 0 every stored tag would be predicted
+    at_best = predicted[np.searchsorted(-thresholds, -best.value)]
+    places = np.searchsorted(predicted, RATIOS * at_best)
+    return np.unique([best.value, *thresholds[places[places < len(thresholds)]]])[::-1]
+
+
+class Outcomes:
+    """What a run gets right and wrong on a split at each of some thresholds, from the highest down."""
+
+    def __init__(self, labels: csr_array, blocks: Iterable[Block], thresholds: Sequence[float] | np.ndarray) -> None:
+        """``labels`` [posts, tags] are those of all of the blocks."""
+        self.posts, self.tags = labels.shape
+        self.thresholds = len(thresholds)
+        self.labels = csr_array(labels.T, dtype=np.float32)
+        # A row for each kind of outcome: right and wrong decisions by tag, exact posts; and of each by threshold.
+        ascending = np.asarray(thresholds)[::-1]
+        rows, columns, values, start = [], [], [], 0
+        for block in blocks:
+            # The first threshold that a decision passes.
+            first = self.thresholds - np.searchsorted(ascending, block.probabilities, side="right")
+            passing = np.flatnonzero(first < self.thresholds)
+            post = np.searchsorted(block.logits.indptr, passing, side="right") - 1
+            kind = block.logits.indices[passing] + self.tags * ~block.relevant[passing]
+            exact = exact_changes(block, passing, post, first[passing], self.thresholds)
+            rows += [kind * self.thresholds + first[passing], 2 * self.tags * self.thresholds + exact.at]
+            columns += [start + post, start + exact.post]
+            values += [np.ones(len(passing), dtype=np.float32), exact.change]
+            start += block.labels.shape[0]
+        shape = ((2 * self.tags + 1) * self.thresholds, self.posts)
+        entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
+        self.matrix = csr_array(entries, shape=shape, dtype=np.float32)
+
+    def counts(self, weights: np.ndarray) -> Counts:
+        """[thresholds, resamples, tags] The counts of weighted posts; ``weights`` [posts, resamples] float32.
+
+        Sums of weights are exact up to 2**24 posts.
+        """
+        changes = (self.matrix @ weights).reshape(-1, self.thresholds, weights.shape[1])
+        counts = changes.cumsum(axis=1, dtype=np.float32).transpose(1, 2, 0)
+        tp, fp, exact = counts[..., : self.tags], counts[..., self.tags : -1], counts[..., -1]
+        return Counts(tp, fp, (self.labels @ weights).T - tp, weights.sum(axis=0), exact)
+
+
+class ExactChanges(NamedTuple):
+    """Where posts begin to be predicted exactly, going down the thresholds, and where they cease; each [changes]."""
+
+    post: np.ndarray
+    at: np.ndarray  # the number of the threshold
+    change: np.ndarray  # 1 or -1
+
+
+def exact_changes(
+    block: Block, passing: np.ndarray, post: np.ndarray, first: np.ndarray, thresholds: int
+) -> ExactChanges:
+    """A post is exact from where its last right tag is predicted to before its first wrong one is.
+
+    ``passing`` [decisions] are places in the block's entries, ``post`` and ``first`` their posts and first thresholds.
+    """
+    posts = block.labels.shape[0]
+    right = block.relevant[passing]
+    found = np.bincount(post[right], minlength=posts)
+    begin = np.zeros(posts, dtype=np.int64)
+    np.maximum.at(begin, post[right], first[right])
+    begin[found < np.diff(block.labels.indptr)] = thresholds  # a tag of the post is never predicted
+    end = np.full(posts, thresholds)
+    np.minimum.at(end, post[~right], first[~right])
+    exact = np.flatnonzero(begin < end)
+    ceasing = exact[end[exact] < thresholds]
+    at = np.concatenate([begin[exact], end[ceasing]])
+    change = np.repeat(np.array([1, -1], dtype=np.float32), [len(exact), len(ceasing)])
+    return ExactChanges(np.concatenate([exact, ceasing]), at, change)
+
+
+def best_thresholds(valid: Counts) -> np.ndarray:
+    """[metrics, resamples] The number of the best threshold for each of METRICS; of equals the highest threshold.
+
+    ``valid`` are the counts that :meth:`Outcomes.counts` gives.
+    """
+    scores = measure(valid)  # [thresholds, resamples, metrics]
+    return np.where(LOWER_IS_BETTER, -scores, scores).argmax(axis=0).T
+
+
+def at_thresholds(test: Counts, chosen: np.ndarray) -> list[Counts]:
+    """For each of METRICS the counts [resamples, tags] at its threshold; ``chosen`` [metrics, resamples]."""
+    resamples = np.arange(chosen.shape[1])
+    tp, fp, fn, posts, exact = test
+    return [
+        Counts(tp[best, resamples], fp[best, resamples], fn[best, resamples], posts, exact[best, resamples])
+        for best in chosen
+    ]

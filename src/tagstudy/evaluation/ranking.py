@@ -1,0 +1,93 @@
+"""Many systems held against one another: which are tied for best, and which of these is the cheapest?
+
+All pairs are compared, and p is corrected for all of them (Holm, 1979). A system is tied for best unless it is
+significantly worse than the best one. That alone does not make it as good: the interval of the difference says how much
+worse it may be (Bonferroni's, which hold together with 95%).
+"""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from tagstudy.evaluation.comparison import LEVEL, Scores, compare, interval
+from tagstudy.evaluation.outcomes import LOWER_IS_BETTER
+from tagstudy.evaluation.scoring import METRICS
+
+
+class Ranking(NamedTuple):
+    """Systems from the best to the worst, and all pairs of them."""
+
+    systems: pd.DataFrame  # system, score, low, high, difference (from the best), ..., tied, multiply_adds, problem
+    pairs: pd.DataFrame  # one, other, difference, low, high, p
+
+
+def rank(
+    scores: Mapping[str, Scores], cost: Mapping[str, float], problems: Mapping[str, str | None], metric: str
+) -> Ranking:
+    """Rank systems by a metric.
+
+    ``cost`` are multiply-adds of a post; ``problems`` say why a system has not converged: such a one is shown, but
+    neither best nor tied.
+    """
+    place = METRICS.index(metric)
+    sign = -1 if LOWER_IS_BETTER[place] else 1
+    names = sorted(scores, key=lambda name: (problems[name] is not None, -sign * scores[name].observed[place]))
+    pairs = compare_pairs(scores, names, place)
+    best = names[0]
+    rows = []
+    for name in names:
+        observed, units, replicates, decisions, _ = scores[name]
+        low, high, _ = interval(observed[place], replicates[:, place], units[:, place], decisions[0].shape[0])
+        row = {"system": name, metric: observed[place], "low": max(low, 0), "high": min(high, 1)}
+        against = pairs[(pairs["one"] == best) & (pairs["other"] == name)]
+        if len(against):
+            pair = against.iloc[0]
+            row |= {"difference": -pair["difference"], "difference_low": -pair["high"], "difference_high": -pair["low"]}
+            row["p"] = pair["p"]
+        tied = problems[name] is None and (name == best or not row["p"] < LEVEL)
+        rows.append(row | {"tied": tied, "multiply_adds": cost[name], "problem": problems[name]})
+    return Ranking(pd.DataFrame(rows), pairs)
+
+
+def compare_pairs(scores: Mapping[str, Scores], names: list[str], place: int) -> pd.DataFrame:
+    """Every pair, the better one first."""
+    chosen = list(combinations(names, 2))
+    rows = []
+    for one, other in chosen:
+        row = compare(scores[one], scores[other], comparisons=len(chosen)).iloc[place]
+        alone = compare(scores[one], scores[other]).iloc[place]
+        rows.append({"one": one, "other": other, **row[["difference", "low", "high"]], "p": alone["p"]})
+    table = pd.DataFrame(rows, columns=["one", "other", "difference", "low", "high", "p"])
+    table["p"] = holm(table["p"].to_numpy(float))
+    return table
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """p corrected for all of them together (Holm, 1979); NaN stays."""
+    order = np.argsort(p)  # NaN last
+    factors = np.arange(len(p), 0, -1)
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1)
+    return corrected
+
+
+def sentence(ranking: Ranking, metric: str, margin: float) -> str:
+    """Which systems are tied for best, and the cheapest of these."""
+    systems = ranking.systems
+    tied, unready = systems[systems["tied"]], systems[systems["problem"].notna()]
+    parts = []
+    if len(tied):
+        best, cheapest = tied.iloc[0], tied.loc[tied["multiply_adds"].idxmin()]
+        parts.append(("Tied for best: " if len(tied) > 1 else "Best: ") + ", ".join(tied["system"]))
+        if cheapest["system"] != best["system"]:
+            worse = cheapest["difference_high"] if metric == "hamming_loss" else -cheapest["difference_low"]
+            bound = (
+                f"equivalent to {best['system']} within {margin:g}" if worse <= margin else f"at most {worse:.4f} worse"
+            )
+            parts.append(f"The cheapest of these is {cheapest['system']}, {bound}")
+    if len(unready):
+        parts.append("Not comparable, because they have not converged: " + ", ".join(unready["system"]))
+    return ". ".join(parts)

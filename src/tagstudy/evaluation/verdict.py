@@ -1,0 +1,55 @@
+"""The comparison of the arms in a sentence, which names a winner only where there is one."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from tagstudy.evaluation.comparison import DISCORDANT, LEVEL
+
+TEST_POSTS = 30  # with fewer no winner is named
+
+
+def verdict(
+    micro_f1: pd.Series,
+    problems: Mapping[str, str | None],
+    remedies: Mapping[str, str],
+    *,
+    folds: int,
+    runs: int,
+    posts: int,
+    margin: float,
+) -> str:
+    """The row of micro-F1 that :func:`comparison.compare` gives, dense − sparse, in a sentence.
+
+    problems: for each arm why it has not converged
+    remedies: for each arm what helps then
+    posts: test posts, of all folds together
+    margin: differences up to this are of no interest
+    """
+    dense, sparse, difference, low, high, p = micro_f1[["one", "other", "difference", "low", "high", "p"]]
+    half = (high - low) / 2
+    unready = {arm: problem for arm, problem in problems.items() if problem}
+    if unready:
+        reasons = " and ".join(f"the {arm} arm was {problem}" for arm, problem in unready.items())
+        finding = f"Not comparable: {reasons}; " + " and ".join(dict.fromkeys(remedies[arm] for arm in unready))
+    elif runs == 1:
+        finding = "No verdict from a single run; raise train.runs, or use ingest.folds: 5"
+    elif np.isnan(p):
+        finding = (
+            f"No verdict: on fewer than {DISCORDANT} test posts do the arms predict different tags; give more posts"
+        )
+    elif posts < TEST_POSTS:
+        finding = f"No verdict from {posts} test posts, which show a difference of {half:.2f} or more; give more posts"
+    elif p < LEVEL:
+        finding = f"The {'dense' if difference > 0 else 'sparse'} arm is better"
+    elif max(-low, high) <= margin:
+        finding = f"The arms are equivalent within {margin:g}"
+    else:
+        finding = "No significant difference"
+    scores = f"test micro-F1 {dense:.4f} dense, {sparse:.4f} sparse, difference {difference:+.4f}"
+    if np.isnan(p):
+        return f"{finding}: {scores}"
+    covered = "posts, training sets and seeds" if folds > 1 else "posts and seeds, on this split,"
+    chance = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+    return f"{finding}: {scores} ({1 - LEVEL:.0%} interval over {covered} {low:+.4f} to {high:+.4f}, {chance})"
