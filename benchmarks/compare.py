@@ -31,6 +31,10 @@ CORPORA = {  # a name; its source, ingest.tags (None: those of params.yaml) and 
     "crypto, 50 tags": ("stack_exchange/crypto.csv.zip", 50, 1),
     "biology, 50 tags": ("stack_exchange/biology.csv.zip", 50, 1),
 }
+SMALL = {
+    "robotics, 20 tags": ("stack_exchange/robotics.csv.zip", 20, 1),
+    "quantumcomputing, 20 tags": ("quantumcomputing", 20, 1),
+}
 CONTESTANT = "benchmarks/contestant.py"
 RESULTS = ROOT / "benchmarks/results.csv"
 NAMES = {
@@ -75,11 +79,14 @@ def work_folder(corpus: str) -> Path:
 
 
 def prepare(corpus: str, data: Path, **changes: dict) -> Path:
-    """A work folder in which the stages before training have run; ``changes`` are of parameters, by section."""
-    source, tags, min_tags = CORPORA[corpus]
+    """A work folder in which the stages before training have run; ``changes`` are of parameters, by section.
+
+    The posts are split once, as published results are, unless ``changes`` say otherwise.
+    """
+    source, tags, min_tags = (CORPORA | SMALL)[corpus]
     folder = work_folder(corpus)
     folder.mkdir(parents=True, exist_ok=True)
-    ingest = {"source": str(data / source), "min_tags": min_tags} | ({"tags": tags} if tags else {})
+    ingest = {"source": str(data / source), "min_tags": min_tags, "folds": 1} | ({"tags": tags} if tags else {})
     write_params(folder, **changes | {"ingest": ingest | changes.get("ingest", {})})
     run_stages(folder, "ingest", "featurize_dense", "featurize_tfidf")
     return folder

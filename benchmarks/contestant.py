@@ -58,7 +58,9 @@ class Result(NamedTuple):
 
 def read_corpus() -> TokenizedCorpus:
     corpus = Corpus(POSTS)
-    tokens = {split: [tokens_of(text) for texts in corpus.texts(split) for text in texts] for split in SPLITS}
+    tokens = {
+        split: [tokens_of(text) for texts in corpus.texts(corpus.is_in(split, 0)) for text in texts] for split in SPLITS
+    }
     return TokenizedCorpus(tokens, {split: read_labels(corpus, split) for split in SPLITS})
 
 

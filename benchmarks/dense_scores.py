@@ -10,7 +10,7 @@ from tagstudy.predictions.thresholds import Threshold, ThresholdSearch
 
 def read_labels(corpus: Corpus, split: str) -> np.ndarray:
     """[posts, tags] booleans of the posts of a split."""
-    return corpus.labels.take(corpus.rows(split)).toarray() > 0
+    return corpus.labels.take(corpus.rows(split, fold=0)).toarray() > 0
 
 
 def tune(labels: np.ndarray, y_score: np.ndarray) -> Threshold:

@@ -39,7 +39,7 @@ def main() -> None:
 def grow(folder: Path, posts: int, tags: int, runs: int) -> Iterator[dict[str, Any]]:
     """Run the stages in a folder with a dump; a row for each."""
     settings = {"runs": runs, "epochs": 1}
-    ingest = {"source": "Posts.xml", "tags": tags, "min_tags": 0}
+    ingest = {"source": "Posts.xml", "tags": tags, "min_tags": 0, "folds": 1}
     write_params(folder, ingest=ingest, train=settings)
     for stage in STAGES:
         if stage in FEATURIZE and (folder / "data/features" / stage.removeprefix("featurize_")).exists():

@@ -1,7 +1,7 @@
-"""How many train posts does a learned embedding need? Both arms on growing parts of train, with one valid and test.
+"""How many train posts does a learned embedding need? Both arms on growing parts of train, tested on all posts.
 
-`python benchmarks/learning_curve.py --data FOLDER` runs the stages on so_titles with 100 tags and on biology with 50,
-and writes benchmarks/learning_curve.csv and .png.
+`python benchmarks/learning_curve.py --data FOLDER` runs the stages in five folds, on so_titles with 100 tags and on
+biology with 50, and writes benchmarks/learning_curve.csv and .png.
 """
 
 import pandas as pd
@@ -12,7 +12,7 @@ from dumps import ROOT, arguments, update
 from tagstudy.core.files import read_json
 from tagstudy.evaluation.figures import COLOURS, MARKERS, WIDTH
 
-SIZES = (1000, 2000, 4000, 8000, 16000, None)
+SIZES = (250, 500, 1000, 2000, 4000, 8000, None)
 TABLE = ROOT / "benchmarks/learning_curve.csv"
 CORPORA = ("so_titles, 100 tags", "biology, 50 tags")
 
@@ -22,9 +22,9 @@ def main() -> None:
     rows = []
     for corpus in options.corpora:
         for size in SIZES:
-            folder = prepare(corpus, options.data, ingest={"max_train": size})
+            folder = prepare(corpus, options.data, ingest={"max_train": size, "folds": 5})
             run_stages(folder, "train_dense", "train_sparse", "evaluate")
-            posts = read_json(folder / "data/posts/summary.json")["splits"]["train"]
+            posts = read_json(folder / "data/posts/summary.json")["folds"][0]["train"]
             metrics = read_json(folder / "metrics/metrics.json")
             scores = {f"{arm}_{name}": metrics[arm][name] for name in ("micro_f1", "macro_f1") for arm in COLOURS}
             rows.append({"corpus": corpus, "posts": posts, **scores, **metrics["difference"]})
@@ -35,14 +35,20 @@ def main() -> None:
 
 
 def draw(table: pd.DataFrame) -> None:
-    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
-    for axes, (corpus, rows) in zip(figure.subplots(1, len(CORPORA)), table.groupby("corpus", sort=False), strict=True):
+    """Micro-F1 of each system, and below it the difference of the arms with its interval."""
+    figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
+    panels = figure.subplots(2, len(CORPORA), sharex="col", height_ratios=(3, 2))
+    for (upper, lower), (corpus, rows) in zip(panels.T, table.groupby("corpus", sort=False), strict=True):
         for arm in COLOURS:
-            axes.plot(rows["posts"], rows[f"{arm}_micro_f1"], MARKERS[arm] + "-", color=COLOURS[arm], label=arm)
-        axes.set(title=corpus, xscale="log", xlabel="posts to train on", ylabel="micro-F1 on test")
-        axes.set_xticks(rows["posts"], [f"{posts:,}" for posts in rows["posts"]], rotation=45)
-        axes.minorticks_off()
-        axes.legend()
+            upper.plot(rows["posts"], rows[f"{arm}_micro_f1"], MARKERS[arm] + "-", color=COLOURS[arm], label=arm)
+        upper.set(title=corpus, xscale="log", ylabel="micro-F1 on test")
+        upper.legend()
+        middle, low, high = rows["micro_f1"], rows["low"], rows["high"]
+        lower.axhline(0, color="#8c8c8c", linewidth=1)
+        lower.errorbar(rows["posts"], middle, yerr=[middle - low, high - middle], fmt="o", color="#222222", capsize=3)
+        lower.set(xlabel="posts to train on", ylabel="dense − sparse,\n95% intervals")
+        lower.set_xticks(rows["posts"], [f"{posts:,}" for posts in rows["posts"]], rotation=45)
+        lower.minorticks_off()
     figure.savefig(ROOT / "benchmarks/learning_curve.png", bbox_inches="tight")
 
 

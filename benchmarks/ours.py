@@ -12,8 +12,9 @@ from dense_scores import tune
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import read_json
-from tagstudy.core.paths import SPLITS, arm_folders
+from tagstudy.core.paths import SPLITS, arm_folders, features_of_fold
 from tagstudy.core.store import open_matrix
+from tagstudy.model.arm import RUNS
 from tagstudy.model.batches import Posts
 from tagstudy.model.mlp import MLP
 from tagstudy.model.network import build, describe_network, load_pretrained_embedding
@@ -22,16 +23,17 @@ from tagstudy.predictions.links import PROBABILITIES
 
 
 class Arm:
-    """An arm of the study in the working directory: its settings, its posts by split and its network."""
+    """An arm of the study in the working directory, on one fold: its settings, its posts by split and its network."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, fold: int = 0) -> None:
         folders = arm_folders(name)
+        features_folder = features_of_fold(folders.features, fold)
         self.settings = getattr(read_params(), f"train_{name}")
         torch.set_num_threads(self.settings.threads)
-        corpus, features = Corpus(folders.posts), open_matrix(folders.features / "matrix")
-        self.posts = {split: Posts(features, corpus.labels, corpus.rows(split)) for split in SPLITS}
-        self.network = describe_network(self.settings, read_json(folders.features / "features.json"), len(corpus.tags))
-        self.embedding = folders.features / "embedding.npy"
+        corpus, features = Corpus(folders.posts), open_matrix(features_folder / "matrix")
+        self.posts = {split: Posts(features, corpus.labels, corpus.rows(split, fold)) for split in SPLITS}
+        self.network = describe_network(self.settings, read_json(features_folder / "features.json"), len(corpus.tags))
+        self.embedding = features_folder / "embedding.npy"
 
     def untrained(self, seed: int, **changes: Any) -> MLP:
         """The network before training, with some entries of its description changed."""
@@ -41,7 +43,8 @@ class Arm:
         return model
 
     def seeds(self) -> range:
-        return range(self.settings.seed, self.settings.seed + self.settings.runs)
+        runs = RUNS if self.settings.runs == "auto" else self.settings.runs
+        return range(self.settings.seed, self.settings.seed + runs)
 
     def labels(self, split: str) -> np.ndarray:
         """[posts, tags] booleans."""

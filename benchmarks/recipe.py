@@ -30,7 +30,7 @@ def main() -> None:
         folder = Path(scratch)
         make_posts(folder / "posts.jsonl", data)
         # The original's split: 64%, 16% and 20%.
-        source = {"source": "posts.jsonl", "tags": 10, "min_tags": 1, "valid": 0.16, "test": 0.2}
+        source = {"source": "posts.jsonl", "tags": 10, "min_tags": 1, "valid": 0.16, "test": 0.2, "folds": 1}
         write_params(folder, ingest=source, train={"runs": 1})
         run_stages(folder, "ingest", "featurize_dense", "featurize_tfidf")
         curves = {}
@@ -38,8 +38,8 @@ def main() -> None:
             if not call(folder, "benchmarks/contestant.py", name):
                 sys.exit(1)
             curves[name] = read_json(folder / f"results/{name}.json")["runs"][0]["curve"]
-        posts = sum(read_json(folder / "data/posts/summary.json")["splits"].values())
-        words = len(read_json(folder / "data/features/dense/vocabulary.json"))
+        posts = read_json(folder / "data/posts/summary.json")["kept"]
+        words = len(read_json(folder / "data/features/dense/fold-0/vocabulary.json"))
     print(f"{posts:,} posts, {words:,} words")
     for name, curve in curves.items():
         print(f"{name}:", *(f"{seconds:.1f} s {at['valid_hamming']:.4f}" for seconds, at in curve), sep="  ")
