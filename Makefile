@@ -14,10 +14,10 @@ study: $(VENV)/study ## run the study; what has not changed is skipped (requirem
 	dvc metrics show
 	@echo "== the pictures are in plots/images/; dvc plots show draws them for the browser"
 
-sweep: $(VENV)/pretrained ## all dense embeddings, and a table of them (requirements-pretrained.txt; half an hour)
+sweep: $(VENV)/pretrained ## all dense embeddings, held against one another (requirements-pretrained.txt; an hour)
 	dvc exp run --queue -S featurize_dense.embedding=learned,word2vec,static,encoder,finetuned
 	dvc exp run --run-all
-	dvc exp show --only-changed --drop '.*/.*'
+	python src/compare.py
 
 test: $(VENV)/dev ## lint, types, pytest (requirements-dev.txt; ten minutes)
 	@echo "== ruff, mypy, pytest"

@@ -1,166 +1,186 @@
 """comparison.py: the interval holds the truth as often as it says, in simulated studies whose truth is known."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
-from as_csr import decisions_of, labels_of
+from as_csr import corpus_of, decisions_of, system_of
 
-from tagstudy.evaluation import comparison, scoring
+from tagstudy.core.corpus import Corpus
+from tagstudy.evaluation import comparison
+from tagstudy.evaluation.comparison import DISCORDANT, POSITIVES, compare, score
+from tagstudy.evaluation.scoring import METRICS
+from tagstudy.evaluation.systems import System
 
-POSTS, TAGS, RUNS = 300, 4, 5
+POSTS, TAGS, FOLDS = 300, 4, 5
 
 
 class World(NamedTuple):
-    """Where studies come from. A run gives a tag to the posts that, in its view, have enough of it."""
+    """Where studies come from. A run's logit of a tag is its view of how much a post has of it."""
 
-    dense: float  # how far the dense arm's view of a post is off, the same in all of its runs
+    dense: float  # how far the dense arm's view of a post is off
     sparse: float
-    bold: float  # how far a run is bolder or shyer than the others of its arm, on all posts alike
-    whim: float  # how far a run's view of a post is its own
-    fused: bool = False  # whether in the place of the dense arm there is the mean of both arms' views, run by run
+    bold: float = 0.2  # how far a run is bolder or shyer than others, on all posts alike
+    whim: float = 0.1  # how far a run's view of a tag is its own
+    rare: float = 1.0  # posts with more than so much of a tag have it
 
-    def study(self, rng: np.random.Generator, posts: int, runs: int) -> tuple[np.ndarray, list[list[np.ndarray]]]:
-        """Labels, and the predicted tags of both arms' runs, each [posts, tags]."""
-        truth = rng.normal(size=(posts, TAGS))
+    def study(self, rng: np.random.Generator, folder: Path, folds: int = FOLDS) -> tuple[Corpus, dict[str, System]]:
+        truth = rng.normal(size=(POSTS, TAGS)) - np.linspace(0, self.rare - 1, TAGS)
+        labels = truth > 1
+        corpus = corpus_of(folder, labels, folds)
         shared = truth + rng.normal(size=truth.shape) / 2
-        arms = []
-        for off in (self.dense, self.sparse):
+        systems = {}
+        for name, off in (("dense", self.dense), ("sparse", self.sparse)):
             view = shared + off * rng.normal(size=truth.shape)
-            bold = self.bold * rng.normal(size=runs)
-            arms.append([view + own + self.whim * rng.normal(size=truth.shape) for own in bold])
-        if self.fused:
-            arms[0] = [(one + other) / 2 for one, other in zip(*arms, strict=True)]
-        return truth > 1, [[view > 1 for view in views] for views in arms]
-
-    def difference(self) -> np.ndarray:
-        """[metrics] The truth, from very many posts and runs; exactly 0 where the arms are of one kind."""
-        if self.dense == self.sparse and not self.fused:
-            return np.zeros(len(comparison.METRICS))
-        rng = np.random.default_rng(1)
-        studies = [self.study(rng, posts=20_000, runs=1) for _ in range(200)]
-        scores = [[measure(labels, run) for (run,) in arms] for labels, arms in studies]
-        return np.subtract(*np.mean(scores, axis=0))[: len(comparison.METRICS)]
+            runs = self.bold * rng.normal(size=(FOLDS, 1, 1)) + self.whim * rng.normal(size=(FOLDS, 1, TAGS))
+            systems[name] = system_of(corpus, labels, (view + runs - 1).astype(np.float32))
+        return corpus, systems
 
 
-WORLDS = [
-    pytest.param(World(dense=0.3, sparse=0.6, bold=0.02, whim=0.1), id="mostly the posts"),
-    pytest.param(World(dense=0.3, sparse=0.6, bold=0.3, whim=0.1), id="mostly the seeds"),
-    pytest.param(World(dense=0, sparse=0, bold=0.1, whim=0.5), id="one arm against itself"),
-    pytest.param(World(dense=0.6, sparse=0.6, bold=0.1, whim=0.3, fused=True), id="a fusion against one of its arms"),
-]
-FAR_BOLDER = World(dense=0.6, sparse=0.6, bold=0.3, whim=0.3, fused=True)
+WORLDS = {
+    "two arms": World(dense=0.3, sparse=0.6),
+    "runs that differ": World(dense=0.3, sparse=0.6, bold=0.5, whim=0.4),
+    "one arm against itself": World(dense=0.5, sparse=0.5),
+    "rare tags": World(dense=0.3, sparse=0.6, rare=2.2),
+}
 
 
-def measure(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return comparison.measure(scoring.count(labels_of(labels), decisions_of(labels, predicted)))
+def coverage(
+    world: World, folder: Path, studies: int, resamples: int, folds: int = FOLDS
+) -> tuple[pd.Series, pd.Series]:
+    """The fraction of studies whose interval holds the truth, by score; and in which all tags' intervals do.
 
-
-def compare(
-    labels: np.ndarray, dense: list[np.ndarray], sparse: list[np.ndarray], *, resamples: int = 100, paired: bool = False
-) -> pd.DataFrame:
-    arms = {name: [decisions_of(labels, run) for run in runs] for name, runs in (("dense", dense), ("sparse", sparse))}
-    return comparison.compare(*comparison.score(labels_of(labels), arms, resamples).values(), paired=paired)
-
-
-def coverage(world: World, studies: int, resamples: int, runs: int = RUNS) -> pd.Series:
-    """The share of studies whose interval holds the truth, by score."""
-    rng, truth = np.random.default_rng(0), world.difference()
-    held = []
-    for _ in range(studies):
-        labels, arms = world.study(rng, POSTS, runs)
-        table = compare(labels, *arms, resamples=resamples, paired=world.fused)[: len(truth)]
-        held.append((table["low"] <= truth) & (truth <= table["high"]))
-    return pd.DataFrame(held).mean().set_axis(comparison.METRICS)
-
-
-@pytest.mark.parametrize("world", WORLDS)
-def test_an_interval_holds_the_truth_about_as_often_as_it_says(world: World) -> None:
-    assert coverage(world, studies=300, resamples=100).between(0.915, 0.985).all()
-
-
-@pytest.mark.slow
-def test_of_a_fusion_whose_runs_are_far_bolder_two_scores_are_held_less_often() -> None:
-    """Their differences are skewed then, which five runs do not show."""
-    share = coverage(FAR_BOLDER, studies=1000, resamples=400)
-    print(share.to_dict())
-    assert share[["micro_f1", "macro_f1"]].between(0.93, 0.97).all()
-    assert share[["hamming_loss", "subset_accuracy"]].between(0.90, 0.93).all()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("world", WORLDS)
-def test_an_interval_of_95_percent_holds_the_truth_in_93_to_97_percent(world: World) -> None:
-    share = coverage(world, studies=1000, resamples=400)
-    print(share.to_dict())
-    assert share.between(0.93, 0.97).all()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("world", WORLDS)
-def test_of_three_runs_an_interval_of_95_percent_holds_the_truth_in_93_to_98_percent(world: World) -> None:
-    """Few runs make it wide, and where the arms are one and the same a little too wide."""
-    share = coverage(world, studies=1000, resamples=400, runs=3)
-    print(share.to_dict())
-    assert share.between(0.93, 0.98).all()
-
-
-def test_more_than_the_posts_is_covered() -> None:
-    """Runs that differ widen the interval, also where each of them is sure of its posts."""
+    The truth is the mean of all studies, or 0 for an arm against itself.
+    """
     rng = np.random.default_rng(0)
-    labels, (dense, sparse) = World(dense=0.3, sparse=0.3, bold=0.4, whim=0).study(rng, 2000, RUNS)
-    together = compare(labels, dense, sparse)
-    alone = compare(labels, dense[:1], sparse[:1])
-    assert (together["high"] - together["low"])[0] > 2 * (alone["high"] - alone["low"])[0]
+    tables = []
+    for number in range(studies):
+        corpus, systems = world.study(rng, folder / str(number), folds)
+        scores = score(corpus, systems, resamples)
+        tables.append(compare(scores["dense"], scores["sparse"]))
+    stacked = {name: np.stack([table[name] for table in tables]) for name in ("difference", "low", "high")}
+    truth = stacked["difference"].mean(axis=0) if world.dense != world.sparse else np.zeros(len(METRICS) + TAGS)
+    holds = ~((truth < stacked["low"]) | (truth > stacked["high"]))  # no interval does not miss it
+    metrics = pd.Series(holds[:, : len(METRICS)].mean(axis=0), METRICS)
+    told = ~np.isnan(stacked["low"][:, len(METRICS) :])
+    together = pd.Series({"tags": holds[:, len(METRICS) :].all(axis=1)[told.any(axis=1)].mean(), "told": told.mean()})
+    return metrics, together
 
 
-def test_replicates_are_the_scores_of_the_resampled_posts() -> None:
+def test_an_arm_against_itself_has_a_winner_about_as_rarely_as_it_should(tmp_path: Path) -> None:
+    metrics, together = coverage(WORLDS["one arm against itself"], tmp_path, studies=40, resamples=100)
+    assert (metrics > 0.87).all() and together["tags"] > 0.87
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folds", [FOLDS, 1])
+@pytest.mark.parametrize("name", WORLDS)
+def test_an_interval_of_95_percent_holds_the_truth_in_93_to_100_percent(name: str, folds: int, tmp_path: Path) -> None:
+    metrics, together = coverage(WORLDS[name], tmp_path, studies=1000, resamples=400, folds=folds)
+    print(name, folds, metrics.round(3).to_dict(), together.round(3).to_dict())
+    assert metrics.between(0.93, 1).all() and together["tags"] > 0.93
+
+
+def test_replicates_are_the_scores_of_the_resampled_posts(tmp_path: Path) -> None:
+    """With the thresholds tuned again on the resampled valid posts."""
     rng = np.random.default_rng(0)
-    labels, (dense, sparse) = World(dense=0.3, sparse=0.6, bold=0.1, whim=0.1).study(rng, 40, 2)
-    runs = [*dense, *sparse]
-    decisions = [decisions_of(labels, run) for run in runs]
-    replicates = comparison.resample(labels_of(labels), decisions, resamples=60, seed=3)
-    again = np.random.default_rng(3)
-    for replicate in replicates:
-        rows = again.integers(40, size=40)
-        np.testing.assert_allclose(replicate, [measure(labels[rows], run[rows]) for run in runs])
+    corpus, systems = WORLDS["two arms"].study(rng, tmp_path)
+    system = systems["dense"]
+    weights = next(comparison.resampled_weights(corpus, 3))
+    for fold in range(FOLDS):
+        drawn = weights[corpus.rows("test", fold)].sum(axis=0)
+        assert (drawn == len(corpus.rows("test", fold))).all()
+    replicates = comparison.replicate(system, weights)
+    labels = corpus.labels.take(np.arange(POSTS)).toarray() > 0
+    for place, weight in enumerate(weights.T.astype(int)):
+        right = np.zeros(2)  # true positives twice, and all positives and predictions, over folds
+        for run in system.runs:
+            tried = []
+            for at in range(run.valid.thresholds):
+                sums = []
+                for split in ("valid", "test"):
+                    outcomes = getattr(run, split)
+                    counts = outcomes.counts(weight[run.rows[split], None].astype(np.float32))
+                    tp, fp, fn = (part[at].sum() for part in (counts.tp, counts.fp, counts.fn))
+                    assert tp + fn == labels[np.repeat(run.rows[split], weight[run.rows[split]])].sum()
+                    sums.append(np.array([2 * tp, 2 * tp + fp + fn]))
+                tried.append(sums)
+            best = max(range(len(tried)), key=lambda at: tried[at][0][0] / tried[at][0][1])
+            right += tried[best][1]
+        assert replicates[place, 0] == pytest.approx(right[0] / right[1], abs=1e-6)
 
 
-def test_arms_that_predict_the_same_do_not_differ() -> None:
-    labels, (arm, _) = World(dense=0.3, sparse=0.3, bold=0, whim=0).study(np.random.default_rng(0), 50, 2)
-    table = compare(labels, arm, arm)
-    assert (table[["difference", "low", "high"]] == 0).all(axis=None) and (table["p"] == 1).all()
-    assert comparison.verdict(table.iloc[0], 2, 2).startswith("No significant difference")
+def test_scores_are_those_of_all_folds_together(tmp_path: Path) -> None:
+    """Not the mean of the folds' scores."""
+    corpus, systems = WORLDS["two arms"].study(np.random.default_rng(0), tmp_path)
+    scores = score(corpus, systems, 100)["dense"]
+    [decisions] = systems["dense"].decisions()
+    labels = corpus.labels.take(corpus.tested()).toarray() > 0
+    predicted = comparison.predicted(decisions).toarray()
+    tp = (labels & predicted).sum(axis=0)
+    f1 = 2 * tp / (labels.sum(axis=0) + predicted.sum(axis=0))
+    assert scores.observed[len(METRICS) :] == pytest.approx(f1)
+    assert scores.observed[0] == pytest.approx(2 * tp.sum() / (labels.sum() + predicted.sum()))
+    assert systems["dense"].scores()["micro_f1"] == pytest.approx(scores.observed[0])
 
 
-@pytest.mark.parametrize(("runs", "says"), [(RUNS, "posts and seeds"), (1, "not over seeds")])
-def test_the_verdict_names_the_winner_and_what_is_covered(runs: int, says: str) -> None:
-    labels, arms = World(dense=0, sparse=1.5, bold=0.01, whim=0.1).study(np.random.default_rng(0), 1000, runs)
-    table = compare(labels, *arms)
-    sentence = comparison.verdict(table.iloc[0], runs, runs)
-    assert sentence.startswith("The dense arm is better") and says in sentence and "p < 0.001" in sentence
-    turned = compare(labels, *arms[::-1])
-    assert comparison.verdict(turned.iloc[0], runs, runs).startswith("The sparse arm is better")
+def test_arms_that_predict_the_same_have_no_interval(tmp_path: Path) -> None:
+    corpus, systems = WORLDS["two arms"].study(np.random.default_rng(0), tmp_path)
+    scores = score(corpus, systems, 100)
+    table = compare(scores["dense"], scores["dense"])
+    assert (table["difference"] == 0).all() and table[["low", "high", "p"]].isna().all(axis=None)
 
 
-def test_paired_runs_owe_less_to_their_seeds() -> None:
-    """A run and the fusion that holds it are bold together, which adds no variance to their difference."""
-    rng, widths = np.random.default_rng(0), []
-    for _ in range(20):
-        labels, arms = FAR_BOLDER.study(rng, POSTS, RUNS)
-        paired, apart = compare(labels, *arms, paired=True), compare(labels, *arms)
-        assert (paired["difference"] == apart["difference"]).all()
-        widths.append([(table["high"] - table["low"])[0] for table in (paired, apart)])
-    paired_width, apart_width = np.mean(widths, axis=0)
-    assert paired_width < 0.8 * apart_width
+def test_a_single_run_has_no_interval(tmp_path: Path) -> None:
+    corpus, systems = WORLDS["two arms"].study(np.random.default_rng(0), tmp_path, folds=1)
+    alone = {name: System(system.runs[:1], 1) for name, system in systems.items()}
+    scores = score(corpus, alone, 100)
+    assert compare(scores["dense"], scores["sparse"])[["low", "high", "p"]].isna().all(axis=None)
 
 
-def test_tags_are_corrected_for_how_many_there_are() -> None:
-    labels, arms = World(dense=0.3, sparse=0.6, bold=0.1, whim=0.1).study(np.random.default_rng(0), POSTS, RUNS)
-    many = compare(labels, *arms)
-    one = compare(labels[:, :1], *([run[:, :1] for run in arm] for arm in arms))
-    tag = len(comparison.METRICS)
-    assert many["difference"][tag] == one["difference"][tag]
-    assert many["high"][tag] - many["low"][tag] > 1.1 * (one["high"][tag] - one["low"][tag])
-    assert many["p"][tag] == pytest.approx(min(1, TAGS * one["p"][tag]))
+def test_a_tag_with_few_posts_has_no_interval(tmp_path: Path) -> None:
+    corpus, systems = World(dense=0.3, sparse=0.6, rare=3.5).study(np.random.default_rng(0), tmp_path)
+    scores = score(corpus, systems, 100)
+    table = compare(scores["dense"], scores["sparse"])[len(METRICS) :]
+    few = scores["dense"].positives < POSITIVES
+    assert few.any() and not few.all()
+    assert table["p"][few].isna().all() and table["p"][~few].notna().all()
+
+
+def test_arms_that_differ_on_few_posts_have_no_interval() -> None:
+    labels = np.ones((20, 2), dtype=bool)
+    other = labels.copy()
+    other[: DISCORDANT - 1, 0] = False
+    other[3, 1] = False
+    decisions = [decisions_of(labels, predicted) for predicted in (labels, other)]
+    posts, tags = comparison.count_discordant(decisions[:1], decisions[1:])
+    assert posts == DISCORDANT - 1 and tags.tolist() == [DISCORDANT - 1, 1]
+
+
+def test_intervals_are_within_the_range_of_a_difference(tmp_path: Path) -> None:
+    corpus, systems = World(dense=0, sparse=9).study(np.random.default_rng(0), tmp_path)
+    scores = score(corpus, systems, 100)
+    table = compare(scores["dense"], scores["sparse"], comparisons=10**9)
+    assert table["low"].min() >= -1 and table["high"].max() == 1
+
+
+def test_intervals_are_corrected_for_the_number_of_comparisons(tmp_path: Path) -> None:
+    corpus, systems = WORLDS["two arms"].study(np.random.default_rng(0), tmp_path)
+    scores = score(corpus, systems, 100)
+    one, ten = (compare(scores["dense"], scores["sparse"], comparisons=number) for number in (1, 10))
+    assert (ten["high"] - ten["low"] > 1.2 * (one["high"] - one["low"])).all()
+    assert ten["p"].tolist() == pytest.approx(np.minimum(10 * one["p"], 1).tolist())
+
+
+def test_fewer_runs_make_the_interval_wider() -> None:
+    """Where the variance of their mean is the same: it is known less well."""
+    replicates = 0.001 * np.random.default_rng(0).normal(size=(1000, 1))
+    widths = []
+    for runs in (10, 5, 3):
+        units = np.linspace(-1, 1, runs)[:, None]
+        units *= 0.01 * np.sqrt(runs) / units.std(ddof=1)
+        low, high, _ = comparison.interval(np.zeros(1), replicates, units, 1000)
+        widths.append(float((high - low)[0]))
+    assert widths[0] < widths[1] < widths[2]

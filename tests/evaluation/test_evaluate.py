@@ -1,85 +1,100 @@
-"""evaluate.py: what is chosen is chosen on valid; the fusion is compared with each arm; no torch, no dense matrix."""
+"""evaluate.py: what is chosen is chosen on valid; the fusion is compared with each system; no torch."""
 
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
-from as_csr import decisions_of, labels_of, stored
+from as_csr import corpus_of, stored
 from conftest import ROOT
-from scipy.sparse import csr_array
 
-from tagstudy.core.store import CsrMatrix, CsrWriter
+from tagstudy.core.corpus import Corpus
+from tagstudy.core.files import write_json
+from tagstudy.core.store import CsrWriter
 from tagstudy.evaluation import comparison, report
+from tagstudy.evaluation.scoring import METRICS
 from tagstudy.evaluation.systems import assess_systems
-from tagstudy.predictions.links import squared_hinge
+from tagstudy.predictions.predictions import Predictions
 
-SPLITS = ("valid", "test")
-
-
-class Arm(NamedTuple):
-    """As Predictions."""
-
-    runs: list[dict[str, CsrMatrix]]
-    probability = staticmethod(squared_hinge)
+POSTS, TAGS = 150, 4
 
 
-def predict(folder: Path, labels: dict[str, np.ndarray], rng: np.random.Generator, lean: float, kept: int = 4) -> Arm:
-    """Two runs that know something of the labels, and on test lean to tags or away from them."""
+def write_predictions(
+    folder: Path, corpus: Corpus, known: dict[str, np.ndarray], rng: np.random.Generator, *, repeats: int, kept: int
+) -> Predictions:
+    """Runs that know something of the labels, which ``known`` has for each split, [posts, tags]."""
     runs = []
-    for run in range(2):
-        for split, true in labels.items():
-            logits = 2 * true - 1 + rng.normal(size=true.shape) + lean * (split == "test")
-            with CsrWriter(folder / f"run-{run}" / split, true.shape[1]) as writer:
+    for number in range(repeats * corpus.folds):
+        fold = number % corpus.folds
+        for split, labels in known.items():
+            true = labels[corpus.rows(split, fold)]
+            logits = 2 * true - 1 + rng.normal(size=true.shape)
+            with CsrWriter(folder / f"run-{number}" / split, TAGS) as writer:
                 writer.append_rows(stored(logits, kept))
-        runs.append({split: CsrMatrix(folder / f"run-{run}" / split) for split in labels})
-    return Arm(runs)
+        runs.append({"fold": fold, "seed": number, "problem": None})
+    write_json(folder / "predictions.json", {"loss": "squared_hinge", "runs": runs, "posts": "the same", "remedy": ""})
+    return Predictions(folder)
 
 
-@pytest.mark.parametrize("kept", [2, 4])
-def test_thresholds_and_weights_follow_from_valid_alone(kept: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [2, TAGS])
+@pytest.mark.parametrize("folds", [1, 3])
+def test_thresholds_and_weights_follow_from_valid_alone(kept: int, folds: int, tmp_path: Path) -> None:
+    labels = np.random.default_rng(0).random((POSTS, TAGS)) < 0.3
+    corpus = corpus_of(tmp_path / "posts", labels, folds)
+
+    def chosen(name: str, **known: np.ndarray) -> tuple[dict[str, list], list[float]]:
+        rng = np.random.default_rng(1)
+        arms = [
+            write_predictions(tmp_path / name / arm, corpus, known, rng, repeats=2, kept=kept)
+            for arm in ("dense", "sparse")
+        ]
+        systems, weights = assess_systems(corpus, *arms, "tuned")
+        return {system: [run.thresholds for run in systems[system].runs] for system in systems}, weights
+
+    as_it_is = chosen("a", valid=labels, test=labels)
+    assert chosen("b", valid=labels, test=~labels) == as_it_is
+    assert chosen("c", valid=~labels, test=labels) != as_it_is
+
+
+def arms_of(folder: Path, folds: int, repeats: int) -> tuple[Corpus, list[Predictions]]:
     rng = np.random.default_rng(0)
-    labels = {split: rng.random((300, 4)) < 0.3 for split in SPLITS}
-    arms = [predict(tmp_path / name, labels, rng, lean, kept) for name, lean in (("dense", 0.5), ("sparse", 0.4))]
-
-    def chosen(**changes: np.ndarray) -> tuple[dict[str, list[float]], list[float]]:
-        true: dict[str, csr_array] = {split: labels_of(value) for split, value in (labels | changes).items()}
-        runs, weights = assess_systems(true, *arms, "tuned")
-        return {arm: [run.scores["threshold"] for run in runs[arm]] for arm in runs}, weights
-
-    assert chosen(test=~labels["test"]) == chosen()
-    assert chosen(valid=~labels["valid"]) != chosen()
+    labels = rng.random((POSTS, TAGS)) < 0.3
+    corpus = corpus_of(folder / "posts", labels, folds)
+    known = {"valid": labels, "test": labels}
+    return corpus, [
+        write_predictions(folder / arm, corpus, known, rng, repeats=repeats, kept=TAGS) for arm in ("dense", "sparse")
+    ]
 
 
 def test_a_threshold_can_be_fixed(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    labels = {split: rng.random((30, 4)) < 0.3 for split in SPLITS}
-    arms = [predict(tmp_path / name, labels, rng, 0) for name in ("dense", "sparse")]
-    runs, _ = assess_systems({split: labels_of(true) for split, true in labels.items()}, *arms, 0.5)
-    assert {run.scores["threshold"] for system in runs.values() for run in system} == {0.5}
+    corpus, arms = arms_of(tmp_path, folds=3, repeats=1)
+    systems, _ = assess_systems(corpus, *arms, 0.5)
+    assert {value for system in systems.values() for run in system.runs for value in run.thresholds} == {0.5}
 
 
-def test_gains_are_those_of_the_fusion_over_each_arm_run_for_run() -> None:
-    """Of an arm's runs only those that a fusion holds count."""
-    rng = np.random.default_rng(0)
-    labels = rng.random((200, 4)) < 0.3
-    runs = {"dense": 2, "sparse": 3, "fusion": 2}
-    wrong = {arm: rng.random(labels.shape) < 0.2 for arm in runs}  # in all of an arm's runs
-    decisions = {
-        arm: [decisions_of(labels, labels ^ wrong[arm] ^ (rng.random(labels.shape) < 0.05)) for _ in range(count)]
-        for arm, count in runs.items()
-    }
-    scores = comparison.score(labels_of(labels), decisions, resamples=100)
-    table = report.fusion_gains(scores).set_index(["arm", "score"])
-    for place, score in enumerate(comparison.METRICS):
-        for arm in ("dense", "sparse"):
-            gain = scores["fusion"].observed[:, place] - scores[arm].observed[:2, place]
-            assert table.loc[(arm, score), "difference"] == pytest.approx(gain.mean())
-            assert table.loc[(arm, score), "low"] < gain.mean() < table.loc[(arm, score), "high"]
+@pytest.mark.parametrize(("folds", "repeats", "controlled"), [(3, 1, False), (3, 2, True), (1, 3, True), (1, 1, False)])
+def test_two_runs_of_a_fold_make_a_control(folds: int, repeats: int, controlled: bool, tmp_path: Path) -> None:
+    corpus, arms = arms_of(tmp_path, folds, repeats)
+    systems, weights = assess_systems(corpus, *arms, "tuned")
+    assert ("control" in systems) == controlled
+    assert {len(system.runs) for system in systems.values()} == {folds * repeats} and len(weights) == folds * repeats
+    if controlled:  # two independent views are better than one
+        alone = max(systems[arm].scores()["micro_f1"] for arm in ("dense", "sparse"))
+        assert systems["control"].scores()["micro_f1"] > alone + 0.02
+
+
+def test_gains_are_those_of_the_fusion_over_every_other_system(tmp_path: Path) -> None:
+    corpus, arms = arms_of(tmp_path, folds=3, repeats=2)
+    systems, _ = assess_systems(corpus, *arms, "tuned")
+    table = report.fusion_gains(comparison.score(corpus, systems, resamples=100)).set_index(["over", "score"])
+    assert set(table.index) == {(arm, score) for arm in ("dense", "sparse", "control") for score in METRICS}
+    for arm in ("dense", "sparse"):
+        gain = systems["fusion"].scores()["micro_f1"] - systems[arm].scores()["micro_f1"]
+        assert table.loc[(arm, "micro_f1"), "difference"] == pytest.approx(gain)
+        assert table.loc[(arm, "micro_f1"), "low"] < gain < table.loc[(arm, "micro_f1"), "high"]
 
 
 def test_evaluation_imports_no_torch() -> None:
-    check = "import sys, evaluate; assert not {'torch', 'sklearn', 'sentence_transformers'} & set(sys.modules)"
+    check = "import sys, evaluate, compare; assert not {'torch', 'sklearn', 'sentence_transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", check], cwd=ROOT / "src", check=True)

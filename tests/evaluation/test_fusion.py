@@ -1,11 +1,21 @@
 """fusion.py: a mean that leans to the arm that knows more."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 from as_csr import blocks_of
 
-from tagstudy.evaluation.blocks import tune
+from tagstudy.evaluation.blocks import Block
 from tagstudy.evaluation.fusion import WEIGHTS, align, fuse, tune_weight
+from tagstudy.predictions.thresholds import Threshold, ThresholdSearch
+
+
+def tune(blocks: Iterable[Block]) -> Threshold:
+    search = ThresholdSearch()
+    for block in blocks:
+        search.update(block.probabilities, block.relevant, block.labels.nnz)
+    return search.best()
 
 
 def arm(rng: np.random.Generator, labels: np.ndarray, noise: float) -> np.ndarray:
