@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
 from compare import CORPORA, prepare, run_stages, work_folder
 from dumps import ROOT, arguments
@@ -50,6 +51,7 @@ def main() -> None:
             else:
                 experiments.append(train(corpus, embedding, options.data, vectors, first=not experiments))
         compare(corpus, experiments, code)
+    draw()
     print(in_markdown())
 
 
@@ -116,6 +118,34 @@ def in_markdown() -> str:
     head = [["test micro-F1", *columns], ["---"] * (1 + len(columns))]
     body = [[str(name), *row] for name, row in zip(rows.index, rows.to_numpy().tolist(), strict=True)]
     return "\n".join(f"| {' | '.join(row)} |" for row in head + body)
+
+
+def draw() -> None:
+    """The answer: micro-F1 of every system with its interval, a panel for each corpus."""
+    tables = {corpus: FOLDER / work_folder(corpus).name / "systems.csv" for corpus in CORPORA}
+    found = {corpus: pd.read_csv(path).set_index("system") for corpus, path in tables.items() if path.exists()}
+    names = sorted(
+        set().union(*(table.index for table in found.values())),
+        key=lambda name: max(table["multiply_adds"].get(name, 0) for table in found.values()),
+    )
+    names.sort(key=lambda name: " + " in name)
+    figure = Figure(figsize=(figures.WIDTH, 1.4 + 0.24 * len(names)), layout="constrained")
+    panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
+    for axes, (corpus, table) in zip(panels, found.items(), strict=True):
+        table = table.reindex(names)
+        tied = table["tied"].eq(True)
+        axes.axvline(table[METRIC]["TF-IDF"], color=figures.COLOURS["sparse"], linewidth=1)
+        axes.hlines(range(len(names)), table["low"], table["high"], colors=figures.COLOURS["dense"], linewidth=2)
+        for chosen, fill, label in ((tied, figures.COLOURS["dense"], "tied for best"), (~tied, "white", "worse")):
+            places = [place for place, is_chosen in enumerate(chosen) if is_chosen]
+            look = {"color": figures.COLOURS["dense"], "markerfacecolor": fill, "markersize": 5, "label": label}
+            axes.plot(table[METRIC].iloc[places], places, "o", **look)
+        axes.set_title(corpus.replace(", ", "\n"), fontsize="medium")
+        axes.tick_params(axis="x", rotation=45)
+    panels[0].set_yticks(range(len(names)), names)
+    panels[0].set_ylim(len(names) - 0.5, -0.5)
+    figure.supxlabel("micro-F1 on test, 95% intervals; the line is TF-IDF", fontsize="medium")
+    figures.save(figure, FOLDER / "answer.png")
 
 
 def cell(row: pd.Series) -> str:
