@@ -9,7 +9,10 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
+from types import ModuleType
+from unittest import mock
 
 import numpy as np
 import py7zr
@@ -18,6 +21,7 @@ import yaml
 from hypothesis import HealthCheck, settings
 from scipy.sparse import csr_array
 
+from tagstudy.core import stage
 from tagstudy.core.store import CsrMatrix, CsrWriter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,6 +65,18 @@ def save_csr(folder: Path, rows: csr_array, dtype: type = np.float32) -> CsrMatr
 def call(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess:
     """Run a command to its end."""
     return subprocess.run([str(part) for part in command], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True)
+
+
+def run_stage(module: ModuleType, folder: Path) -> subprocess.CompletedProcess:
+    """Run a stage in this process, which saves its imports; its exit status, what it printed and its last line."""
+    printed, message = io.TextIOWrapper(io.BytesIO(), write_through=True), ""
+    with chdir(folder), redirect_stdout(printed), mock.patch.object(sys, "argv", [f"{module.__name__}.py"]):
+        try:
+            stage.run(module.main)
+        except SystemExit as end:
+            message = f"{end.code}\n"
+    output = printed.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(module.__name__, int(bool(message)), output, message)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,25 +4,21 @@ What an earlier run wrote stays to the last byte.
 """
 
 import gzip
-import io
 import os
 import pickle
 import shutil
 import subprocess
 import sys
 import zipfile
-from contextlib import chdir, redirect_stdout
 from pathlib import Path
-from unittest import mock
 
 import pandas as pd
 import py7zr
 import pytest
-from conftest import call, damaged, marked, rows, seven_zipped, write_params, zipped
+from conftest import call, damaged, marked, rows, run_stage, seven_zipped, write_params, zipped
 from test_posts import dump, parquet
 
 import ingest as ingest_stage
-from tagstudy.core import stage
 
 MANY = b"title,tags\n" + b"".join(b"title %d,a\n" % number for number in range(20_000))
 ROW = '<posts><row PostTypeId="1" Title="x" Tags="a" Body="{}"/></posts>'
@@ -166,16 +162,8 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ingest(folder: Path, **changes: object) -> subprocess.CompletedProcess:
-    """Run the stage, in this process because many tests do; its exit status and what it printed."""
     write_params(folder, ingest={"source": "posts.jsonl", "tags": 2} | changes)
-    printed, message = io.TextIOWrapper(io.BytesIO(), write_through=True), ""
-    with chdir(folder), redirect_stdout(printed), mock.patch.object(sys, "argv", ["ingest.py"]):
-        try:
-            stage.run(ingest_stage.main)
-        except SystemExit as end:
-            message = f"{end.code}\n"
-    output = printed.buffer.getvalue().decode()  # type: ignore[attr-defined]
-    return subprocess.CompletedProcess("ingest.py", int(bool(message)), output, message)
+    return run_stage(ingest_stage, folder)
 
 
 def written(folder: Path) -> dict[str, bytes]:

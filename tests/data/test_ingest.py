@@ -1,5 +1,7 @@
 """ingest.py: what it writes adds up, leaks nothing from split to split, and is there whole or not.
 
+Most tests are of a single split; of folds, test_splits.py says more.
+
 The last tests read real posts, which lie beside the repository and are no part of it.
 """
 
@@ -29,27 +31,28 @@ Row = dict[str, Any]
 
 
 def ingest(folder: Path, rows: list[Row], name: str = "posts.jsonl", **changes: Any) -> tuple[dict, dict[str, list]]:
-    """The summary and the posts of each split."""
+    """The summary and the posts of each split of the first fold."""
     write_rows(folder / name, rows)
     return ingest_source(folder, **changes)
 
 
 def ingest_source(folder: Path, **changes: Any) -> tuple[dict, dict[str, list]]:
-    write_params(folder, ingest={"source": "posts.jsonl", "tags": 4, "min_tags": 1, "max_malformed": 0.0} | changes)
+    defaults = {"source": "posts.jsonl", "tags": 4, "min_tags": 1, "max_malformed": 0.0, "folds": 1}
+    write_params(folder, ingest=defaults | changes)
     with chdir(folder):
         ingest_stage.main()
     corpus = Corpus(folder / "data/posts")
     summary = json.loads((folder / "data/posts/summary.json").read_text())
-    posts = {split: posts_of(corpus, split) for split in SPLITS}
-    check(summary, posts, corpus.tags)
-    return summary, posts
+    folds = [{split: posts_of(corpus, split, fold) for split in SPLITS} for fold in range(corpus.folds)]
+    check(summary, folds, corpus)
+    return summary, folds[0]
 
 
-def posts_of(corpus: Corpus, split: str) -> list[dict]:
+def posts_of(corpus: Corpus, split: str, fold: int) -> list[dict]:
     """What ingest wrote of the posts of a split, read back."""
-    rows = corpus.rows(split)
+    rows = corpus.rows(split, fold)
     ids = [name for _, [names] in corpus.read(["id"]) for name in names]
-    texts = [text for texts in corpus.texts(split) for text in texts]
+    texts = [text for texts in corpus.texts(corpus.is_in(split, fold)) for text in texts]
     labels = corpus.labels.take(rows)
     tags = [[corpus.tags[column] for column in columns] for columns in np.split(labels.indices, labels.indptr[1:-1])]
     return [{"id": ids[row], "text": str(text), "tags": own} for row, text, own in zip(rows, texts, tags, strict=True)]
@@ -60,20 +63,31 @@ def write_rows(path: Path, rows: list[Row]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def check(summary: dict, posts: dict[str, list], tags: list[str]) -> None:
-    """What holds whatever was read: the counts add up, and no text is in two splits or twice in one."""
+def check(summary: dict, folds: list[dict[str, list]], corpus: Corpus) -> None:
+    """What holds whatever was read: the counts add up, and no text is in two splits of a fold or twice in one."""
     left_out = ("merged", "taken_out_of_train_or_valid", "too_few_tags", "beyond_max_train")
     assert summary["read"] == (
         sum(summary["skipped"].values()) + sum(summary[reason] for reason in left_out) + summary["kept"]
     )
-    assert summary["splits"] == {split: len(posts[split]) for split in SPLITS}
-    assert summary["kept"] == sum(summary["splits"].values())
-    counts = {split: Counter(tag for post in posts[split] for tag in post["tags"]) for split in SPLITS}
-    assert summary["tags"] == {tag: {split: counts[split][tag] for split in SPLITS} for tag in tags}
-    totals = [sum(summary["tags"][tag].values()) for tag in tags]
+    assert summary["folds"] == [{split: len(posts[split]) for split in SPLITS} for posts in folds]
+    assert summary["kept"] == len(corpus)
+    assert summary["fingerprint"] == corpus.fingerprint
+    seen: dict[str, list[str]] = {}
+    for posts in folds:
+        texts = [fold(post["text"]) for split in SPLITS for post in posts[split]]
+        assert len(texts) == len(set(texts))
+        assert len(folds) > 1 or len(texts) == summary["kept"]
+        seen |= {post["id"]: post["tags"] for split in SPLITS for post in posts[split]}
+    assert len(seen) == summary["kept"]  # each is of use in some fold
+    counts = Counter(itertools.chain(*seen.values()))
+    assert summary["tags"] == {tag: counts[tag] for tag in corpus.tags}
+    totals = list(summary["tags"].values())
     assert totals == sorted(totals, reverse=True) or summary["beyond_max_train"]  # their order is that of all posts
-    texts = [fold(post["text"]) for split in SPLITS for post in posts[split]]
-    assert len(texts) == len(set(texts))
+
+
+def tag_counts(posts: list[dict]) -> Counter[str]:
+    """How many of the posts have each tag."""
+    return Counter(tag for post in posts for tag in post["tags"])
 
 
 def make(count: int, seed: int = 0) -> list[Row]:
@@ -129,9 +143,9 @@ def test_less_of_train_leaves_valid_and_test_as_they_are(tmp_path: Path) -> None
     assert len(fewer["train"]) == 400
     assert {post["text"] for post in fewer["train"]} < {post["text"] for post in posts["train"]}
     assert some["beyond_max_train"] == len(posts["train"]) - 400
+    before, after = tag_counts(posts["train"]), tag_counts(fewer["train"])
     for tag in whole["tags"]:  # drawn in their shares
-        share = whole["tags"][tag]["train"] / len(posts["train"])
-        assert some["tags"][tag]["train"] == pytest.approx(400 * share, abs=4)
+        assert after[tag] == pytest.approx(400 * before[tag] / len(posts["train"]), abs=4)
     assert ingest(tmp_path, make(2000), tags=3, max_train=9999) == (whole, posts)
 
 
@@ -152,16 +166,56 @@ def test_repeated_texts_are_merged_and_their_tags_united(tmp_path: Path) -> None
 # --------------------------------------------------------------------------- splits
 
 
+@pytest.mark.parametrize("max_train", [None, 100])
+def test_folds_test_every_post_once_and_their_summary_adds_up(tmp_path: Path, max_train: int | None) -> None:
+    rows = make(500)
+    summary, _ = ingest(tmp_path, rows, folds=4, max_train=max_train)
+    assert len(summary["folds"]) == 4
+    corpus = Corpus(tmp_path / "data/posts")
+    assert corpus.folds == 4
+    assert sorted(corpus.tested()) == list(range(len(corpus)))
+    assert summary["beyond_max_train"] == 0  # a post that one fold leaves out of train is tested in another
+    assert sum(sizes["test"] for sizes in summary["folds"]) == summary["kept"]
+    for sizes in summary["folds"]:
+        assert abs(sizes["train"] - (max_train or summary["kept"] / 2)) <= (0 if max_train else 1)
+
+
+def test_many_posts_in_folds_are_told_that_a_single_split_would_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest_stage, "MANY", 100)
+    advice = "posts are enough for a single split; ingest.folds=1 saves most of the time"
+    ingest(tmp_path, make(500), folds=3)
+    assert advice in capsys.readouterr().out
+    ingest(tmp_path, make(500), folds=1)
+    assert advice not in capsys.readouterr().out
+
+
+def test_the_fingerprint_tells_other_texts_tags_and_splits_apart(tmp_path: Path) -> None:
+    rows = make(200)
+    changed = {
+        "the same": {},
+        "the same again": {},
+        "another seed": {"seed": 1},
+        "other folds": {"folds": 3},
+        "fewer tags": {"tags": 3},
+    }
+    found = {name: ingest(tmp_path, rows, **changes)[0]["fingerprint"] for name, changes in changed.items()}
+    rows[7]["title"] += " more"
+    found["another text"] = ingest(tmp_path, rows)[0]["fingerprint"]
+    assert found.pop("the same") == found["the same again"]
+    assert len(set(found.values())) == len(found)
+
+
 @pytest.mark.parametrize(("valid", "test"), [(0.2, 0.2), (0.05, 0.5)])
 def test_every_split_has_its_share_of_the_posts_and_of_every_tag(tmp_path: Path, valid: float, test: float) -> None:
-    summary, _ = ingest(tmp_path, make(4000), tags=6, valid=valid, test=test)
+    summary, posts = ingest(tmp_path, make(4000), tags=6, valid=valid, test=test)
     shares = {"train": 1 - valid - test, "valid": valid, "test": test}
     for split, share in shares.items():
-        assert summary["splits"][split] == pytest.approx(share * summary["kept"], abs=2)
-    for counts in summary["tags"].values():
-        total = sum(counts.values())
-        for split, share in shares.items():
-            assert counts[split] == pytest.approx(share * total, abs=2 + 0.02 * total)
+        assert len(posts[split]) == pytest.approx(share * summary["kept"], abs=2)
+        counts = tag_counts(posts[split])
+        for tag, total in summary["tags"].items():
+            assert counts[tag] == pytest.approx(share * total, abs=2 + 0.02 * total)
 
 
 def test_the_seed_alone_draws_the_split(tmp_path: Path) -> None:
@@ -214,7 +268,7 @@ def test_a_text_of_test_is_taken_out_of_train_and_valid(tmp_path: Path) -> None:
     summary, posts = ingest_source(tmp_path, source=source, split="given", tags=6, min_tags=0)
     assert summary["taken_out_of_train_or_valid"] == 3
     assert summary["merged"] == 1
-    assert summary["splits"] == {"train": 200, "valid": 50, "test": 50}
+    assert summary["folds"] == [{"train": 200, "valid": 50, "test": 50}]
     assert set(posts["test"][-1]["tags"]) == {*rows[299]["tags"], "r"}
     assert "held" not in {post["id"] for post in posts["train"]}
 
@@ -234,12 +288,12 @@ def test_all_splits_lie_in_one_file_in_reading_order(tmp_path: Path) -> None:
     assert [name for _, [names] in corpus.read(["id"]) for name in names] == [row["id"] for row in kept]
     texts = dict(zip((row["id"] for row in kept), (text for block in corpus.texts() for text in block), strict=True))
     assert texts["3"] == Text("A <title>", "and a body") and texts["4"] == Text("", "a body alone")
-    assert corpus.split.dtype == np.int8 and corpus.split.shape == (len(kept),)
+    assert corpus.splits.dtype == np.int8 and corpus.splits.shape == (1, len(kept))
     assert corpus.labels.shape == (len(kept), 2) and corpus.labels.data.dtype == np.uint8
     expected = [[name in row["tags"] for name in corpus.tags] for row in kept]
     assert np.array_equal(corpus.labels.take(np.arange(len(kept))).toarray(), expected)
     assert sorted(path.name for path in corpus.folder.iterdir()) == [
-        "labels", "posts.parquet", "split.npy", "summary.json", "tags.json"
+        "labels", "posts.parquet", "splits.npy", "summary.json", "tags.json"
     ]  # fmt: skip
 
 
@@ -263,9 +317,9 @@ def test_real_titles_in_two_files_that_leak(tmp_path: Path) -> None:
     assert {fold(unescape(text)): tags for text, tags in every(posts).items()} == {
         title: tags for title, tags in united.items() if len(tags) >= 2
     }
-    for counts in summary["tags"].values():
-        total = sum(counts.values())
-        assert counts["test"] == pytest.approx(0.2 * total, abs=2 + 0.02 * total)
+    counts = tag_counts(posts["test"])
+    for tag, total in summary["tags"].items():
+        assert counts[tag] == pytest.approx(0.2 * total, abs=2 + 0.02 * total)
 
 
 @pytest.mark.real_posts

@@ -46,21 +46,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def study(rows: list[dict], **changes: object) -> pd.DataFrame:
-    """Run the stages on these posts; give the means over runs."""
+    """Run the stages on these posts; give the scores over all folds."""
     folder = Path.cwd()
     (folder / "posts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     write_params(
         folder,
-        ingest={"source": "posts.jsonl", "min_tags": 1, "tags": 100} | changes,
+        ingest={"source": "posts.jsonl", "min_tags": 1, "tags": 100, "folds": 3} | changes,
         featurize_dense={"embedding_dim": 4},
-        train={"epochs": 1, "runs": 1, "hidden": [4]},
+        train={"epochs": 1, "runs": 1, "hidden": [4], "min_steps_per_epoch": 20},
         evaluate={"resamples": 100},
     )
     for stage in STAGES:
         stage.main()
     metrics = (folder / "metrics/metrics.json").read_text()
     json.loads(metrics, parse_constant=pytest.fail)  # NaN and Infinity are no JSON
-    runs = pd.read_csv(folder / "metrics/runs.csv").query("run == 'mean'").set_index("arm")
+    runs = pd.read_csv(folder / "metrics/runs.csv").query("run == 'all'").set_index("arm")
     assert runs.notna().all(axis=None)
     for path in (folder / "plots/images").iterdir():
         with Image.open(path) as image:

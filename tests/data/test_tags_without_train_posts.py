@@ -36,3 +36,12 @@ def test_no_more_train_posts_and_a_tag_is_left_out(tmp_path: Path) -> None:
 def test_a_named_tag_without_train_posts_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no train post has the tag 'rare'; leave it out of ingest\.tags"):
         ingest(tmp_path, with_rare_tags(), tags=["a", "rare"], split="given")
+
+
+def test_a_tag_without_train_posts_in_one_fold_is_left_out_of_all(tmp_path: Path) -> None:
+    """Its one post is in train of one fold of three, and in no other's."""
+    rows = [{"title": f"Post {number}", "tags": ["a"]} for number in range(300)]
+    rows[7]["tags"] = ["a", "rare"]
+    summary, _ = ingest(tmp_path, rows, tags=2, folds=3)
+    assert summary["tags_without_train_posts"] == ["rare"]
+    assert summary["tags"] == {"a": 300}

@@ -6,22 +6,25 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ENVIRONMENT, PARAMS, ROOT, call, save_csr, write_params
+from conftest import ENVIRONMENT, PARAMS, ROOT, run_stage, save_csr, write_params
 from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+import featurize_dense
+import featurize_tfidf
 from tagstudy.core import corpus as corpus_module
 from tagstudy.core import store
 from tagstudy.core.config import FeaturizeDense, FeaturizeTfidf
 from tagstudy.core.corpus import Corpus, Text
 from tagstudy.core.files import read_json, write_json
-from tagstudy.core.paths import SPLITS
-from tagstudy.core.store import CsrMatrix
+from tagstudy.core.paths import SPLITS, features_of_fold
+from tagstudy.core.store import CsrMatrix, open_matrix
 from tagstudy.data.text import token_sequences
 from tagstudy.features.dense import write_dense
 from tagstudy.features.tfidf import write_tfidf
@@ -46,7 +49,7 @@ def write_corpus(folder: Path, posts: list[tuple[str, Text]]) -> Corpus:
     columns = {"id": list(map(str, range(len(posts))))}
     columns |= {part: [getattr(text, part) for _, text in posts] for part in Text._fields}
     pq.write_table(pa.table(columns), folder / "posts.parquet")
-    np.save(folder / "split.npy", np.array([SPLITS.index(split) for split, _ in posts], dtype=np.int8))
+    np.save(folder / "splits.npy", np.array([[SPLITS.index(split) for split, _ in posts]], dtype=np.int8))
     if not (folder / "labels").exists():
         save_csr(folder / "labels", csr_array(np.ones((len(posts), 1), dtype=np.uint8)), np.uint8)
     write_json(folder / "tags.json", ["a"])
@@ -69,8 +72,9 @@ def words(folder: Path, corpus: Corpus, **changes: object) -> None:
     write_dense(folder, corpus, settings, "cpu", folder.parent / "cache.sqlite")
 
 
-def read(folder: Path) -> tuple[list[str], np.ndarray]:
-    """The vocabulary, and the features [posts, terms] of all posts."""
+def read(folder: Path, fold: int = 0) -> tuple[list[str], np.ndarray]:
+    """The vocabulary of a fold, and the features [posts, terms] of all posts."""
+    folder = features_of_fold(folder, fold)
     vocabulary = read_json(folder / "vocabulary.json")
     matrix = CsrMatrix(folder / "matrix")
     assert (
@@ -99,7 +103,7 @@ def test_words_are_averaged_over_a_post_if_train_has_them_often_enough(tmp_path:
     np.testing.assert_allclose(rows[5] * 9, [2, 2, 0, 1, 1, 3], rtol=1e-6)
     np.testing.assert_allclose(rows[1], [0, 0, 0, 4 / 5, 1 / 5, 0], rtol=1e-6)
     np.testing.assert_array_equal(rows[6], [0] * 6)
-    features = read_json(tmp_path / "words/features.json")
+    features = read_json(tmp_path / "words/fold-0/features.json")
     assert features == {"inputs": 6, "csr": True, "embedding_dim": PARAMS["featurize_dense"]["embedding_dim"]}
 
 
@@ -114,7 +118,7 @@ def test_tfidf_is_scikit_learn_s_fitted_on_train_alone(
     reference = TfidfVectorizer(analyzer=lambda text: ngrams(text, max_ngram), min_df=min_df, sublinear_tf=sublinear_tf)
     reference.fit(TRAIN)
     assert vocabulary == reference.get_feature_names_out().tolist()
-    np.testing.assert_allclose(np.load(tmp_path / "tfidf/idf.npy"), reference.idf_, rtol=1e-12)
+    np.testing.assert_allclose(np.load(tmp_path / "tfidf/fold-0/idf.npy"), reference.idf_, rtol=1e-12)
     np.testing.assert_allclose(rows, reference.transform([text for _, text in POSTS]).toarray(), rtol=1e-5)
 
 
@@ -163,7 +167,8 @@ def test_nothing_of_valid_or_test_is_learned(
     assert vocabulary_after == vocabulary
     np.testing.assert_array_equal(rows_after[ROWS["train"]], rows[ROWS["train"]])
     for name in ("vectorizer.json", "features.json", *(["idf.npy"] if write is tfidf else [])):
-        assert (tmp_path / "after" / name).read_bytes() == (tmp_path / "before" / name).read_bytes()
+        before, after = (tmp_path / when / "fold-0" / name for when in ("before", "after"))
+        assert after.read_bytes() == before.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -174,12 +179,79 @@ def test_a_vectorizer_makes_the_stored_rows_of_their_texts(
     tmp_path: Path, corpus: Corpus, write: Callable[..., None], options: dict[str, object]
 ) -> None:
     write(tmp_path / "features", corpus, **options)
-    vectorize, matrix = open_vectorizer(tmp_path / "features"), CsrMatrix(tmp_path / "features/matrix")
+    own = features_of_fold(tmp_path / "features", 0)
+    vectorize, matrix = open_vectorizer(own), CsrMatrix(own / "matrix")
     for split, rows in ROWS.items():
-        texts = list(chain.from_iterable(corpus.texts(split)))
+        texts = list(chain.from_iterable(corpus.texts(corpus.is_in(split, 0))))
         for made, stored in zip(vectorize(texts), matrix.batch(np.array(rows)), strict=True):
             assert made.dtype == stored.dtype
             np.testing.assert_array_equal(made, stored)
+
+
+@pytest.fixture
+def folded(tmp_path: Path) -> Corpus:
+    """The same posts in three folds, each of which trains on other ones."""
+    corpus = write_corpus(tmp_path / "folded", POSTS)
+    np.save(corpus.folder / "splits.npy", np.stack([(np.arange(len(POSTS)) + fold) % 3 for fold in range(3)]))
+    return Corpus(corpus.folder)
+
+
+@pytest.mark.parametrize("write", [words, tfidf])
+def test_the_features_of_a_fold_are_those_of_its_split_alone(
+    tmp_path: Path, folded: Corpus, write: Callable[..., None]
+) -> None:
+    """To the byte what the fold as a single split would give."""
+    write(tmp_path / "folds", folded)
+    assert sorted(path.name for path in (tmp_path / "folds").iterdir()) == ["fold-0", "fold-1", "fold-2"]
+    written = []
+    for fold in range(3):
+        names = [SPLITS[number] for number in folded.splits[fold]]
+        single = write_corpus(tmp_path / f"single-{fold}", list(zip(names, (text for _, text in POSTS), strict=True)))
+        write(tmp_path / f"features-{fold}", single)
+        found, expected = tmp_path / f"folds/fold-{fold}", tmp_path / f"features-{fold}/fold-0"
+        written.append({path.relative_to(found): path.read_bytes() for path in found.rglob("*.*")})
+        assert written[-1] == {path.relative_to(expected): path.read_bytes() for path in expected.rglob("*.*")}
+    assert written[0] != written[1] != written[2]
+
+
+def pretrained(folder: Path, corpus: Corpus, embedding: str) -> str:
+    """Features with an embedding matrix of four dimensions; what is said of them."""
+    (folder.parent / "vectors.txt").write_text("cat 1 2 3 4\nDog 4 3 2 1\nnot 1 1 0 1\n")
+    folder.mkdir()
+    own = {"embedding": embedding, "embedding_dim": 4, "min_count": 1, "word2vec_epochs": 2}
+    own["vectors"] = str(folder.parent / "vectors.txt")
+    settings = FeaturizeDense.model_validate(PARAMS["featurize_dense"] | own)
+    summary, _ = write_dense(folder, corpus, settings, "cpu", folder.parent / "cache.sqlite")
+    return summary
+
+
+@pytest.mark.parametrize("embedding", ["word2vec", "glove", "static"])
+def test_each_fold_has_an_embedding_matrix_for_its_own_vocabulary(
+    tmp_path: Path, folded: Corpus, embedding: str
+) -> None:
+    """The same as for a study of that fold alone: what is read or encoded once serves all of them."""
+    summary = pretrained(tmp_path / "folds", folded, embedding)
+    sizes = []
+    for fold in range(3):
+        own = tmp_path / f"folds/fold-{fold}"
+        matrix, vocabulary = np.load(own / "embedding.npy"), read_json(own / "vocabulary.json")
+        train = [text for (_, text), split in zip(POSTS, folded.splits[fold], strict=True) if SPLITS[split] == "train"]
+        assert vocabulary == sorted({word for text in train for word in ngrams(text, 1)})
+        assert matrix.shape == (len(vocabulary), 4) and matrix.dtype == np.float32
+        assert read_json(own / "features.json")["embedding_dim"] == 4
+        alone = write_corpus(tmp_path / f"alone-{fold}", POSTS)
+        np.save(alone.folder / "splits.npy", folded.splits[[fold]])
+        pretrained(tmp_path / f"features-{fold}", Corpus(alone.folder), embedding)
+        np.testing.assert_array_equal(matrix, np.load(tmp_path / f"features-{fold}/fold-0/embedding.npy"))
+        sizes.append(len(vocabulary))
+    assert summary.startswith(f"{min(sizes)} to {max(sizes)} words; vectors for ")
+
+
+@pytest.mark.parametrize("embedding", ["encoder", "finetuned"])
+def test_an_encoder_s_features_are_the_same_for_all_folds(tmp_path: Path, folded: Corpus, embedding: str) -> None:
+    pretrained(tmp_path / "features", folded, embedding)
+    assert all(features_of_fold(tmp_path / "features", fold) == tmp_path / "features" for fold in range(3))
+    assert len(open_matrix(tmp_path / "features/matrix")) == len(POSTS)
 
 
 def test_a_vectorizer_that_is_none_is_an_error(tmp_path: Path) -> None:
@@ -188,13 +260,15 @@ def test_a_vectorizer_that_is_none_is_an_error(tmp_path: Path) -> None:
         open_vectorizer(tmp_path)
 
 
-@pytest.mark.parametrize(("arm", "changes"), [("dense", {"min_count": 99}), ("tfidf", {"min_df": 99})])
+@pytest.mark.parametrize(
+    ("module", "changes"), [(featurize_dense, {"min_count": 99}), (featurize_tfidf, {"min_df": 99})]
+)
 def test_an_empty_vocabulary_is_one_line_and_leaves_the_old_features(
-    tmp_path: Path, corpus: Corpus, arm: str, changes: dict[str, int]
+    tmp_path: Path, corpus: Corpus, module: ModuleType, changes: dict[str, int]
 ) -> None:
     def stage(**changes: object) -> subprocess.CompletedProcess:
-        write_params(tmp_path, **{f"featurize_{arm}": changes})
-        return call(sys.executable, ROOT / f"src/featurize_{arm}.py", cwd=tmp_path)
+        write_params(tmp_path, **{module.__name__: changes})
+        return run_stage(module, tmp_path)
 
     done = stage()
     assert done.returncode == 0, done.stderr
@@ -205,13 +279,28 @@ def test_an_empty_vocabulary_is_one_line_and_leaves_the_old_features(
     assert {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("embedding", ["learned", "word2vec", "glove"])
-def test_words_are_featurized_without_torch(tmp_path: Path, corpus: Corpus, embedding: str) -> None:
+WITHOUT_TORCH = """
+import os, sys
+import featurize_dense
+for folder in sys.argv[1:]:
+    os.chdir(folder)
+    featurize_dense.main()
+    assert "torch" not in sys.modules, folder
+"""
+
+
+def test_words_are_featurized_without_torch(tmp_path: Path) -> None:
     """Which takes seconds to import."""
-    (tmp_path / "vectors.txt").write_text("cat 1 2\ndog 3 4\n")
-    write_params(tmp_path, featurize_dense={"embedding": embedding, "vectors": "vectors.txt", "embedding_dim": 2})
-    script = "import sys, featurize_dense; featurize_dense.main(); sys.exit('torch' in sys.modules)"
+    embeddings = ["learned", "word2vec", "glove"]
+    for embedding in embeddings:
+        folder = tmp_path / embedding
+        write_corpus(folder / "data/posts", POSTS)
+        (folder / "vectors.txt").write_text("cat 1 2\ndog 3 4\n")
+        write_params(folder, featurize_dense={"embedding": embedding, "vectors": "vectors.txt", "embedding_dim": 2})
+    command = [sys.executable, "-c", WITHOUT_TORCH, *(str(tmp_path / embedding) for embedding in embeddings)]
     environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "data/features/dense/embedding.npy").exists() == (embedding != "learned")
+    for embedding in embeddings:
+        matrix = tmp_path / embedding / "data/features/dense/fold-0/embedding.npy"
+        assert matrix.exists() == (embedding != "learned")

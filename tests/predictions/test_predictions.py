@@ -31,14 +31,18 @@ def test_the_best_tags_of_each_post_are_kept(tmp_path: Path, top_tags: int) -> N
 
 
 def test_runs_are_read_back_with_their_link(tmp_path: Path) -> None:
-    for seed in (3, 4):
+    for run in (0, 1):
         for split in ("valid", "test"):
-            with PredictionWriter(tmp_path / f"run-{seed}" / split, 2, 100) as writer:
-                writer.append_logits(np.full((5, 2), seed, np.float32))
-    (tmp_path / "predictions.json").write_text(json.dumps({"loss": "squared_hinge", "seeds": [3, 4]}))
+            with PredictionWriter(tmp_path / f"run-{run}" / split, 2, 100) as writer:
+                writer.append_logits(np.full((5, 2), run + 3, np.float32))
+    runs = [{"fold": 0, "seed": 7, "problem": None}, {"fold": 1, "seed": 8, "problem": "still improving"}]
+    about = {"loss": "squared_hinge", "runs": runs, "posts": "a fingerprint"}
+    (tmp_path / "predictions.json").write_text(json.dumps(about))
     predictions = Predictions(tmp_path)
     assert predictions.probability(np.array([-2.0, 0.0, 0.5, 3.0])).tolist() == [0, 0.5, 0.75, 1]
-    assert [run["test"].data[0] for run in predictions.runs] == [3, 4]
+    assert predictions.posts == "a fingerprint"
+    assert [(run.fold, run.problem) for run in predictions.runs] == [(0, None), (1, "still improving")]
+    assert [run.logits["test"].data[0] for run in predictions.runs] == [3, 4]
 
 
 BOOLEANS = arrays(bool, (6, 5))
