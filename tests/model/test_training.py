@@ -20,6 +20,7 @@ from tagstudy.core.errors import UserError
 from tagstudy.core.store import DenseMatrix, DenseWriter, open_matrix
 from tagstudy.model import training
 from tagstudy.model.batches import Posts, to
+from tagstudy.model.convergence import NOTHING_LEARNED, STILL_IMPROVING
 from tagstudy.model.embedding import CsrEmbedding
 from tagstudy.model.losses import LOSSES
 from tagstudy.model.mlp import MLP
@@ -68,6 +69,7 @@ def settings(**changes: object) -> Train:
         "epochs": 100,
         "patience": 100,
         "batch_size": 16,
+        "min_steps_per_epoch": 1,
         "hidden": [32, 16],
         "dropout": 0.0,
         "word_dropout": 0.0,
@@ -119,7 +121,7 @@ def test_the_best_weights_are_kept_and_patience_ends_the_run(data: Posts, tmp_pa
     )
     chosen, log = settings(patience=2, lr=0.01), Log()
     model = network(chosen)
-    epoch, micro_f1 = training.fit(model, data, valid, chosen, 0, log)
+    epoch, micro_f1, _ = training.fit(model, data, valid, chosen, 0, log)
     reached = [row["valid_micro_f1"] for row in log.rows[:-1]]
     assert epoch == int(np.argmax(reached)) and micro_f1 == max(reached)
     assert len(reached) == epoch + 2 + 1
@@ -185,6 +187,83 @@ def test_learning_rates_rise_and_fall_in_straight_lines(data: Posts, warmup: flo
     assert [optimizer.param_groups[0]["lr"] for optimizer in run.optimizers] == pytest.approx(
         [chosen.lr * factors[0], chosen.embedding_lr * factors[0]]
     )
+
+
+def batches_of(data: Posts, seed: int = 0, **changes: object) -> list[np.ndarray]:
+    """The batches of an epoch."""
+    chosen = settings(**changes)
+    return list(training.Run(network(chosen), data, data, chosen, seed).epoch_batches())
+
+
+def test_an_epoch_of_one_pass_is_a_plain_permutation_cut_into_batches(data: Posts) -> None:
+    """Three batches of at most 16 posts, where no more than three steps are asked for."""
+    expected = np.array_split(np.random.default_rng(7).permutation(POSTS), 3)
+    for steps in (1, 3):
+        for found, batch in zip(batches_of(data, 7, min_steps_per_epoch=steps), expected, strict=True):
+            assert np.array_equal(found, batch)
+
+
+@pytest.mark.parametrize(("steps", "passes"), [(4, 2), (6, 2), (7, 3), (50, 17)])
+def test_few_posts_are_passed_over_as_often_as_makes_the_least_number_of_steps(
+    data: Posts, steps: int, passes: int
+) -> None:
+    batches = batches_of(data, min_steps_per_epoch=steps)
+    assert len(batches) == 3 * passes
+    orders = [np.concatenate(batches[3 * number : 3 * number + 3]) for number in range(passes)]
+    assert all(sorted(order) == list(range(POSTS)) for order in orders)
+    assert not np.array_equal(orders[0], orders[1])  # each pass in an order of its own
+
+
+def test_of_very_many_posts_an_epoch_takes_a_random_part_which_is_another_one_each_time(data: Posts) -> None:
+    chosen = settings(min_steps_per_epoch=1, max_steps_per_epoch=2)
+    run = training.Run(network(chosen), data, data, chosen, 0)
+    seen = []
+    for _ in range(20):
+        batches = list(run.epoch_batches())
+        assert [len(batch) for batch in batches] == [16, 16]
+        posts = np.concatenate(batches)
+        assert len(set(posts)) == 32
+        seen.append(frozenset(posts))
+    assert len(set(seen)) > 1
+    assert frozenset().union(*seen) == set(range(POSTS))
+
+
+def test_the_greatest_number_of_steps_goes_before_the_least(data: Posts) -> None:
+    """Two steps of a pass are all that it may have; three such passes make six."""
+    batches = batches_of(data, min_steps_per_epoch=5, max_steps_per_epoch=2)
+    assert [len(batch) for batch in batches] == [16] * 6
+
+
+@pytest.mark.parametrize(("least", "greatest", "steps"), [(1, 100, 3), (7, 100, 9), (1, 2, 2)])
+def test_the_learning_rate_falls_to_nothing_at_the_end_of_the_last_epoch(
+    data: Posts, least: int, greatest: int, steps: int
+) -> None:
+    chosen = settings(epochs=4, min_steps_per_epoch=least, max_steps_per_epoch=greatest)
+    run = training.Run(network(chosen), data, data, chosen, 0)
+    factors = [run.learning_rate_factor(step) for step in range(4 * steps + 1)]
+    assert factors == pytest.approx(np.linspace(1, 0, 4 * steps + 1))
+
+
+def test_the_loss_that_is_logged_is_the_mean_over_all_passes_of_the_epoch(data: Posts) -> None:
+    """Learning rates of next to nothing: each pass sees the untrained network, whose loss is known."""
+    chosen = settings(epochs=1, min_steps_per_epoch=9, lr=1e-30, embedding_lr=1e-30, weight_decay=0, batch_norm=False)
+    log = Log()
+    training.fit(network(chosen), data, data, chosen, 0, log)
+    assert log.rows[1]["train_loss"] == pytest.approx(log.rows[0]["valid_loss"], rel=1e-5)
+
+
+def test_a_run_that_was_ended_too_early_says_so_and_one_that_has_converged_does_not(data: Posts) -> None:
+    """Posts to be learned by heart: after two epochs of three steps each it still improves, after a hundred it is 1."""
+    early = settings(epochs=2, lr=0.003)
+    assert training.fit(network(early), data, data, early, 0, Log()).problem == STILL_IMPROVING
+    enough = settings(lr=0.01)
+    best = training.fit(network(enough), data, data, enough, 0, Log())
+    assert (best.micro_f1, best.problem) == (1, None)
+
+
+def test_a_run_that_learns_nothing_says_so(data: Posts) -> None:
+    chosen = settings(epochs=0)
+    assert training.fit(network(chosen), data, data, chosen, 0, Log()).problem == NOTHING_LEARNED
 
 
 def test_a_network_on_a_matrix_learns(tmp_path: Path) -> None:
