@@ -1,6 +1,7 @@
 """What several test files need: the repository's root and parameters, and a small corpus in a folder of its own."""
 
 import copy
+import fcntl
 import io
 import itertools
 import json
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from contextlib import chdir, redirect_stdout
 from pathlib import Path
 from types import ModuleType
@@ -50,6 +52,13 @@ OUTPUTS = {  # of each stage
     "evaluate": ["metrics", "plots"],
 }
 DVC = (sys.executable, "-m", "dvc")
+SAMPLE = 1500  # lines of the sample that whole studies read
+QUICK: dict[str, dict] = {  # parameters of whole studies
+    "ingest": {"folds": 3},
+    "featurize_dense": {"embedding_dim": 16},
+    "train": {"epochs": 2, "min_steps_per_epoch": 20, "hidden": [16], "batch_size": 64},
+    "evaluate": {"resamples": 100},
+}
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same bytes each time are promised on the CPU alone
 # This Python's programs first on the path.
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
@@ -88,33 +97,67 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of the working tree with its changes committed, and parameters that run in seconds."""
-    folder = tmp_path_factory.mktemp("clone") / "study"
-    call("git", "clone", "--quiet", ROOT, folder, cwd=ROOT)
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session, the same for all workers of pytest-xdist."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """A folder that the first worker to need it makes; the others wait."""
+    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            half = folder.with_suffix(".half")
+            half.mkdir()
+            make(half)
+            half.rename(folder)
+    return folder
+
+
+def git(folder: Path, *command: str) -> None:
+    done = call("git", *command, cwd=folder)
+    assert done.returncode == 0, done.stderr
+
+
+def make_clone(folder: Path) -> None:
+    git(ROOT, "clone", "--quiet", str(ROOT), str(folder))
     listed = call("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout.splitlines()
     for name in listed:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
-    write_params(folder, train={"runs": 2, "epochs": 2, "hidden": [16]}, featurize_dense={"embedding_dim": 16})
+    sample = folder / "data/sample/Posts.xml"
+    *rows, end = sample.read_text(encoding="utf-8").splitlines(keepends=True)
+    sample.write_text("".join([*rows[:SAMPLE], end]), encoding="utf-8")
+    write_params(folder, **QUICK)
     for setting in ("user.name=Test", "user.email=test@example.com", "commit.gpgsign=false"):
-        call("git", "config", *setting.split("="), cwd=folder)
-    call("git", "add", "--all", cwd=folder)
-    call("git", "commit", "--quiet", "--message", "The working tree", cwd=folder)
-    return folder
+        git(folder, "config", *setting.split("="))
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "The working tree")
 
 
 @pytest.fixture(scope="session")
-def finished(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clone(shared: Path) -> Path:
+    """A clone of the working tree with its changes committed, fewer posts, and parameters that run in seconds.
+
+    To be copied: it is the same for all workers.
+    """
+    return made_once(shared / "clone", make_clone)
+
+
+@pytest.fixture(scope="session")
+def finished(clone: Path, shared: Path) -> Path:
     """A copy of the clone after `dvc repro`, its results committed. To be read, or copied."""
-    folder = tmp_path_factory.mktemp("finished") / "study"
-    shutil.copytree(clone, folder)
-    done = call(*DVC, "repro", cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    call("git", "add", "--all", cwd=folder)
-    call("git", "commit", "--quiet", "--message", "First results", cwd=folder)
-    return folder
+
+    def make(folder: Path) -> None:
+        shutil.copytree(clone, folder, dirs_exist_ok=True)
+        done = call(*DVC, "repro", cwd=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        git(folder, "add", "--all")
+        git(folder, "commit", "--quiet", "--message", "First results")
+
+    return made_once(shared / "finished", make)
 
 
 # --------------------------------------------------------------------------- files of posts

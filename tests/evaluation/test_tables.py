@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from as_csr import decisions_of, labels_of
 from scipy.sparse import csr_array
 from sklearn.metrics import f1_score
 
+from tagstudy.core import store
 from tagstudy.core.corpus import Corpus, Text
 from tagstudy.core.store import CsrWriter
 from tagstudy.evaluation import scoring, tables
@@ -21,15 +23,14 @@ def decide(predicted: np.ndarray) -> csr_array:
     return decisions_of(LABELS, predicted)
 
 
-def write_corpus(folder: Path, tags: list[str], split: list[int], titles: list[str]) -> Corpus:
-    """A corpus whose test posts, those with a 2 in ``split``, have LABELS; the others have none."""
+def write_corpus(folder: Path, tags: list[str], splits: list[list[int]], labels: np.ndarray, texts: list) -> Corpus:
+    """A corpus with these splits [folds, posts], labels [posts, tags] and texts, or titles alone."""
     (folder / "tags.json").write_text(json.dumps(tags), encoding="utf-8")
-    np.save(folder / "split.npy", np.array(split, dtype=np.int8))
-    labels = np.zeros((len(split), len(tags)), dtype=np.uint8)
-    labels[np.array(split) == 2] = LABELS
+    np.save(folder / "splits.npy", np.array(splits, dtype=np.int8))
     with CsrWriter(folder / "labels", len(tags), np.uint8) as writer:
-        writer.append_rows(csr_array(labels))
-    posts = {"id": [f"post {number}" for number in range(len(split))], "title": titles, "body": ""}
+        writer.append_rows(labels_of(labels))
+    titles, bodies = zip(*(text if isinstance(text, Text) else (text, "") for text in texts), strict=True)
+    posts = {"id": [f"post {number}" for number in range(len(texts))], "title": titles, "body": bodies}
     pd.DataFrame(posts).to_parquet(folder / "posts.parquet")
     return Corpus(folder)
 
@@ -73,26 +74,29 @@ def test_recalls_that_a_run_does_not_reach_are_left_out() -> None:
     assert table["recall"].tolist() == RECALLS[:50].tolist() and (table["precision"] == 0.75).all()
 
 
-def test_tags_are_counted_by_split(tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path, ["a", "b", "c"], [2, 0, 2, 2, 1, 2], ["same"] * 6)
-    assert tables.tag_frequency(corpus).to_dict("list") == {
-        "tag": ["a", "b", "c"],
-        "train": [0, 0, 0],
-        "valid": [0, 0, 0],
-        "test": [3, 3, 0],
-    }
+def test_tags_are_counted_over_all_posts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "BLOCK", 3)
+    corpus = write_corpus(tmp_path, ["a", "b", "c"], [[0, 1, 2, 0]], LABELS, ["same"] * 4)
+    assert tables.tag_frequency(corpus).to_dict("list") == {"tag": ["a", "b", "c"], "posts": [3, 3, 0]}
 
 
-def test_posts_are_grouped_by_named_tags_and_by_length() -> None:
+# In reading order; the second half is tested first, and what no fold tests belongs to no group.
+GROUPED = [Text("c# is not it", ""), Text("a function, one way", ""), Text("of train", "and " * 30)]
+GROUPED += [Text("ASP.NET", "mvc"), Text("is this a one way function or not", "")]
+
+
+def test_posts_are_grouped_by_named_tags_and_by_length(tmp_path: Path) -> None:
     tags = ["asp.net", "one-way-function", "c"]
-    labels = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1]], dtype=bool)
-    texts = [Text("ASP.NET", "mvc"), Text("is this a one way function or not", "")]
-    texts += [Text("c# is not it", ""), Text("a function, one way", "")]
-    groups = tables.groups([texts[:1], texts[1:]], labels_of(labels), tags)
+    labels = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 0], [1, 0, 0], [0, 1, 0]], dtype=bool)
+    corpus = write_corpus(tmp_path, tags, [[0, 1, 0, 2, 2], [2, 2, 0, 1, 1]], labels, GROUPED)
+    tested = corpus.tested()
+    assert tested.tolist() == [3, 4, 0, 1]
+    groups = tables.groups(corpus, tested, corpus.labels.take(tested))
     assert groups["names a tag of its own"].tolist() == [True, True, False, False]
     assert groups["names none of its tags"].tolist() == [False, False, True, True]
     lengths = [name for name in groups if name.endswith("words")]
     assert lengths == ["2 to 2 words", "4 to 4 words", "8 to 8 words"]
+    assert groups["2 to 2 words"].tolist() == [True, False, False, False]
     assert sum(groups[name] for name in lengths).tolist() == [1, 1, 1, 1]
 
 
@@ -108,8 +112,10 @@ def test_a_breakdown_is_micro_f1_on_the_group() -> None:
 
 
 def test_disagreements_are_right_in_one_arm_alone_and_no_formulas(tmp_path: Path) -> None:
-    titles = ["=1+1", "of train", "@tag\nline", "same", "same"]
-    corpus = write_corpus(tmp_path, ["x", "+y", "z"], [2, 0, 2, 2, 2], titles)
+    """Posts 3 and 4 are tested by the first fold, and so stand before 0 and 2, which the second one tests."""
+    titles = ["same", "of train", "same", "=1+1", "@tag\nline"]
+    labels = np.insert(np.roll(LABELS, 2, axis=0), 1, [[False] * 3], axis=0)
+    corpus = write_corpus(tmp_path, ["x", "+y", "z"], [[0, 0, 1, 2, 2], [2, 0, 2, 1, 0]], labels, titles)
     dense, sparse = LABELS.copy(), LABELS.copy()
     sparse[0] = [False, True, True]  # two wrong
     dense[1] = False  # one wrong
@@ -117,8 +123,8 @@ def test_disagreements_are_right_in_one_arm_alone_and_no_formulas(tmp_path: Path
     runs = [decide(dense), decide(dense), decide(~dense)], [decide(sparse)]
     table = tables.escape_cells(tables.disagreements(corpus, labels_of(LABELS), *runs))
     assert table.to_numpy().tolist() == [
-        ["dense", "post 0", "x +y", "x +y", "'+y z", "'=1+1"],
-        ["sparse", "post 2", "x", "", "x", "'@tag line"],
+        ["dense", "post 3", "x +y", "x +y", "'+y z", "'=1+1"],
+        ["sparse", "post 4", "x", "", "x", "'@tag line"],
     ]
 
 
