@@ -1,11 +1,16 @@
 """predict.py: new posts get the tags that evaluate predicts, in every form; ONNX and torch agree."""
 
 import csv
+import io
 import json
+import runpy
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import onnxruntime
@@ -18,7 +23,7 @@ from hypothesis import strategies as st
 
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus, Text
-from tagstudy.core.paths import ARMS, FEATURES, POSTS, PREDICTIONS
+from tagstudy.core.paths import ARMS, FEATURES, POSTS, PREDICTIONS, features_of_fold
 from tagstudy.core.store import open_matrix
 from tagstudy.data.text import tokenize
 from tagstudy.evaluation.systems import assess_systems
@@ -37,19 +42,32 @@ def study(finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return finished
 
 
-def predict(study: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess:
-    command = [sys.executable, "src/predict.py", *arguments]
-    return subprocess.run(command, cwd=study, env=ENVIRONMENT, input=stdin, capture_output=True)
+def predict(study: Path, *arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess:
+    """Run the script in this process, which saves its imports."""
+    given, out, err = (io.TextIOWrapper(io.BytesIO(data), "utf-8", write_through=True) for data in (stdin, b"", b""))
+    code, heard = 0, signal.getsignal(signal.SIGPIPE)
+    streams = {"argv": ["src/predict.py", *map(str, arguments)], "stdin": given, "stdout": out, "stderr": err}
+    with chdir(study), mock.patch.multiple(sys, **streams):
+        try:
+            runpy.run_path("src/predict.py", run_name="__main__")
+        except SystemExit as end:  # as Python ends
+            code = 1
+            print(end.code, file=err)
+        finally:
+            signal.signal(signal.SIGPIPE, heard)
+    return subprocess.CompletedProcess("predict.py", code, out.buffer.getvalue(), err.buffer.getvalue())  # type: ignore[attr-defined]
 
 
 def texts_of_test() -> list[Text]:
-    return [text for block in Corpus(POSTS).texts("test") for text in block]
+    """Those of the first fold, on which the first run is tested."""
+    corpus = Corpus(POSTS)
+    return [text for block in corpus.texts(corpus.is_in("test", 0)) for text in block]
 
 
 @pytest.mark.parametrize("name", ARMS)
 def test_texts_are_read_as_those_of_test_were(name: str) -> None:
     arm = Arm(Path(), name, "cpu")
-    stored = open_matrix(FEATURES / ARMS[name] / "matrix").batch(Corpus(POSTS).rows("test"))
+    stored = open_matrix(features_of_fold(FEATURES / ARMS[name], 0) / "matrix").batch(Corpus(POSTS).rows("test", 0))
     for made, was in zip(arm.vectorize(texts_of_test()), stored, strict=True):
         np.testing.assert_array_equal(made, was)
 
@@ -57,13 +75,12 @@ def test_texts_are_read_as_those_of_test_were(name: str) -> None:
 def test_tags_are_those_that_evaluate_predicts() -> None:
     """But for what a batch of another size rounds otherwise, close to a threshold."""
     corpus, loaded = Corpus(POSTS), Predictor()
-    labels = {split: corpus.labels.take(corpus.rows(split)) for split in ("valid", "test")}
     arms = (Predictions(PREDICTIONS / arm) for arm in ARMS)
-    runs, weights = assess_systems(labels, *arms, read_params().evaluate.threshold)
+    systems, weights = assess_systems(corpus, *arms, read_params().evaluate.threshold)
     assert loaded.dense_weight == weights[0]
     scores = loaded.scores(texts_of_test())
     for name in SYSTEMS:
-        run = runs[name][0]
+        run = systems[name].runs[0]
         assert loaded.thresholds[name] == run.scores["threshold"]
         predicted = np.zeros(run.decisions.shape, dtype=bool)
         predicted[np.repeat(np.arange(len(predicted)), np.diff(run.decisions.indptr)), run.decisions.indices] = True
@@ -144,7 +161,11 @@ def test_a_file_s_tags_are_the_same_in_every_format(study: Path, tmp_path: Path)
 
 
 def test_standard_input_goes_to_standard_output(study: Path) -> None:
-    done = predict(study, "--file", "-", "--format", "jsonl", "--json", stdin=b'{"title": "python"}\n{"body": "php"}')
+    """Of a process of its own."""
+    command = [sys.executable, "src/predict.py", "--file", "-", "--format", "jsonl", "--json"]
+    posts = b'{"title": "python"}\n{"body": "php"}'
+    done = subprocess.run(command, cwd=study, env=ENVIRONMENT, input=posts, capture_output=True)
+    assert done.returncode == 0 and done.stderr == b""
     printed = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["id"] for row in printed] == ["stdin.jsonl:1", "stdin.jsonl:2"]
     for row, tags in zip(printed, Predictor().tags(["python", "php"], "sparse"), strict=True):

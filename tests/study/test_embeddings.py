@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import PARAMS, REAL, ROOT, call, write_params
+from conftest import PARAMS, REAL, ROOT, call, run_stage, write_params
 from safetensors.torch import load_file
 
 import featurize_dense
+import ingest
 import train_dense
 from tagstudy.core.corpus import Corpus
-from tagstudy.core.paths import FEATURES, POSTS
+from tagstudy.core.paths import FEATURES, POSTS, features_of_fold
 from tagstudy.core.store import open_matrix
 from tagstudy.encoders.encoder import Encoder
 from tagstudy.encoders.loading import PACKAGED
@@ -25,8 +26,9 @@ from tagstudy.features.vectorizer import open_vectorizer
 EMBEDDINGS = ["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 PRETRAINED = ["word2vec", "glove", "static"]
 DENSE = FEATURES / "dense"
+FOLD = "data/features/dense/fold-0"
 # Hundreds of steps: after a few, a processor's last digits decide whether an epoch is better than none.
-TRAIN = {"runs": 1, "epochs": 25, "patience": 25, "batch_size": 16, "threads": 1}
+TRAIN = {"runs": 1, "epochs": 25, "patience": 25, "batch_size": 16, "min_steps_per_epoch": 1, "threads": 1}
 FINETUNED = TRAIN | {"epochs": 2}  # an encoder is far ahead of the untrained network after one
 CASES = [
     *(("sample", embedding) for embedding in EMBEDDINGS),
@@ -46,8 +48,8 @@ def posts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         sample = pd.read_xml(ROOT / PARAMS["ingest"]["source"]).query("PostTypeId == 1").head(400)
         titles = sample[["Title", "Tags"]].rename(columns=str.lower)
     titles.to_csv(folder / "titles.tsv", sep="\t", index=False)
-    write_params(folder, ingest={"source": "titles.tsv"})
-    done = call(sys.executable, ROOT / "src/ingest.py", cwd=folder)
+    write_params(folder, ingest={"source": "titles.tsv", "folds": 1})
+    done = run_stage(ingest, folder)
     assert done.returncode == 0, done.stderr
     write_glove(folder / "vectors.txt")
     return folder
@@ -95,7 +97,7 @@ def written(folder: Path) -> dict[str, bytes]:
 
 def logged(folder: Path, name: str) -> list[float]:
     """What the run logged, of the untrained network and of each epoch."""
-    log = pd.read_csv(folder / f"data/models/dense/run-1717/plots/metrics/{name}.tsv", sep="\t")
+    log = pd.read_csv(folder / f"data/models/dense/run-0/plots/metrics/{name}.tsv", sep="\t")
     return log[name].tolist()
 
 
@@ -113,12 +115,13 @@ def test_it_learns_and_is_the_same_each_time(study: Path, embedding: str) -> Non
     untrained, *losses = logged(study, "train_loss")
     assert losses[-1] < 0.9 * untrained
     corpus = Corpus(study / POSTS)
-    texts = [text for block in corpus.texts("test") for text in block]
-    stored = open_matrix(study / DENSE / "matrix").batch(corpus.rows("test"))
-    for made, row in zip(open_vectorizer(study / DENSE)(texts), stored, strict=True):
+    texts = [text for block in corpus.texts(corpus.is_in("test", 0)) for text in block]
+    own = features_of_fold(study / DENSE, 0)
+    stored = open_matrix(own / "matrix").batch(corpus.rows("test", 0))
+    for made, row in zip(open_vectorizer(own)(texts), stored, strict=True):
         np.testing.assert_array_equal(made, row)  # texts that come later are read as those of test were
     if embedding == "finetuned":  # every weight of the encoder has moved
-        weights = load_file(study / "data/models/dense/run-1717/weights.safetensors")
+        weights = load_file(study / "data/models/dense/run-0/weights.safetensors")
         assert not any(
             weights[f"encoder.{name}"].equal(value) for name, value in Encoder(PACKAGED).state_dict().items()
         )
@@ -127,15 +130,15 @@ def test_it_learns_and_is_the_same_each_time(study: Path, embedding: str) -> Non
 @pytest.mark.parametrize("embedding", PRETRAINED)
 def test_a_pretrained_embedding_can_be_frozen(study: Path, embedding: str) -> None:
     featurize(study, embedding)
-    table = np.load(study / "data/features/dense/embedding.npy")
+    table = np.load(study / FOLD / "embedding.npy")
     known = table.any(axis=1)
     assert table.dtype == np.float32 and table[known].std() == pytest.approx(0.2, rel=1e-3)
     train(study)
-    learned = load_file(study / "data/models/dense/run-1717/weights.safetensors")["first.weight"].numpy()
+    learned = load_file(study / "data/models/dense/run-0/weights.safetensors")["first.weight"].numpy()
     assert not np.array_equal(learned, table)
     choose(study, embedding, freeze=True)
     train(study)
-    kept = load_file(study / "data/models/dense/run-1717/weights.safetensors")["first.weight"].numpy()
+    kept = load_file(study / "data/models/dense/run-0/weights.safetensors")["first.weight"].numpy()
     np.testing.assert_array_equal(kept, table)
 
 
@@ -145,16 +148,16 @@ def test_word2vec_counts_the_words_of_titles_as_the_vocabulary_does(tmp_path: Pa
     (tmp_path / "posts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     own = {"embedding": "word2vec", "embedding_dim": 8, "word2vec_epochs": 1}
     write_params(tmp_path, ingest={"source": "posts.jsonl", "tags": 1, "min_tags": 1}, featurize_dense=own)
-    for stage in ("ingest", "featurize_dense"):
-        done = call(sys.executable, ROOT / f"src/{stage}.py", cwd=tmp_path)
+    for stage in (ingest, featurize_dense):
+        done = run_stage(stage, tmp_path)
         assert done.returncode == 0, done.stderr
     assert "vectors for 100.0% of them" in done.stdout
 
 
 def test_glove_says_what_it_covers(study: Path) -> None:
     said = featurize(study, "glove")
-    words = json.loads((study / "data/features/dense/vocabulary.json").read_text(encoding="utf-8"))
-    known = np.load(study / "data/features/dense/embedding.npy").any(axis=1)
+    words = json.loads((study / FOLD / "vocabulary.json").read_text(encoding="utf-8"))
+    known = np.load(study / FOLD / "embedding.npy").any(axis=1)
     covered = {word for word, there in zip(words, known, strict=True) if there}
     assert {"the", "how", "to", "javascript", "c#"} <= covered
     assert f"vectors for {known.mean():.1%} of them" in said
@@ -177,6 +180,6 @@ def test_a_missing_package_is_one_line_that_says_what_installs_it(study: Path, e
 @pytest.mark.parametrize(("vectors", "says"), [(None, "featurize_dense.vectors"), ("none.txt", "none.txt")])
 def test_glove_without_its_file_is_one_line(study: Path, vectors: str | None, says: str) -> None:
     write_params(study, featurize_dense={"embedding": "glove", "vectors": vectors})
-    done = call(sys.executable, ROOT / "src/featurize_dense.py", cwd=study)
+    done = run_stage(featurize_dense, study)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1 and says in done.stderr
