@@ -24,7 +24,7 @@ test: $(VENV)/dev ## lint, types, pytest (requirements-dev.txt; ten minutes)
 	ruff check
 	ruff format --check
 	mypy
-	pytest -n 2 --dist loadfile
+	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/dev ## simulations, kills, fuzzing, a browser if there is one (requirements-dev.txt; an hour)
 	pytest -m slow

@@ -88,8 +88,14 @@ def run_stage(module: ModuleType, folder: Path) -> subprocess.CompletedProcess:
     return subprocess.CompletedProcess(module.__name__, int(bool(message)), output, message)
 
 
+# Files that take longest, so that at the end no worker of pytest-xdist waits for the other.
+LONG = ("test_readme", "test_pipeline", "test_embeddings", "test_odd_posts", "test_benchmarks", "test_predict")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests that read real posts where there are none."""
+    """Put the files that take longest first. Skip the tests that read real posts where there are none."""
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
     if not REAL.is_dir():
         for item in items:
             if item.get_closest_marker("real_posts"):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -60,7 +61,10 @@ def test_a_worker_that_is_killed_is_an_error() -> None:
 def test_workers_end_with_the_process_that_started_them(how: signal.Signals, tmp_path: Path) -> None:
     (tmp_path / "waits.py").write_text(WAITS)
     process = subprocess.Popen(
-        [sys.executable, tmp_path / "waits.py"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, tmp_path / "waits.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # also where what runs the tests ignores it
     )
     assert process.stdout is not None
     assert [process.stdout.readline() for _ in range(2)] == [b"working\n"] * 2  # both have started

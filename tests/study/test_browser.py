@@ -14,7 +14,7 @@ from pathlib import Path
 import lxml.html
 import pytest
 import yaml
-from conftest import ROOT, call, write_params
+from conftest import QUICK, ROOT, call, write_params
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 REVISIONS = ("HEAD~1", "workspace")
@@ -45,7 +45,8 @@ def study(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser") / "study"
     shutil.copytree(clone, folder)
     for epochs, tags in ((1, 10), (2, 9)):
-        write_params(folder, ingest={"tags": tags}, train={"runs": 1, "epochs": epochs, "threads": 1})
+        ingest, train = QUICK["ingest"] | {"tags": tags}, QUICK["train"] | {"epochs": epochs}
+        write_params(folder, **QUICK | {"ingest": ingest, "train": train})
         done = call(sys.executable, "-m", "dvc", "repro", cwd=folder)
         assert done.returncode == 0, done.stdout + done.stderr
         call("git", "commit", "--quiet", "--all", "--message", f"{epochs} epochs, {tags} tags", cwd=folder)

@@ -25,8 +25,8 @@ def small_study(folder: Path) -> None:
     (folder / "posts.jsonl").write_bytes(rows(["a", "b"], ["a"]))
     write_params(
         folder,
-        ingest={"source": "posts.jsonl", "tags": 2, "min_tags": 1},
-        train={"epochs": 2, "runs": 2, "hidden": [64]},
+        ingest={"source": "posts.jsonl", "tags": 2, "min_tags": 1, "folds": 3},
+        train={"epochs": 2, "min_steps_per_epoch": 1, "hidden": [64]},
         featurize_dense={"embedding_dim": 300},
         evaluate={"resamples": 100},
     )
