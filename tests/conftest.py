@@ -56,7 +56,7 @@ SAMPLE = 1500  # lines of the sample that whole studies read
 QUICK: dict[str, dict] = {  # parameters of whole studies
     "ingest": {"folds": 3},
     "featurize_dense": {"embedding_dim": 16},
-    "train": {"epochs": 2, "min_steps_per_epoch": 20, "hidden": [16], "batch_size": 64},
+    "train": {"epochs": 2, "min_steps": 40, "hidden": [16], "batch_size": 64},
     "evaluate": {"resamples": 100},
 }
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same bytes each time are promised on the CPU alone

@@ -53,7 +53,7 @@ def study(rows: list[dict], **changes: object) -> pd.DataFrame:
         folder,
         ingest={"source": "posts.jsonl", "min_tags": 1, "tags": 100, "folds": 3} | changes,
         featurize_dense={"embedding_dim": 4},
-        train={"epochs": 1, "runs": 1, "hidden": [4], "min_steps_per_epoch": 20},
+        train={"epochs": 1, "runs": 1, "hidden": [4], "min_steps": 20},
         evaluate={"resamples": 100},
     )
     for stage in STAGES:

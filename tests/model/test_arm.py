@@ -30,7 +30,7 @@ POSTS, WORDS = 120, 60
 # Test has 40, 50 and 30 posts, and valid as many as the next one's test.
 PARTS = np.repeat(np.arange(3), [40, 50, 30])
 FOLDS = np.stack([(fold - PARTS + 2) % 3 for fold in range(3)]).astype(np.int8)
-TRAIN = {"epochs": 2, "min_steps_per_epoch": 1}
+TRAIN = {"epochs": 2, "min_steps": 1}
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_training_script_writes_the_same_side_by_side_and_one_after_the_other(
     assert model["tags"] == ["a", "b"] and model["posts"] == "these posts"
     assert [(run["fold"], run["seed"]) for run in model["runs"]] == [(0, 1717), (1, 1718), (2, 1719)]
     predictions = json.loads((study / f"data/predictions/{arm}/predictions.json").read_text())
-    assert predictions == {name: model[name] for name in ("loss", "runs", "posts")}
+    assert predictions == {name: model[name] for name in ("loss", "runs", "posts", "remedy")}
     for fold in range(3):
         for split in ("valid", "test"):
             scores = CsrMatrix(study / f"data/predictions/{arm}/run-{fold}/{split}")

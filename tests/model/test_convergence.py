@@ -2,16 +2,18 @@
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score
 
+from tagstudy.core.config import read_params
 from tagstudy.model.convergence import (
     NOTHING_LEARNED,
-    REMEDIES,
     STILL_IMPROVING,
     TOLERANCE,
+    Budget,
     micro_f1_from_frequencies,
     problem_of,
 )
@@ -25,16 +27,17 @@ LABELS = st.tuples(st.integers(1, 12), st.integers(1, 5)).flatmap(
     ("micro_f1", "epochs", "problem"),
     [
         ([0.3, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6], 6, None),  # of equal epochs the first is the best
-        ([0.3, 0.5, 0.6, 0.7, 0.8, 0.7, 0.6], 6, None),  # the best epoch is not the last
+        ([0.3, 0.5, 0.6, 0.7, 0.8, 0.81, 0.8], 6, STILL_IMPROVING),  # the last one alone says little
         ([0.3, 0.5, 0.7, 0.7, 0.701, 0.702, 0.703], 6, None),  # the last third has gained next to nothing
         ([0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], 6, STILL_IMPROVING),
         ([0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], 20, None),  # patience has ended it: there were more epochs to come
         ([0.3, 0.4], 1, STILL_IMPROVING),  # a single epoch
         ([0.3, 0.2, 0.2], 2, NOTHING_LEARNED),  # the untrained network is the best
         ([0.3], 0, NOTHING_LEARNED),  # no epoch at all
+        ([1.0, 1.0], 1, None),  # nothing is left to learn
     ],
 )
-def test_a_run_still_improves_if_its_last_epoch_is_the_best_by_more_than_a_little(
+def test_a_run_still_improves_if_the_end_of_its_budget_brings_more_than_a_little(
     micro_f1: list[float], epochs: int, problem: str | None
 ) -> None:
     assert problem_of(micro_f1, epochs, from_frequencies=0.25) == problem
@@ -53,9 +56,22 @@ def test_a_run_no_better_than_frequencies_has_learned_nothing(from_frequencies: 
     assert problem_of([0.6, 0.5, 0.4], 2, from_frequencies) == NOTHING_LEARNED
 
 
-def test_each_problem_has_a_remedy() -> None:
-    assert REMEDIES.keys() == {NOTHING_LEARNED, STILL_IMPROVING}
-    assert all("epochs" in remedy for remedy in REMEDIES.values())
+@pytest.mark.parametrize(
+    ("posts", "changes", "budget"),
+    [
+        (4000, {}, (10, 3, 40, 4000)),  # 400 steps are within the bounds
+        (100, {}, (250, 75, 1, 100)),  # a step an epoch, so 250 epochs, and patience in proportion
+        (315, {"batch_size": 128}, (84, 26, 3, 315)),
+        (1000, {"min_steps": 1}, (10, 3, 10, 1000)),
+        (10**6, {"max_steps": 1000}, (10, 3, 100, 10_000)),  # an epoch is a part of the posts
+        (100, {"epochs": 0}, (0, 3, 1, 100)),  # none means none
+    ],
+)
+def test_a_budget_counts_in_epochs_within_bounds_in_steps(posts: int, changes: dict, budget: tuple) -> None:
+    settings = read_params(ROOT / "params.yaml").train.model_copy(
+        update={"epochs": 10, "patience": 3, "batch_size": 100, "min_steps": 250} | changes
+    )
+    assert Budget.of(posts, settings) == budget
 
 
 def test_what_frequencies_reach_worked_out_by_hand() -> None:

@@ -69,7 +69,7 @@ def settings(**changes: object) -> Train:
         "epochs": 100,
         "patience": 100,
         "batch_size": 16,
-        "min_steps_per_epoch": 1,
+        "min_steps": 1,
         "hidden": [32, 16],
         "dropout": 0.0,
         "word_dropout": 0.0,
@@ -189,67 +189,40 @@ def test_learning_rates_rise_and_fall_in_straight_lines(data: Posts, warmup: flo
     )
 
 
-def batches_of(data: Posts, seed: int = 0, **changes: object) -> list[np.ndarray]:
-    """The batches of an epoch."""
-    chosen = settings(**changes)
-    return list(training.Run(network(chosen), data, data, chosen, seed).epoch_batches())
-
-
-def test_an_epoch_of_one_pass_is_a_plain_permutation_cut_into_batches(data: Posts) -> None:
-    """Three batches of at most 16 posts, where no more than three steps are asked for."""
-    expected = np.array_split(np.random.default_rng(7).permutation(POSTS), 3)
-    for steps in (1, 3):
-        for found, batch in zip(batches_of(data, 7, min_steps_per_epoch=steps), expected, strict=True):
-            assert np.array_equal(found, batch)
-
-
-@pytest.mark.parametrize(("steps", "passes"), [(4, 2), (6, 2), (7, 3), (50, 17)])
-def test_few_posts_are_passed_over_as_often_as_makes_the_least_number_of_steps(
-    data: Posts, steps: int, passes: int
-) -> None:
-    batches = batches_of(data, min_steps_per_epoch=steps)
-    assert len(batches) == 3 * passes
-    orders = [np.concatenate(batches[3 * number : 3 * number + 3]) for number in range(passes)]
-    assert all(sorted(order) == list(range(POSTS)) for order in orders)
-    assert not np.array_equal(orders[0], orders[1])  # each pass in an order of its own
-
-
-def test_of_very_many_posts_an_epoch_takes_a_random_part_which_is_another_one_each_time(data: Posts) -> None:
-    chosen = settings(min_steps_per_epoch=1, max_steps_per_epoch=2)
-    run = training.Run(network(chosen), data, data, chosen, 0)
+def test_batches_are_a_permutation_cut_into_pieces_of_one_size(data: Posts, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = settings(epochs=1)
+    run = training.Run(network(chosen), data, data, chosen, 7)
     seen = []
-    for _ in range(20):
-        batches = list(run.epoch_batches())
-        assert [len(batch) for batch in batches] == [16, 16]
-        posts = np.concatenate(batches)
-        assert len(set(posts)) == 32
-        seen.append(frozenset(posts))
-    assert len(set(seen)) > 1
-    assert frozenset().union(*seen) == set(range(POSTS))
+    monkeypatch.setattr(run, "batch_loss", lambda rows: seen.append(rows) or training.Run.batch_loss(run, rows))
+    run.train_epoch(1, training.progress_bar(run, 7))
+    expected = np.array_split(np.random.default_rng(7).permutation(POSTS), 3)
+    assert all(np.array_equal(found, batch) for found, batch in zip(seen, expected, strict=True))
 
 
-def test_the_greatest_number_of_steps_goes_before_the_least(data: Posts) -> None:
-    """Two steps of a pass are all that it may have; three such passes make six."""
-    batches = batches_of(data, min_steps_per_epoch=5, max_steps_per_epoch=2)
-    assert [len(batch) for batch in batches] == [16] * 6
+def test_of_very_many_posts_an_epoch_takes_a_random_part_which_is_another_one_each_time(
+    data: Posts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(epochs=20, max_steps=40)  # two steps an epoch, where a pass has three
+    run = training.Run(network(chosen), data, data, chosen, 0)
+    seen: list[np.ndarray] = []
+    monkeypatch.setattr(run, "batch_loss", lambda rows: seen.append(rows) or training.Run.batch_loss(run, rows))
+    with training.progress_bar(run, 0) as bar:
+        for epoch in range(1, 21):
+            run.train_epoch(epoch, bar)
+    assert [len(batch) for batch in seen] == [16] * 40
+    epochs = [frozenset(np.concatenate(seen[start : start + 2])) for start in range(0, 40, 2)]
+    assert {len(posts) for posts in epochs} == {32} and len(set(epochs)) > 1
+    assert frozenset().union(*epochs) == set(range(POSTS))
 
 
-@pytest.mark.parametrize(("least", "greatest", "steps"), [(1, 100, 3), (7, 100, 9), (1, 2, 2)])
+@pytest.mark.parametrize(("least", "greatest", "steps"), [(1, 100, 12), (13, 100, 15), (1, 8, 8)])
 def test_the_learning_rate_falls_to_nothing_at_the_end_of_the_last_epoch(
     data: Posts, least: int, greatest: int, steps: int
 ) -> None:
-    chosen = settings(epochs=4, min_steps_per_epoch=least, max_steps_per_epoch=greatest)
+    chosen = settings(epochs=4, min_steps=least, max_steps=greatest)
     run = training.Run(network(chosen), data, data, chosen, 0)
-    factors = [run.learning_rate_factor(step) for step in range(4 * steps + 1)]
-    assert factors == pytest.approx(np.linspace(1, 0, 4 * steps + 1))
-
-
-def test_the_loss_that_is_logged_is_the_mean_over_all_passes_of_the_epoch(data: Posts) -> None:
-    """Learning rates of next to nothing: each pass sees the untrained network, whose loss is known."""
-    chosen = settings(epochs=1, min_steps_per_epoch=9, lr=1e-30, embedding_lr=1e-30, weight_decay=0, batch_norm=False)
-    log = Log()
-    training.fit(network(chosen), data, data, chosen, 0, log)
-    assert log.rows[1]["train_loss"] == pytest.approx(log.rows[0]["valid_loss"], rel=1e-5)
+    factors = [run.learning_rate_factor(step) for step in range(steps + 1)]
+    assert factors == pytest.approx(np.linspace(1, 0, steps + 1))
 
 
 def test_a_run_that_was_ended_too_early_says_so_and_one_that_has_converged_does_not(data: Posts) -> None:

@@ -28,7 +28,7 @@ PRETRAINED = ["word2vec", "glove", "static"]
 DENSE = FEATURES / "dense"
 FOLD = "data/features/dense/fold-0"
 # Hundreds of steps: after a few, a processor's last digits decide whether an epoch is better than none.
-TRAIN = {"runs": 1, "epochs": 25, "patience": 25, "batch_size": 16, "min_steps_per_epoch": 1, "threads": 1}
+TRAIN = {"runs": 1, "epochs": 25, "patience": 25, "batch_size": 16, "min_steps": 1, "threads": 1}
 FINETUNED = TRAIN | {"epochs": 2}  # an encoder is far ahead of the untrained network after one
 CASES = [
     *(("sample", embedding) for embedding in EMBEDDINGS),

@@ -26,7 +26,7 @@ def small_study(folder: Path) -> None:
     write_params(
         folder,
         ingest={"source": "posts.jsonl", "tags": 2, "min_tags": 1, "folds": 3},
-        train={"epochs": 2, "min_steps_per_epoch": 1, "hidden": [64]},
+        train={"epochs": 2, "min_steps": 1, "hidden": [64]},
         featurize_dense={"embedding_dim": 300},
         evaluate={"resamples": 100},
     )

@@ -44,7 +44,9 @@ def problem_of(micro_f1: Sequence[float], epochs: int, from_frequencies: float) 
     from_frequencies: what tag frequencies alone reach
     """
     best = int(np.argmax(micro_f1))
-    if best == 0 or micro_f1[best] <= from_frequencies:  # untrained, a network says little more than frequencies
+    if micro_f1[best] == 1:  # as where every post has the same tags
+        return None
+    if best == 0 or micro_f1[best] <= from_frequencies:
         return NOTHING_LEARNED
     before = max(micro_f1[: len(micro_f1) * 2 // 3])
     return STILL_IMPROVING if len(micro_f1) > epochs and micro_f1[best] > before + TOLERANCE else None
