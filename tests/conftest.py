@@ -115,6 +115,7 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             half = folder.with_suffix(".half")
+            shutil.rmtree(half, ignore_errors=True)  # where another worker has failed
             half.mkdir()
             make(half)
             half.rename(folder)

@@ -92,7 +92,9 @@ def network(chosen: Train, embedding_dim: int | None = None) -> MLP:
 def test_the_loop_overfits_and_every_weight_moves(
     data: Posts, embedding_dim: int | None, skip_connection: bool, batch_norm: bool, loss: str, pos_weight: bool
 ) -> None:
-    chosen = settings(skip_connection=skip_connection, batch_norm=batch_norm, loss=loss, pos_weight=pos_weight, lr=0.01)
+    chosen = settings(
+        skip_connection=skip_connection, batch_norm=batch_norm, loss=loss, pos_weight=pos_weight, lr=0.01, epochs=60
+    )
     model = network(chosen, embedding_dim)
     before = {name: weights.clone() for name, weights in model.state_dict().items()}
     training.fit(model, data, data, chosen, 0, Log())
