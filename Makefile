@@ -30,7 +30,7 @@ test-slow: $(VENV)/dev ## simulations, kills, fuzzing, a browser if there is one
 	pytest -m slow
 
 bench: $(VENV)/bench ## both arms beside the baselines on the posts in DATA=folder (requirements-bench.txt; 45 minutes)
-	python benchmarks/compare.py --data $(DATA)
+	python benchmarks/bench.py --data $(DATA)
 
 # What torch's build for NVIDIA's GPUs brings along is not pinned, so that the files do for each of its builds.
 NVIDIA := cuda-bindings cuda-toolkit nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13 triton

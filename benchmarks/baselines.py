@@ -1,4 +1,4 @@
-"""The baselines, each trained once with the settings that it is called with; compare.py tries all of their grids."""
+"""The baselines, each trained once with the settings that it is called with; bench.py tries all of their grids."""
 
 import tempfile
 import time

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from compare import CORPORA, SMALL, prepare
+from bench import CORPORA, SMALL, prepare
 from dumps import ROOT, arguments, update
 from ours import Arm
 from tagstudy.core.config import Train

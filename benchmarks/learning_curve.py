@@ -7,7 +7,7 @@ biology with 50, and writes benchmarks/learning_curve.csv and .png.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from compare import prepare, run_stages
+from bench import prepare, run_stages
 from dumps import ROOT, arguments, update
 from tagstudy.core.files import read_json
 from tagstudy.evaluation.figures import COLOURS, MARKERS, WIDTH

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from compare import CORPORA, prepare
+from bench import CORPORA, prepare
 from dumps import arguments
 from ours import Arm, Stopwatch
 from tagstudy.core.paths import ARMS

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from compare import call, run_stages
+from bench import call, run_stages
 from dumps import arguments, write_params
 from tagstudy.core.files import read_json
 from tagstudy.data.readers import Post, read_posts

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from compare import CORPORA, prepare, run_stages, work_folder
+from bench import CORPORA, prepare, run_stages, work_folder
 from dumps import ROOT, arguments
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus

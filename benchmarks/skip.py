@@ -13,14 +13,14 @@ from typing import Any
 import pandas as pd
 from torch import Tensor, nn
 
-from compare import prepare
+from bench import prepare
 from dumps import ROOT, arguments, update
 from ours import Arm
 from tagstudy.model.embedding import CsrEmbedding
 from tagstudy.model.mlp import MLP
 from tagstudy.model.training import fit
 
-CORPORA: dict[str, tuple[str, dict]] = {  # a name; the corpus of compare.py and what changes in the section ingest
+CORPORA: dict[str, tuple[str, dict]] = {  # a name; the corpus of bench.py and what changes in the section ingest
     "so_titles, 100 tags": ("so_titles, 100 tags", {}),
     "biology, all tags": ("biology, 50 tags", {"tags": 1000, "min_tags": 1}),
 }

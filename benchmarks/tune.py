@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from compare import CORPORA, prepare
+from bench import CORPORA, prepare
 from dumps import ROOT, arguments, update
 from ours import Arm
 from skip import NoLog

@@ -49,8 +49,8 @@ def main() -> None:
 
 
 def in_markdown(table: pd.DataFrame) -> str:
-    rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    cells = [["" if pd.isna(value) else str(value) for value in row] for row in table.to_numpy(dtype=object)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [list(table.columns), ["---"] * table.shape[1], *cells])
 
 
 def arguments() -> argparse.Namespace:

@@ -134,7 +134,7 @@ def test_runs_that_have_not_converged_are_counted_with_a_remedy(study: Path) -> 
     """Without an epoch no run is better than the frequencies of the tags."""
     write_params(study, train=TRAIN | {"epochs": 0})
     done = run_stage(train_sparse, study)
-    assert "3 of 3 runs have not converged: no better than tag frequencies; raise epochs" in done.stdout
+    assert "3 of 3 runs have not converged: no better than tag frequencies; raise train.epochs" in done.stdout
     model = json.loads((study / "data/models/sparse/model.json").read_text())
     assert [run["problem"] for run in model["runs"]] == ["no better than tag frequencies"] * 3
 

@@ -36,11 +36,12 @@ def test_runs_are_read_back_with_their_link(tmp_path: Path) -> None:
             with PredictionWriter(tmp_path / f"run-{run}" / split, 2, 100) as writer:
                 writer.append_logits(np.full((5, 2), run + 3, np.float32))
     runs = [{"fold": 0, "seed": 7, "problem": None}, {"fold": 1, "seed": 8, "problem": "still improving"}]
-    about = {"loss": "squared_hinge", "runs": runs, "posts": "a fingerprint"}
+    about = {"loss": "squared_hinge", "runs": runs, "posts": "a fingerprint", "remedy": "raise train.epochs"}
     (tmp_path / "predictions.json").write_text(json.dumps(about))
     predictions = Predictions(tmp_path)
     assert predictions.probability(np.array([-2.0, 0.0, 0.5, 3.0])).tolist() == [0, 0.5, 0.75, 1]
-    assert predictions.posts == "a fingerprint"
+    assert (predictions.posts, predictions.remedy) == ("a fingerprint", "raise train.epochs")
+    assert predictions.problem == "still improving"  # in half of the runs
     assert [(run.fold, run.problem) for run in predictions.runs] == [(0, None), (1, "still improving")]
     assert [run.logits["test"].data[0] for run in predictions.runs] == [3, 4]
 

@@ -59,16 +59,10 @@ def test_what_is_not_typed_stands_in_the_readme() -> None:
 
 
 @pytest.fixture(scope="module")
-def study(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of a sixth of the sample, trained and committed, with posts of the user's own beside it."""
+def study(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished study, with posts of the user's own beside it."""
     folder = tmp_path_factory.mktemp("readme") / "study"
-    shutil.copytree(clone, folder)
-    sample = folder / "data/sample/Posts.xml"
-    *rows, end = sample.read_text(encoding="utf-8").splitlines(keepends=True)
-    sample.write_text("".join([*rows[:1000], end]), encoding="utf-8")
-    done = call("dvc", "repro", "train_dense", "train_sparse", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    call("git", "commit", "--quiet", "--all", "--message", "Models", cwd=folder)
+    shutil.copytree(finished, folder)
     pairs = [(n % 50, n // 50) for n in range(600)]
     posts = pd.DataFrame({
         "title": [f"How do I use t{a} with t{b}?" for a, b in pairs], "tags": [f"<t{a}><t{b}>" for a, b in pairs]
