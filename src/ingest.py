@@ -8,6 +8,7 @@ from tagstudy.core.config import read_params
 from tagstudy.core.files import whole_folder
 from tagstudy.core.paths import POSTS
 from tagstudy.core.stage import run
+from tagstudy.data.files import described
 from tagstudy.data.ingest import ingest
 
 MANY = 200_000  # posts, from which on folds cost more than they tell
@@ -18,6 +19,8 @@ def main() -> str:
     settings = read_params().ingest
     with whole_folder(POSTS) as folder:
         summary = ingest(settings, folder)
+    for found in summary["files"]:
+        print(described(found))
     if left_out := summary["tags_without_train_posts"]:
         names = ", ".join(left_out[:SHOWN]) + (", ..." if len(left_out) > SHOWN else "")
         print(f"tags without train posts, left out: {names} ({len(left_out):,} in all, see {POSTS / 'summary.json'})")

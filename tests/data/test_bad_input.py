@@ -41,9 +41,9 @@ def malformed(*lines: bytes) -> bytes:
 FILES: dict[str, tuple[str, bytes, str]] = {
     "empty": ("a.csv", b"", "empty"),
     "unknown ending": ("a.docx", b"x", r"'\.docx'.* ends in \.xml"),
-    "no tags column": ("a.csv", b"id,title,labels\n", "'tags'.*'id', 'title', 'labels'; rename 'labels' to 'tags'"),
+    "no tags column": ("a.csv", b"id,title,label\n", "'tags'.*'id', 'title', 'label'; rename 'label' to 'tags'"),
     "no tags column in Parquet": ("a.parquet", parquet({"title": ["x"]}), "'tags'.*'title'; add one"),
-    "semicolons between columns": ("a.csv", b"title;tags\nx;a\n", "'title;tags'; save it with commas between columns"),
+    "semicolons between columns": ("a.csv", b"title;label\nx;a\n", "'title', 'label'; rename 'label' to 'tags'"),
     "no text column": ("a.tsv", b"id\ttags\n", "'title'.*'id', 'tags'"),
     "a misspelt column": ("a.csv", b"Titel,tags\n", "'Titel', 'tags'; rename 'Titel' to 'title'"),
     "no header": ("a.csv", b"How do I sort a list?,python\n", "'tags'.*'python'"),

@@ -17,6 +17,7 @@ Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Names = Annotated[list[Name], Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Embedding = Literal["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 
@@ -25,9 +26,19 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Columns(Section):
+    """The columns of a source that have no usual name."""
+
+    id: Name | None
+    title: Name | None
+    body: Name | Names | None
+    tags: Name | Names | None
+
+
 class Ingest(Section):
     source: str
-    tags: Count | Annotated[list[Name], Field(min_length=1)]
+    columns: Columns
+    tags: Count | Names
     min_tags: Annotated[int, Field(ge=0)]
     split: Literal["random", "given"]
     folds: Count
@@ -195,9 +206,11 @@ def describe(problem: ValidationError) -> str:
         message = error["msg"].removeprefix("Value error, ")
         if error["type"] == "extra_forbidden":
             names = Params.model_fields[str(section)].annotation if inner else Params
+            names = Columns if inner[:-1] == ["columns"] else names
             nearest = get_close_matches(str(error["loc"][-1]), names.model_fields, n=1)  # type: ignore[union-attr]
             message = "no such parameter" + (f"; did you mean {nearest[0]}?" if nearest else "")
         elif not isinstance(error["input"], dict):
             message += f", not {error['input']!r}"
-        lines.setdefault(".".join(map(str, error["loc"][:2])), []).append(message)
+        depth = 3 if error["loc"][:2] == ("ingest", "columns") else 2  # behind it stand the types of a union
+        lines.setdefault(".".join(map(str, error["loc"][:depth])), []).append(message)
     return "; ".join((name and f"{name}: ") + " or ".join(messages) for name, messages in lines.items())

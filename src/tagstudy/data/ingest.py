@@ -24,6 +24,7 @@ from tagstudy.core.errors import UserError
 from tagstudy.core.files import write_json
 from tagstudy.core.paths import SPLITS
 from tagstudy.core.store import BLOCK, CsrWriter
+from tagstudy.data.files import File, Told, distinct
 from tagstudy.data.labels import LEFT_OUT, choose_tags, merge, order_tags, unite
 from tagstudy.data.readers import Post, Skipped, read_posts
 from tagstudy.data.splits import TRAIN, VALID, check_split, split_posts
@@ -43,7 +44,7 @@ def ingest(settings: Ingest, folder: Path) -> dict[str, Any]:
     Returns what summary.json holds. Raises :class:`UserError` for a source or settings that give no study.
     """
     every_post = folder / "every_post.parquet"
-    keys, source_split, labels, names, skipped = gather(settings, every_post)
+    keys, source_split, labels, names, skipped, files = gather(settings, every_post)
     merged_into = merge(keys, source_split)
     labels = unite(labels, merged_into)
     columns = choose_tags(labels, names, settings.tags)
@@ -79,6 +80,7 @@ def ingest(settings: Ingest, folder: Path) -> dict[str, Any]:
         "valid_cut_from_train": not has_valid,
     }
     summary = {"read": len(merged_into) + skipped.total(), "skipped": dict(sorted(skipped.items())), **rest}
+    summary["files"] = distinct(files)
     summary |= describe(keys[kept], labels, tags, splits)
     write_json(folder / "summary.json", summary)
     return summary
@@ -90,6 +92,7 @@ class Gathered(NamedTuple):
     labels: csr_array  # [posts, tags] 0 or 1
     tags: list[str]
     skipped: Counter[str]  # rows that are not posts, by reason
+    files: list[File]  # that were read
 
 
 def gather(settings: Ingest, path: Path) -> Gathered:
@@ -97,7 +100,8 @@ def gather(settings: Ingest, path: Path) -> Gathered:
     keys, source_split, indices, indptr = array("Q"), array("b"), array("i"), array("q", [0])
     tags: dict[str, int] = {}
     skipped: Counter[str] = Counter()
-    posts = only_posts(settings, skipped)
+    files: list[File] = []
+    posts = only_posts(settings, skipped, files)
     with pq.ParquetWriter(path, SCHEMA, compression="lz4") as writer:
         while block := list(islice(posts, BLOCK)):
             for post in block:
@@ -112,18 +116,20 @@ def gather(settings: Ingest, path: Path) -> Gathered:
     labels = csr_array(
         (np.ones(len(columns), np.int8), columns, np.frombuffer(indptr, np.int64)), shape=(len(keys), len(tags))
     )
-    return Gathered(np.frombuffer(keys, np.uint64), np.frombuffer(source_split, np.int8), labels, list(tags), skipped)
+    source_splits = np.frombuffer(source_split, np.int8)
+    return Gathered(np.frombuffer(keys, np.uint64), source_splits, labels, list(tags), skipped, files)
 
 
-def only_posts(settings: Ingest, skipped: Counter[str]) -> Iterator[Post]:
-    """The posts of the source; its other rows are counted in ``skipped``, by reason.
+def only_posts(settings: Ingest, skipped: Counter[str], files: list[File]) -> Iterator[Post]:
+    """The posts of the source; its other rows are counted in ``skipped``, by reason, and its files are in ``files``.
 
     Raises :class:`UserError` for a source without posts, for more malformed rows than ``max_malformed``, and, where
     the source is to name the splits, for a post whose split is unknown.
     """
     posts = 0
     first_malformed = ""
-    for row in tqdm(read_posts(settings.source), desc="ingest", unit=" posts", disable=None):
+    told = Told(columns=settings.columns.model_dump(exclude_none=True))
+    for row in tqdm(read_posts(settings.source, told=told, files=files), desc="ingest", unit=" posts", disable=None):
         if isinstance(row, Skipped):
             skipped[row.reason] += 1
             if row.reason == "malformed row" and not first_malformed:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tagstudy.core.errors import UserError
 from tagstudy.data.archives import ARCHIVES, UNREADABLE, opened
 from tagstudy.data.fields import SPLIT_NAMES, Post, as_post
+from tagstudy.data.files import File, Told
 from tagstudy.data.formats import READERS
 
 PICKLES = (".pkl", ".pickle", ".joblib")
@@ -26,26 +27,32 @@ class Skipped(NamedTuple):
     place: str  # the file, the row and the problem
 
 
-def read_posts(source: str | Path, tagged: bool = True) -> Generator[Post | Skipped, None, None]:
+def read_posts(
+    source: str | Path, tagged: bool = True, told: Told | None = None, files: list[File] | None = None
+) -> Generator[Post | Skipped, None, None]:
     """Posts and skipped rows of a file, or of all files of a folder, sorted by name; tags are read only if ``tagged``.
 
+    ``told`` is what the parameters say of the source. Each file that is read is appended to ``files``, with what was
+    found out of it.
     Raises :class:`UserError` for a source that is missing, empty, unreadable or not of the format that its name says.
     """
-    source = Path(source)
+    source, told, files = Path(source), told or Told(tagged), [] if files is None else files
     try:
         source.stat()
     except OSError as problem:
         raise UserError(f"{source}: {problem.strerror}; name a file or a folder of posts") from None
     if source.is_file():
-        yield from read_file(source, tagged)
+        files.append(File(source, told))
+        yield from read_file(files[-1])
         return
     if not source.is_dir():
         raise UserError(f"{source}: neither a file nor a folder; name one of posts")
-    files = [path for path in sorted(source.iterdir()) if path.is_file() and holds_posts(path.name)]
-    if not files:
+    paths = [path for path in sorted(source.iterdir()) if path.is_file() and holds_posts(path.name)]
+    if not paths:
         raise UserError(f"{source}: no posts in this folder; a file of posts ends in {endings()}")
-    for path in files:
-        yield from read_file(path, tagged)
+    for path in paths:
+        files.append(File(path, told))
+        yield from read_file(files[-1])
 
 
 def endings() -> str:
@@ -74,8 +81,9 @@ def holds_posts(name: str) -> bool:
     return suffix in READERS and stem not in ("readme", "license")
 
 
-def read_file(path: Path, tagged: bool) -> Iterator[Post | Skipped]:
+def read_file(file: File) -> Iterator[Post | Skipped]:
     """Posts and skipped rows of one file."""
+    path = file.path
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty; fetch or export it again")
     if path.suffix.lower() in PICKLES:
@@ -90,7 +98,7 @@ def read_file(path: Path, tagged: bool) -> Iterator[Post | Skipped]:
                 raise UserError(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")
             split = split_in_name(PurePosixPath(name).name) or split_in_name(path.name)
             full, short = str(path), path.name  # once, because a Path is slow to convert
-            for number, fields, problem in READERS[suffix](path, stream, tagged):
+            for number, fields, problem in READERS[suffix](file, stream):
                 if fields is None:
                     yield Skipped(problem.split(":")[0], f"{full}, row {number}: {problem}")
                     continue

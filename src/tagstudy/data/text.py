@@ -28,6 +28,8 @@ ATTRIBUTES = r"""(?:\s+[\w:-]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>]+))?)*\s*/?"
 INLINE_TAG = re.compile(rf"</?(?:{INLINE}){ATTRIBUTES}>", re.IGNORECASE)
 BLOCK_TAG = re.compile(rf"</?(?:{BLOCK}){ATTRIBUTES}>", re.IGNORECASE)
 
+CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)  # in Markdown
+
 # A token keeps the characters that distinguish technologies: c#, c++, .net, asp.net, node.js, $.ajax. A leading dot
 # belongs to a token only at the start of a word; any other dot, hyphen or apostrophe separates two tokens
 # (`list.append`, `built-in`).
@@ -48,6 +50,11 @@ def clean(markup: str) -> str:
             markup = UNSEEN.sub(lambda match: f" {match['comment'] or match['code'] or ''}", markup)
         markup = BLOCK_TAG.sub("\n", INLINE_TAG.sub("", markup))
     return unescape(markup).strip()
+
+
+def clean_markdown(text: str) -> str:
+    """The text of Markdown: as that of HTML, but what stands between backticks is code, and no markup."""
+    return clean(CODE.sub(lambda code: code[0].replace("<", "&lt;").replace(">", "&gt;"), text))
 
 
 def unescape(text: str) -> str:

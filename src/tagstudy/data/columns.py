@@ -1,0 +1,150 @@
+"""The columns of a table: known by their usual names, or told by ``ingest.columns``."""
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from tagstudy.core.errors import UserError
+from tagstudy.data.files import File
+
+USUAL = {  # a field and the names that its column may have, the first of them that is there
+    "id": ["id", "question_id", "qa_id", "post_id"],
+    "title": ["title", "question_title"],
+    "body": [
+        *("body", "content", "text", "question_body", "question_text", "comment_text"),
+        *("description", "abstract", "summary"),
+    ],
+    "markdown": ["body_markdown", "selftext"],
+    "text": ["cleaned_text"],
+    "tags": ["tags", "labels", "terms", "keywords", "categories", "topics"],
+    "split": ["split"],
+}  # fmt: skip
+TEXTS = ("title", "body", "markdown", "text")
+# Names that a missing column often has instead, to suggest in the error.
+LIKELY = {
+    "tags": ["tag", "label", "category", "topic", "keyword", "class", "classes"],
+    "title": ["question", "post", "document", "message", "subject", "headline", "sentence"],
+}
+FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "False": False, "True": True, "": False}
+TEXT_WORDS = 3  # words of its cells, on average, make a column one of text
+SHOWN = 20  # columns that a message names
+
+
+class Columns(NamedTuple):
+    """The columns of each field. Several for body are read as one text; several for tags hold 0 or 1, a tag each."""
+
+    names: dict[str, list[str]]
+    multi_hot: bool = False
+
+    def needed(self) -> list[str]:
+        return list(dict.fromkeys(name for names in self.names.values() for name in names))
+
+    def fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a row. Raises ValueError for a tag's column that holds neither 0 nor 1."""
+        fields = {
+            field: row.get(names[0]) if len(names) == 1 else [row.get(name) for name in names]
+            for field, names in self.names.items()
+        }
+        if self.multi_hot:
+            fields["tags"] = [name for name in self.names["tags"] if flag(name, row.get(name))]
+        return fields
+
+
+def flag(name: str, value: Any) -> bool:
+    """Whether a post has the tag of a column of 0 and 1."""
+    cell = "" if value is None or value != value else str(value)
+    if cell not in FLAGS:
+        raise ValueError(f"{cell!r:.40} in the column {name!r:.40}, neither 0 nor 1")
+    return FLAGS[cell]
+
+
+def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> Columns:
+    """The columns that are told, else those with a usual name, else for tags the columns of 0 and 1.
+
+    Notes in ``file.found`` which columns were taken, and which columns of text were not. Raises :class:`UserError` for
+    a column that is told and not there, for one that is there several times, and for a file without tags, where they
+    are wanted, or without text.
+    """
+    names = [str(name) for name in names]
+    chosen = {field: told_columns(file, field, told, names) for field, told in file.told.columns.items()}
+    if not file.told.tagged:
+        chosen.pop("tags", None)
+    multi_hot = isinstance(file.told.columns.get("tags"), list) and "tags" in chosen
+    simple = {simplified(name): name for name in reversed(names)}
+    simple |= {name.strip().lower(): name for name in reversed(names)}
+    for field, usuals in USUAL.items():
+        if field in chosen or (field == "tags" and not file.told.tagged):
+            continue
+        if field in ("markdown", "text") and "body" in file.told.columns:
+            continue
+        if usual := next((usual for usual in usuals if usual in simple), None):
+            chosen[field] = [simple[usual]]
+    taken = {name for columns in chosen.values() for name in columns}
+    if file.told.tagged and "tags" not in chosen:
+        flags = [name for name in names if name not in taken and is_flags(name, sample)]
+        if multi_hot := len(flags) > 1:
+            chosen["tags"] = flags
+            taken.update(flags)
+    check_columns(file, names, chosen)
+    left_out = [name for name in names if name not in taken and is_text(name, sample)]
+    file.found |= {"columns": chosen, "multi_hot": multi_hot, "text_columns_left_out": left_out}
+    return Columns(chosen, multi_hot)
+
+
+def simplified(name: str) -> str:
+    """A column's name without a prefix such as that of Attribute:Title, which an XML import gives, in lower case."""
+    return re.sub(r"[\s-]+", "_", re.split(r"[:/@]", name)[-1].strip().lower())
+
+
+def told_columns(file: File, field: str, told: str | list[str], names: list[str]) -> list[str]:
+    """The columns of a field that ``ingest.columns`` names."""
+    for name in [told] if isinstance(told, str) else told:
+        if name not in names:
+            nearest = get_close_matches(name, names, n=1)
+            remedy = f"did you mean {nearest[0]!r:.40}?" if nearest else f"name one of them in ingest.columns.{field}"
+            raise UserError(f"{file.path}: no column {name!r:.40}; its columns are {listed(names)}; {remedy}")
+    return [told] if isinstance(told, str) else told
+
+
+def listed(names: Sequence[str]) -> str:
+    return ", ".join(f"{name!r:.40}" for name in names[:SHOWN]) or "none"
+
+
+def check_columns(file: File, names: list[str], chosen: dict[str, list[str]]) -> None:
+    """Raise :class:`UserError` where a column is missing or not the only one of its name."""
+    for wanted in [("tags",)] * file.told.tagged + [TEXTS]:
+        if not chosen.keys().isdisjoint(wanted):
+            continue
+        usual = [name for field in wanted for name in USUAL[field]]
+        taken = {name for columns in chosen.values() for name in columns}
+        free = {simplified(name): name for name in names if name not in taken}
+        likely = [name for name in free if name in LIKELY[wanted[0]] or get_close_matches(name, usual, cutoff=0.7)]
+        remedy = "add one"
+        if likely:
+            remedy = f"rename {free[likely[0]]!r:.40} to {wanted[0]!r}, if it is that"
+            if file.told.tagged:
+                remedy += ", or name it in ingest.columns." + wanted[0]
+        raise UserError(
+            f"{file.path}: needs a column {' or '.join(map(repr, usual[:3]))}; its columns are {listed(names)}; "
+            f"{remedy}"
+        )
+    for name in (name for columns in chosen.values() for name in columns):
+        if names.count(name) > 1:
+            raise UserError(f"{file.path}: {names.count(name)} columns are named {name!r:.40}; rename all but one")
+
+
+def cells(name: str, sample: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """What the sample holds in a column, without missing values."""
+    values = (row.get(name) for row in sample)
+    return [value for value in values if value is not None and value == value and value != ""]
+
+
+def is_flags(name: str, sample: Sequence[Mapping[str, Any]]) -> bool:
+    values = cells(name, sample)
+    return bool(values) and all(isinstance(value, str | int | float) and str(value) in FLAGS for value in values)
+
+
+def is_text(name: str, sample: Sequence[Mapping[str, Any]]) -> bool:
+    texts = [value for value in cells(name, sample) if isinstance(value, str)]
+    return sum(len(text.split()) for text in texts) >= TEXT_WORDS * max(1, len(texts))

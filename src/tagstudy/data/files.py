@@ -1,0 +1,64 @@
+"""A file of posts while it is read: what the parameters say of it, and what was found out."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+SAMPLE = 1000  # rows of a file from which columns and the spelling of tags are found out
+SHOWN = 10  # names in a line
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the parameters say of a source; what is not told is found out."""
+
+    tagged: bool = True  # whether the posts have tags
+    columns: Mapping[str, str | list[str]] = field(default_factory=dict)  # of id, title, body, tags
+
+
+@dataclass
+class File:
+    path: Path
+    told: Told = Told()
+    found: dict[str, Any] = field(default_factory=dict)  # columns, left_out, tags, …, as summary.json has them
+
+
+class Row(NamedTuple):
+    number: int  # in the file, from 1
+    fields: dict[str, Any] | None  # by the names of columns.USUAL; None: not a post, and `problem` says why
+    problem: str = ""
+
+
+def peek(rows: Iterator[T], count: int = SAMPLE) -> tuple[list[T], Iterator[T]]:
+    """The first rows, and all of them."""
+    sample = list(islice(rows, count))
+    return sample, chain(sample, rows)
+
+
+def distinct(files: list[File]) -> list[dict[str, Any]]:
+    """What was found out of the files; those of which the same was found out together."""
+    alike: dict[str, dict[str, Any]] = {}
+    for file in files:
+        alike.setdefault(repr(file.found), {"names": [], **file.found})["names"].append(file.path.name)
+    return list(alike.values())
+
+
+def described(found: dict[str, Any]) -> str:
+    """One of :func:`distinct` as a line."""
+    first, *others = found["names"]
+    parts = [f"{field} from {and_more(names)}" for field, names in found.get("columns", {}).items()]
+    if found.get("multi_hot"):
+        parts[-1] += " (columns of 0 and 1)"
+    line = f"{first}{f' and {len(others):,} more' if others else ''}: {', '.join(parts) or 'read'}"
+    if (delimiter := found.get("delimiter", ",")) != ",":
+        line += f"; columns are split at {delimiter!r}"
+    if left_out := found.get("text_columns_left_out"):
+        line += f"; text columns left out: {and_more(left_out)}"
+    return line
+
+
+def and_more(names: list[str]) -> str:
+    return ", ".join(f"{name!s:.40}" for name in names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

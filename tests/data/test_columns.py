@@ -1,0 +1,176 @@
+"""columns.py: the usual names are known, parameters name others, and ingest tells which columns it took."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_bad_input import ingest
+
+from tagstudy.core.errors import UserError
+from tagstudy.data.fields import Post
+from tagstudy.data.files import File, Told
+from tagstudy.data.readers import Skipped, read_posts
+
+
+def read(path: Path, data: str, **columns: str | list[str]) -> tuple[list[Post], list[Skipped], File]:
+    path.write_text(data, encoding="utf-8")
+    files: list[File] = []
+    rows = list(read_posts(path, told=Told(columns=columns), files=files))
+    return [row for row in rows if isinstance(row, Post)], [row for row in rows if isinstance(row, Skipped)], files[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [
+        ("TITLE,ABSTRACT,TAGS", "t\nb"),
+        ("title,description,tags", "t\nb"),
+        ("title,summary,Keywords", "t\nb"),
+        ("title,selftext,topics", "t\nb"),
+        ("title,body_markdown,categories", "t\nb"),
+        ("question_title,question_body,labels", "t\nb"),
+        ("Question Title,Question Text,terms", "t\nb"),
+        ("comment_text,more,tags", "t"),
+        ("Attribute:Title,Attribute:Body,Attribute:Tags", "t\nb"),
+        ("/posts/row/@Title,/posts/row/@Body,/posts/row/@Tags", "t\nb"),
+    ],
+)
+def test_usual_names(tmp_path: Path, header: str, text: str) -> None:
+    [post], _, _ = read(tmp_path / "a.csv", f"{header}\nt,b,a\n")
+    assert (str(post.text), post.tags) == (text, ["a"])
+
+
+@pytest.mark.parametrize("name", ["id", "question_id", "qa_id", "post_id", "Attribute:Id"])
+def test_usual_names_of_ids(tmp_path: Path, name: str) -> None:
+    [post], _, _ = read(tmp_path / "a.csv", f"title,{name},tags\nt,7,a\n")
+    assert post.id == "7"
+
+
+def test_columns_that_are_told_go_before_those_with_usual_names(tmp_path: Path) -> None:
+    data = 'key,name,body,reply,tags,area\n1,t,"not this text at all",<p>one</p>,x,a b\n2,u,not this,,x,a\n'
+    told = {"id": "key", "title": "name", "body": ["reply", "area"], "tags": "area"}
+    posts, _, file = read(tmp_path / "a.csv", data, **told)
+    assert posts == [Post("1", "t", "one\na b", ["a", "b"]), Post("2", "u", "a", ["a"])]
+    assert file.found["columns"] == {"id": ["key"], "title": ["name"], "body": ["reply", "area"], "tags": ["area"]}
+    assert file.found["text_columns_left_out"] == ["body"]
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";", "|"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_columns_are_split_at_what_splits_the_header(tmp_path: Path, name: str, delimiter: str) -> None:
+    data = delimiter.join(["Id", "Title", "Body", "Tags"]) + "\n" + delimiter.join(["1", "t", '"b, c; d"', "a b"])
+    posts, _, file = read(tmp_path / name, data)
+    assert posts == [Post("1", "t", "b, c; d", ["a", "b"])]
+    assert file.found["delimiter"] == delimiter
+
+
+def test_an_empty_body_leaves_the_plain_text(tmp_path: Path) -> None:
+    posts, _, _ = read(tmp_path / "a.csv", "body,cleaned_text,tags\n,x,a\ny,x,a\n")
+    assert [post.body for post in posts] == ["x", "y"]
+
+
+def test_markdown_keeps_what_stands_between_backticks(tmp_path: Path) -> None:
+    body = "Is `<p>` <b>bold</b>?\n```\n<div>\n```\n`a &lt; b`"
+    [post], _, _ = read(tmp_path / "a.jsonl", json.dumps({"body_markdown": body, "tags": ["a"]}))
+    assert post.body == "Is `<p>` bold?\n```\n<div>\n```\n`a < b`"
+
+
+def test_rows_of_objects_may_lack_keys_but_not_that_of_the_tags(tmp_path: Path) -> None:
+    lines = ['{"title": "t", "tags": "a"}', '{"body": "b", "tags": "a", "more": 1}', '{"title": "t"}']
+    posts, skipped, _ = read(tmp_path / "a.jsonl", "\n".join(lines))
+    assert [str(post.text) for post in posts] == ["t", "b"]
+    assert [row.place.partition("row 3: ")[2] for row in skipped] == ["malformed row: no 'tags'"]
+
+
+# --------------------------------------------------------------------------- a column for each tag
+
+MULTI_HOT = "id,comment_text,toxic,insult,threat\n1,you are kind,0,0,0\n2,you are rude,1,1,0\n3,I will come,0,0,1\n"
+
+
+def test_columns_of_0_and_1_are_tags(tmp_path: Path) -> None:
+    posts, _, file = read(tmp_path / "a.csv", MULTI_HOT)
+    assert [(post.body, post.tags) for post in posts] == [
+        ("you are kind", []),
+        ("you are rude", ["toxic", "insult"]),
+        ("I will come", ["threat"]),
+    ]
+    assert file.found["multi_hot"] and file.found["columns"]["tags"] == ["toxic", "insult", "threat"]
+
+
+def test_columns_of_0_and_1_may_be_told(tmp_path: Path) -> None:
+    posts, _, _ = read(tmp_path / "a.csv", MULTI_HOT, tags=["threat"])
+    assert [post.tags for post in posts] == [[], [], ["threat"]]
+    posts, skipped, _ = read(tmp_path / "a.csv", MULTI_HOT, tags=["comment_text", "toxic"])
+    assert not posts and "'you are kind' in the column 'comment_text', neither 0 nor 1" in skipped[0].place
+
+
+def test_where_there_are_tags_columns_of_0_and_1_are_not(tmp_path: Path) -> None:
+    [post], _, _ = read(tmp_path / "a.csv", "title,tags,closed,locked\nt,a,0,1\n")
+    assert post.tags == ["a"]
+    with pytest.raises(UserError, match="needs a column 'tags'"):
+        read(tmp_path / "a.csv", "title,closed\nt,0\n")
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.bool_(), pa.float64(), pa.string()])
+def test_columns_of_0_and_1_in_parquet(tmp_path: Path, kind: pa.DataType) -> None:
+    flags = pa.array([1, 0, 1]).cast(kind if kind != pa.string() else pa.int8()).cast(kind)
+    pq.write_table(pa.table({"text": ["x", "y", "z"], "a": flags, "b": flags}), tmp_path / "a.parquet")
+    assert [post.tags for post in read_posts(tmp_path / "a.parquet")] == [["a", "b"], [], ["a", "b"]]  # type: ignore[union-attr]
+
+
+# --------------------------------------------------------------------------- what is told
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "columns", "says"),
+    [
+        ("a.csv", "title,tags\nt,a\n", {"title": "titel"}, "no column 'titel'.*'title', 'tags'; did you mean 'title'?"),
+        ("a.csv", "title,tags\nt,a\n", {"body": ["x"]}, "no column 'x'.*name one of them in ingest.columns.body"),
+        ("a.jsonl", '{"title": "t", "tags": "a"}', {"tags": "x"}, "no column 'x'"),
+        ("Posts.xml", "<posts/>", {"title": "x"}, "a dump has no column 'x'; set ingest.columns to null"),
+        ("a.txt", "__label__a x", {"title": "x"}, "no columns; set ingest.columns to null"),
+        ("a.csv", "title,tags,tags\nt,a,b\n", {}, "2 columns are named 'tags'; rename all but one"),
+        ("a.csv", "title,tag\nt,a\n", {}, "rename 'tag' to 'tags', if it is that, or name it in ingest.columns.tags"),
+        ("a.csv", "headline,tags\nt,a\n", {}, "rename 'headline' to 'title'.* ingest.columns.title"),
+    ],
+)
+def test_a_column_that_cannot_be_taken(tmp_path: Path, name: str, data: str, columns: dict, says: str) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        read(tmp_path / name, data, **columns)
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")
+
+
+def test_the_remedies_work(tmp_path: Path) -> None:
+    [post], _, _ = read(tmp_path / "a.csv", "headline,tag\nt,a\n", title="headline", tags="tag")
+    assert post == Post("a.csv:2", "t", "", ["a"])
+
+
+def test_posts_without_tags_need_no_column_of_tags(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("headline,x\nt,1\n")
+    with pytest.raises(UserError, match=r"rename 'headline' to 'title', if it is that$"):
+        list(read_posts(tmp_path / "a.csv", tagged=False))
+
+
+def test_ingest_names_the_columns(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"title": f"Post {number}", "tags": ["a", "b"], "reply": "a text of five words", "link": "none"}
+        for number in range(30)
+    ]
+    (tmp_path / "posts").mkdir()
+    for name in ("a.jsonl", "b.jsonl"):
+        lines = (json.dumps(row | {"title": name + row["title"]}) for row in rows)
+        (tmp_path / "posts" / name).write_text("\n".join(lines))
+    printed = ingest(tmp_path, source="posts", min_tags=1).stdout
+    assert "a.jsonl and 1 more: title from title, tags from tags; text columns left out: reply\n" in printed
+    assert json.loads((tmp_path / "data/posts/summary.json").read_text())["files"] == [
+        {
+            "names": ["a.jsonl", "b.jsonl"],
+            "columns": {"title": ["title"], "tags": ["tags"]},
+            "multi_hot": False,
+            "text_columns_left_out": ["reply"],
+        }
+    ]
+    columns = {"id": None, "title": None, "body": "reply", "tags": None}
+    assert "body from reply" in ingest(tmp_path, source="posts", min_tags=1, columns=columns).stdout
