@@ -38,6 +38,7 @@ class Columns(Section):
 class Ingest(Section):
     source: str
     columns: Columns
+    tag_separator: str | None
     tags: Count | Names
     min_tags: Annotated[int, Field(ge=0)]
     split: Literal["random", "given"]

@@ -17,12 +17,14 @@ class Told:
 
     tagged: bool = True  # whether the posts have tags
     columns: Mapping[str, str | list[str]] = field(default_factory=dict)  # of id, title, body, tags
+    tag_separator: str | None = None
 
 
 @dataclass
 class File:
     path: Path
     told: Told = Told()
+    row: int = 0  # the last one that was read
     found: dict[str, Any] = field(default_factory=dict)  # columns, left_out, tags, …, as summary.json has them
 
 
@@ -36,6 +38,13 @@ def peek(rows: Iterator[T], count: int = SAMPLE) -> tuple[list[T], Iterator[T]]:
     """The first rows, and all of them."""
     sample = list(islice(rows, count))
     return sample, chain(sample, rows)
+
+
+def as_text(value: Any) -> str:
+    """A cell as text; a missing value, such as None or NaN, is empty."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return "" if value is None or value != value else str(value)
 
 
 def distinct(files: list[File]) -> list[dict[str, Any]]:
@@ -52,6 +61,8 @@ def described(found: dict[str, Any]) -> str:
     parts = [f"{field} from {and_more(names)}" for field, names in found.get("columns", {}).items()]
     if found.get("multi_hot"):
         parts[-1] += " (columns of 0 and 1)"
+    if spelling := found.get("tag_spelling"):
+        parts.append(f"tags stand as {spelling}")
     line = f"{first}{f' and {len(others):,} more' if others else ''}: {', '.join(parts) or 'read'}"
     if (delimiter := found.get("delimiter", ",")) != ",":
         line += f"; columns are split at {delimiter!r}"

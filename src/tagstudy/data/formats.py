@@ -131,14 +131,43 @@ def read_parquet(file: File, stream: IO[bytes]) -> Iterator[Row]:
         table = pq.ParquetFile(stream)
         sample = next(table.iter_batches(SAMPLE), None)
         columns = choose_columns(file, table.schema_arrow.names, sample.to_pylist() if sample else [])
+        classes = class_names(table.schema_arrow, columns.names.get("tags", []))
         for batch in table.iter_batches(batch_size=100, columns=columns.needed()):
-            for row in fields_of(columns, map(Row, count(number + 1), batch.to_pylist())):
+            rows = map(Row, count(number + 1), batch.to_pylist())
+            for row in name_classes(fields_of(columns, rows), classes):
                 number = row.number
                 yield row
     except pa.ArrowException as problem:
         raise UserError(
             f"{file.path}, after row {number}: not Parquet that can be read ({problem!s:.200}); fetch it again"
         ) from None
+
+
+def class_names(schema: Any, tags: list[str]) -> list[str]:
+    """The names of the classes that the column of tags has numbers of, as data sets of Hugging Face note them."""
+    try:
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        feature = features[tags[0]]
+    except (ValueError, LookupError, TypeError):
+        return []
+    if isinstance(feature, list) and feature:
+        feature = feature[0]
+    feature = feature.get("feature", feature) if isinstance(feature, dict) else {}
+    names = feature.get("names") if isinstance(feature, dict) else None
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def name_classes(rows: Iterator[Row], names: list[str]) -> Iterator[Row]:
+    """Rows whose tags are the names of classes, from rows with their numbers."""
+    for row in rows:
+        if names and row.fields is not None and row.fields.get("tags") is not None:
+            tags = row.fields["tags"]
+            numbers = tags if isinstance(tags, list) else [tags]
+            if unknown := [number for number in numbers if number not in range(len(names))]:
+                yield Row(row.number, None, f"malformed row: no class has the number {unknown[0]!r:.40}")
+                continue
+            row = Row(row.number, row.fields | {"tags": [names[number] for number in numbers]})
+        yield row
 
 
 def read_json_lines(file: File, stream: IO[bytes]) -> Iterator[Row]:

@@ -128,7 +128,7 @@ def only_posts(settings: Ingest, skipped: Counter[str], files: list[File]) -> It
     """
     posts = 0
     first_malformed = ""
-    told = Told(columns=settings.columns.model_dump(exclude_none=True))
+    told = Told(columns=settings.columns.model_dump(exclude_none=True), tag_separator=settings.tag_separator)
     for row in tqdm(read_posts(settings.source, told=told, files=files), desc="ingest", unit=" posts", disable=None):
         if isinstance(row, Skipped):
             skipped[row.reason] += 1

@@ -14,8 +14,9 @@ from typing import NamedTuple
 from tagstudy.core.errors import UserError
 from tagstudy.data.archives import ARCHIVES, UNREADABLE, opened
 from tagstudy.data.fields import SPLIT_NAMES, Post, as_post
-from tagstudy.data.files import File, Told
+from tagstudy.data.files import File, Row, Told, peek
 from tagstudy.data.formats import READERS
+from tagstudy.data.tags import find_spelling
 
 PICKLES = (".pkl", ".pickle", ".joblib")
 
@@ -90,7 +91,6 @@ def read_file(file: File) -> Iterator[Post | Skipped]:
         raise UserError(
             f"{path}: a pickle can run any program and is not read; if you trust it, run {unpickling(path)}"
         )
-    number = 0
     try:
         with opened(path, "posts", of_posts) as (name, stream):
             suffix = PurePosixPath(name).suffix.lower()
@@ -98,25 +98,34 @@ def read_file(file: File) -> Iterator[Post | Skipped]:
                 raise UserError(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")
             split = split_in_name(PurePosixPath(name).name) or split_in_name(path.name)
             full, short = str(path), path.name  # once, because a Path is slow to convert
-            for number, fields, problem in READERS[suffix](file, stream):
+            sample, rows = peek(numbered(file, READERS[suffix](file, stream)))
+            spelling = find_spelling(file, [row.fields.get("tags") for row in sample if row.fields])
+            for number, fields, problem in rows:
                 if fields is None:
                     yield Skipped(problem.split(":")[0], f"{full}, row {number}: {problem}")
                     continue
                 try:
-                    post = as_post(fields, f"{short}:{number}", split)
+                    post = as_post(fields, f"{short}:{number}", split, spelling)
                 except ValueError as error:
                     yield Skipped("malformed row", f"{full}, row {number}: malformed row: {error}")
                     continue
                 yield post if post.title or post.body else Skipped("no text", f"{full}, row {number}: no text")
     except UnicodeDecodeError as problem:
         raise UserError(
-            f"{path}, after row {number}: not UTF-8 ({problem.reason}); convert it, e.g. with "
+            f"{path}, after row {file.row}: not UTF-8 ({problem.reason}); convert it, e.g. with "
             "`iconv -f windows-1252 -t utf-8 OLD > NEW`"
         ) from None
     except UNREADABLE as problem:
         if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:  # on the disk where a 7z archive is unpacked
             raise
-        raise UserError(f"{path}, after row {number}: cannot be read ({problem!s:.200}); fetch it again") from None
+        raise UserError(f"{path}, after row {file.row}: cannot be read ({problem!s:.200}); fetch it again") from None
+
+
+def numbered(file: File, rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows; ``file`` knows which was the last."""
+    for row in rows:
+        file.row = row.number
+        yield row
 
 
 def unpickling(path: Path) -> str:

@@ -1,0 +1,176 @@
+"""The spelling of tags: found out for each file from a sample of its rows, or told by ``ingest.tag_separator``."""
+
+import ast
+import html
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from tagstudy.core.errors import UserError
+from tagstudy.data.files import File, as_text
+
+# What may stand between tags. A tag may hold those behind its separator (`Smith, J.; Doe, K.`), and none before it.
+SEPARATORS = ["|", ";", ",", " "]
+ENOUGH = 0.05  # the fraction of a file's cells that holds its separator, at least
+MISSING = {"nan", "NaN", "None", "character(0)"}  # as pandas and R write a missing value into a CSV
+OPENING = {")": "(", "]": "[", "}": "{", '"': '"', "'": "'"}
+LONGEST_LIST = 10_000  # characters; literal_eval needs hundreds of bytes of memory for each
+# A printed list: of Python or JSON, a set, a tuple, numpy's array([...], dtype=object), R's c(...), Postgres's {a,b},
+# or quoted tags between commas.
+PRINTED = re.compile(r"""(?:[A-Za-z_.]\w*\()?\s*[\[({].*[\])}]|c\(.*\)|(["']).*\1""", re.DOTALL)
+CALL = re.compile(r"(?:c|(?:frozenset|set|list|tuple|(?:np\.|numpy\.)?array|Index))\((.*)\)", re.DOTALL)
+DTYPE = re.compile(r",\s*dtype=[\w.<>'\"|]+\s*$")
+
+
+class Spelling(NamedTuple):
+    """How tags stand in a cell of text. Lists need none."""
+
+    kind: str  # separator, angle, escaped or printed
+    separator: str | None = None  # of the kind separator; "": a cell is one tag
+
+    def __str__(self) -> str:
+        if self.kind != "separator":
+            return {"angle": "<a><b>", "escaped": "&lt;a&gt;&lt;b&gt;", "printed": "printed lists"}[self.kind]
+        return f"a{self.separator}b" if self.separator else "one tag a cell"
+
+    @property
+    def escaped(self) -> bool:
+        """Whether the file is escaped once more than HTML is."""
+        return self.kind == "escaped"
+
+
+WORDS = Spelling("separator", " ")
+
+
+def find_spelling(file: File, values: Iterable[Any]) -> Spelling:
+    """The spelling of a file's tags, from a sample of its cells. Notes it in ``file.found``.
+
+    Raises :class:`UserError` for vectors of 0 and 1.
+    """
+    values = [value for value in values if not is_missing(value)]
+    texts = [value.strip() for value in values if isinstance(value, str)]
+    told = file.told.tag_separator
+    spelling = Spelling("separator", told) if told is not None else guess(texts)
+    if texts or told is not None:
+        file.found["tag_spelling"] = str(spelling)
+    refuse_vectors(file, values, spelling)
+    return spelling
+
+
+def guess(texts: list[str]) -> Spelling:
+    def most(fits: Any) -> bool:
+        return 2 * sum(map(bool, map(fits, texts))) > len(texts)
+
+    if most(lambda text: text.startswith("<") and text.endswith(">")):
+        return Spelling("angle")
+    if most(lambda text: text.startswith("&lt;") and text.endswith("&gt;")):
+        return Spelling("escaped")
+    if most(PRINTED.fullmatch):
+        return Spelling("printed")
+    held = {separator: sum(separator in text for text in texts) for separator in SEPARATORS[:-1]}
+    separator = max(held, key=held.__getitem__)  # of equal ones the first
+    return Spelling("separator", separator if held[separator] > ENOUGH * len(texts) else " ")
+
+
+def refuse_vectors(file: File, values: list[Any], spelling: Spelling) -> None:
+    lists = []
+    for value in values:
+        try:
+            lists.append(split_tags(value, spelling))
+        except ValueError:  # a malformed row, which is skipped later
+            continue
+    tags = {as_text(tag) for tags in lists for tag in tags}
+    if tags and tags <= {"0", "1", "0.0", "1.0", "False", "True"}:
+        raise UserError(
+            f"{file.path}: the tags are 0 and 1 alone, which are no names; give their names, or a column of 0 and 1 "
+            "for each tag and no column of tags"
+        )
+
+
+def is_missing(value: Any) -> bool:
+    text = as_text(value) if isinstance(value, str | float | None | bytes) else "a list"
+    return text.strip() in MISSING or not text.strip()
+
+
+def parse_tags(value: Any, spelling: Spelling) -> list[str]:
+    """Distinct tag names, in order, from a list or from text in this spelling.
+
+    Raises ValueError for a list that does not parse, for a value that is neither text nor list, and for a tag that
+    still holds a part of another spelling.
+    """
+    if is_missing(value):
+        return []
+    tags = dict.fromkeys(as_text(tag).strip() for tag in split_tags(value, spelling))
+    tags.pop("", None)
+    for tag in tags:
+        check_tag(tag)
+    return list(tags)
+
+
+def split_tags(value: Any, spelling: Spelling) -> list[Any]:
+    if isinstance(value, str):
+        value = split_text(value.strip(), spelling)
+    if not isinstance(value, list):
+        raise ValueError(f"tags are not a list: {value!r:.60}")
+    return [name_of(tag) if isinstance(tag, dict) else tag for tag in value]
+
+
+def name_of(tag: dict[str, Any]) -> Any:
+    """The name of a tag that is an object, such as a label of GitHub's."""
+    if "name" not in tag:
+        raise ValueError(f"a tag is an object without a name: {tag!r:.60}")
+    return tag["name"]
+
+
+def split_text(text: str, spelling: Spelling) -> list[Any]:
+    kind, separator = spelling
+    if kind == "escaped":
+        text = html.unescape(text)
+    if kind in ("angle", "escaped"):
+        if not (text.startswith("<") and text.endswith(">")):
+            raise ValueError(f"tags do not stand as {spelling}, as in other rows: {text!r:.60}")
+        return re.split(r">\s*<", text[1:-1])
+    if kind == "printed":
+        return parse_list(text)
+    if not separator:
+        return [text]
+    tags = text.split() if separator == " " else text.split(separator)
+    stronger = SEPARATORS[: SEPARATORS.index(separator)] if separator in SEPARATORS else []
+    for mark in stronger:
+        if mark in text:
+            raise ValueError(f"{mark!r} in tags that stand as {spelling} in other rows: {text!r:.60}")
+    return tags
+
+
+def check_tag(tag: str) -> None:
+    """Raise ValueError for a tag that still holds a part of another spelling, such as ``['a'`` or ``&lt;a``."""
+    opening = OPENING.get(tag[-1])
+    closes = opening is not None and opening in tag[1:-1]  # as `learning (machine)` does
+    if tag[0] in "{}()[]\"'&" or (opening and not closes) or tag[-1] in "{([&" or "&lt;" in tag:
+        raise ValueError(f"{tag!r:.60} is no tag but a part of a list; ingest.tag_separator says how tags are spelled")
+
+
+def parse_list(text: str) -> list[Any]:
+    """A printed list. A numpy array has no commas (`['a' 'b']`, which Python would read as ['ab'])."""
+    if len(text) > LONGEST_LIST:
+        raise ValueError(f"a list of tags of more than {LONGEST_LIST:,} characters")
+    if text[:1].isalpha() and (call := CALL.fullmatch(text)):
+        text = DTYPE.sub("", call[1].strip())
+    inner = text[1:-1].strip() if text[:1] + text[-1:] in ("[]", "()", "{}") else text
+    if not inner:
+        return []
+    if inner[0] == inner[-1] == "'" and '"' not in inner and "\\" not in inner:  # most often; literal_eval is slow
+        tags = re.split(r"'(?:\s*,\s*|\s+)'", inner[1:-1])
+        if not any("'" in tag for tag in tags):
+            return tags
+    inner = re.sub(r"""(?<=['"])\s+(?=['"])""", ", ", inner)
+    in_braces = text.startswith("{") and text.endswith("}")  # Postgres quotes only where it must, a set always by '
+    for parse in (json.loads, ast.literal_eval) if not in_braces or "'" in inner else ():
+        try:
+            return list(parse(f"[{inner}]"))
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+    if in_braces:
+        return [quoted or bare for quoted, bare in re.findall(r'\s*(?:"([^"]*)"|([^,"]+))\s*(?:,|$)', inner)]
+    raise ValueError(f"tags are not a list: {text:.60}")
