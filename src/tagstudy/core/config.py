@@ -39,6 +39,7 @@ class Ingest(Section):
     source: str
     columns: Columns
     tag_separator: str | None
+    encoding: Name | None
     tags: Count | Names
     min_tags: Annotated[int, Field(ge=0)]
     split: Literal["random", "given"]

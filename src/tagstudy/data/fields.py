@@ -27,9 +27,10 @@ class Post(NamedTuple):
 
 
 def as_post(fields: dict[str, Any], default_id: str, split: str | None, spelling: Spelling = WORDS) -> Post:
-    """A post from the fields of a row: `id`, `title`, `tags`, `split`, and `body` (HTML), `markdown` or `text` (plain).
+    """A post from the fields of a row: `id`, `title` (with entities) or `plain_title`, `tags`, `split`, `body` (HTML),
+    `markdown` or `text` (plain).
 
-    Of these three, the first that is not empty counts. ``default_id`` and ``split`` are for a row that names neither.
+    Of the last three, the first that is not empty counts. ``default_id`` and ``split`` are for a row without them.
     ``spelling`` is that of the tags. Title and body may both be empty.
     Raises ValueError for tags that do not parse and for lone surrogates, which no file can hold.
     """
@@ -38,7 +39,7 @@ def as_post(fields: dict[str, Any], default_id: str, split: str | None, spelling
     row_split = as_text(fields.get("split")).strip().lower()
     post = Post(
         id=as_text(fields.get("id")).strip() or default_id,
-        title=unescape(as_text(fields.get("title"))).replace("\n", " ").strip(),
+        title=(as_text(fields.get("plain_title")) or unescape(as_text(fields.get("title")))).replace("\n", " ").strip(),
         body=(
             clean_all(fields.get("body"))
             or clean_markdown(as_text(fields.get("markdown")))

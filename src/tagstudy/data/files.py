@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 SAMPLE = 1000  # rows of a file from which columns and the spelling of tags are found out
+NOTES = {
+    "quotes_escaped_by_backslashes": "quotes are escaped by backslashes",
+    "part_of_a_dump": "a part of a dump, without its beginning or its end",
+    "cut_off": "the last row is cut off and was left out",
+    "forbidden_characters_dropped": "{:,} characters that XML forbids were dropped",
+}
 SHOWN = 10  # names in a line
 T = TypeVar("T")
 
@@ -18,6 +24,7 @@ class Told:
     tagged: bool = True  # whether the posts have tags
     columns: Mapping[str, str | list[str]] = field(default_factory=dict)  # of id, title, body, tags
     tag_separator: str | None = None
+    encoding: str | None = None
 
 
 @dataclass
@@ -64,6 +71,11 @@ def described(found: dict[str, Any]) -> str:
     if spelling := found.get("tag_spelling"):
         parts.append(f"tags stand as {spelling}")
     line = f"{first}{f' and {len(others):,} more' if others else ''}: {', '.join(parts) or 'read'}"
+    if found.get("encoding", "utf-8") != "utf-8":
+        line += f"; encoded in {found['encoding']}"
+    for key, meaning in NOTES.items():
+        if found.get(key):
+            line += f"; {meaning.format(found[key])}"
     if (delimiter := found.get("delimiter", ",")) != ",":
         line += f"; columns are split at {delimiter!r}"
     if left_out := found.get("text_columns_left_out"):

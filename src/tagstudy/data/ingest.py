@@ -128,7 +128,11 @@ def only_posts(settings: Ingest, skipped: Counter[str], files: list[File]) -> It
     """
     posts = 0
     first_malformed = ""
-    told = Told(columns=settings.columns.model_dump(exclude_none=True), tag_separator=settings.tag_separator)
+    told = Told(
+        columns=settings.columns.model_dump(exclude_none=True),
+        tag_separator=settings.tag_separator,
+        encoding=settings.encoding,
+    )
     for row in tqdm(read_posts(settings.source, told=told, files=files), desc="ingest", unit=" posts", disable=None):
         if isinstance(row, Skipped):
             skipped[row.reason] += 1

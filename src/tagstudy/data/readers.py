@@ -110,11 +110,6 @@ def read_file(file: File) -> Iterator[Post | Skipped]:
                     yield Skipped("malformed row", f"{full}, row {number}: malformed row: {error}")
                     continue
                 yield post if post.title or post.body else Skipped("no text", f"{full}, row {number}: no text")
-    except UnicodeDecodeError as problem:
-        raise UserError(
-            f"{path}, after row {file.row}: not UTF-8 ({problem.reason}); convert it, e.g. with "
-            "`iconv -f windows-1252 -t utf-8 OLD > NEW`"
-        ) from None
     except UNREADABLE as problem:
         if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:  # on the disk where a 7z archive is unpacked
             raise
@@ -135,5 +130,10 @@ def unpickling(path: Path) -> str:
 
 
 def split_in_name(name: str) -> str | None:
-    """The split that a file's name starts with: train for train.csv, train_posts.csv, train-00000-of-00002.parquet."""
-    return SPLIT_NAMES.get(re.split(r"[-._]", name)[0].lower())
+    """The split that a file's name starts with: train for train.csv, train_posts.csv, train-00000-of-00002.parquet.
+
+    Or ends with, as fastText's cooking.train does.
+    """
+    return SPLIT_NAMES.get(re.split(r"[-._]", name)[0].lower()) or SPLIT_NAMES.get(
+        PurePosixPath(name.lower()).suffix.removeprefix(".")
+    )

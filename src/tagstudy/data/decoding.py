@@ -1,0 +1,101 @@
+"""From bytes to text: the encoding of a file is found out, or told by ``ingest.encoding``."""
+
+import codecs
+import io
+from collections.abc import Iterator
+from typing import IO
+
+from tagstudy.core.errors import UserError
+from tagstudy.data.files import File
+
+HEAD = 2**20  # bytes that are looked at
+MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+SCRIPTS = ("Arabic", "CJK", "Cyrillic", "Greek", "Hangul", "Hebrew", "Hiragana", "Katakana", "Thai")
+
+
+def undefined_in_cp1252(problem: UnicodeError) -> tuple[str, int]:
+    """Bytes that windows-1252 leaves undefined are those of Latin-1, as browsers read them."""
+    if not isinstance(problem, UnicodeDecodeError) or problem.encoding != "charmap":
+        raise problem
+    return problem.object[problem.start : problem.end].decode("latin-1"), problem.end
+
+
+codecs.register_error("as_browsers", undefined_in_cp1252)
+
+
+def text_lines(file: File, stream: IO[bytes]) -> Iterator[str]:
+    """Lines with their ends, as csv wants them; a byte-order mark is skipped.
+
+    Raises :class:`UserError` where the bytes are not of the encoding.
+    """
+    encoding = encoding_of(file, stream)
+    file.found["encoding"] = encoding.removesuffix("-sig")
+    try:
+        with decoded(stream, encoding) as lines:
+            yield from lines
+    except UnicodeError as problem:
+        reason = getattr(problem, "reason", "invalid")
+        raise UserError(
+            f"{file.path}, after row {file.row}: not {encoding.removesuffix('-sig').upper()} ({reason}); "
+            + ("set ingest.encoding to that of the file, or to null" if file.told.encoding else REMEDY)
+        ) from None
+
+
+def decoded(stream: IO[bytes], encoding: str) -> io.TextIOWrapper:
+    errors = "as_browsers" if encoding == "cp1252" else "strict"
+    return io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="")
+
+
+class AsUtf8:
+    """The bytes of a file in UTF-8, whatever its encoding."""
+
+    def __init__(self, stream: IO[bytes], encoding: str) -> None:
+        self.text = decoded(stream, encoding)
+
+    def read(self, size: int = -1) -> bytes:
+        return self.text.read(size).encode()
+
+
+REMEDY = "set ingest.encoding, such as cp1252 for Western languages"
+
+
+def encoding_of(file: File, stream: IO[bytes]) -> str:
+    """The encoding that is told, or found out."""
+    told = file.told.encoding
+    if told is None:
+        return find_encoding(stream)
+    try:
+        name = codecs.lookup(told).name
+        "".encode(name)
+    except (LookupError, UnicodeError):
+        raise UserError(f"{file.path}: ingest.encoding: Python has no encoding {told!r:.40}; try utf-8") from None
+    return "utf-8-sig" if name == "utf-8" else name
+
+
+def find_encoding(stream: IO[bytes]) -> str:
+    """By the byte-order mark; else UTF-8 if the file's beginning is that; else what a detector says of it."""
+    head = stream.read(HEAD)
+    stream.seek(0)
+    for mark, encoding in MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=False)
+    except UnicodeDecodeError:
+        pass
+    else:
+        if b"\0" not in head[:100]:
+            return "utf-8-sig"
+    if b"\0" in head:
+        zeros = [head[start:2000:2].count(0) for start in (0, 1)]
+        if 2 * max(zeros) > len(head[:2000]) // 2 and 4 * min(zeros) < max(zeros):
+            return "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
+        return "utf-8-sig"  # not text: refused where it is decoded, or by its columns
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(head[: 2**16]).best()
+    # Of encodings of Latin letters a detector knows little: they differ in few bytes, and cp1252 is by far the usual.
+    if best and any(script in alphabet for script in SCRIPTS for alphabet in best.alphabets):
+        return best.encoding
+    return "cp1252"

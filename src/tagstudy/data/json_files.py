@@ -1,0 +1,106 @@
+"""Posts in JSON: an object a line, an array of objects, or an object that wraps one such array; in a stream."""
+
+import json
+from collections.abc import Iterator
+from typing import IO, Any
+
+from tagstudy.core.errors import UserError
+from tagstudy.data.columns import TEXTS, USUAL, choose_columns, simplified
+from tagstudy.data.decoding import AsUtf8, encoding_of, text_lines
+from tagstudy.data.files import File, Row, peek
+from tagstudy.data.tables import fields_of
+
+HEAD = 2**20  # bytes in which a second line begins, if objects stand in lines
+
+
+def read_json(file: File, stream: IO[bytes]) -> Iterator[Row]:
+    encoding = encoding_of(file, stream)
+    head = stream.read(HEAD)
+    stream.seek(0)
+    if encoding != "utf-8":
+        head = head.decode(encoding, errors="replace").encode()
+    rows = json_array(file, stream, encoding) if is_array(head) else json_lines(file, stream)
+    yield from json_fields(file, rows)
+
+
+def is_array(head: bytes) -> bool:
+    """Whether a file that begins so is one JSON value rather than an object a line."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text.startswith(b"["):
+        return True
+    first, _, rest = text.partition(b"\n")
+    try:
+        row = json.loads(first)
+    except (ValueError, RecursionError):
+        return text.startswith(b"{") and not rest.lstrip().startswith(b"{")
+    return isinstance(row, dict) and not rest.strip() and not is_post(row)
+
+
+def is_post(row: dict[str, Any]) -> bool:
+    """Whether an object is a post and no wrapper of posts: it has a text."""
+    texts = {usual for field in TEXTS for usual in USUAL[field]}
+    return any(isinstance(value, str) and simplified(key) in texts for key, value in row.items())
+
+
+def json_lines(file: File, stream: IO[bytes]) -> Iterator[Row]:
+    """A row for each line that is not blank."""
+    for number, line in enumerate(text_lines(file, stream), start=1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+                yield Row(number, row) if isinstance(row, dict) else Row(number, None, "malformed row: not an object")
+            except (ValueError, RecursionError) as problem:
+                yield Row(number, None, f"malformed row: {problem!s:.200}")
+
+
+def json_array(file: File, stream: IO[bytes], encoding: str) -> Iterator[Row]:
+    """A row for each object of the one list of objects, wherever it stands.
+
+    Raises :class:`UserError` for JSON that does not parse, that has no such list, or that has several.
+    """
+    import ijson
+
+    file.found["encoding"] = encoding.removesuffix("-sig")
+    source = stream if encoding == "utf-8" else AsUtf8(stream, encoding)
+    number, depth, place = 0, 0, None
+    builder = ijson.ObjectBuilder()
+    try:
+        for prefix, event, value in ijson.parse(source, use_float=True):
+            if depth or (event == "start_map" and prefix.endswith("item")):
+                if not depth:
+                    builder = ijson.ObjectBuilder()
+                    place = prefix if place is None else place
+                    if prefix != place:
+                        raise UserError(
+                            f"{file.path}: lists of objects at {place!r:.40} and {prefix!r:.40}; give a file for each"
+                        )
+                builder.event(event, value)
+                depth += event in ("start_map", "start_array")
+                depth -= event in ("end_map", "end_array")
+                if not depth:
+                    number += 1
+                    yield Row(number, builder.value)
+            elif prefix == place:
+                number += 1
+                yield Row(number, None, "malformed row: not an object")
+    except (ijson.JSONError, UnicodeDecodeError, ValueError, RecursionError) as problem:
+        raise UserError(
+            f"{file.path}, after row {number}: malformed JSON ({' '.join(str(problem).split())!s:.200}); fetch it again"
+        ) from None
+    if not number:
+        raise UserError(f"{file.path}: no list of objects in it; write one object for each post")
+
+
+def json_fields(file: File, rows: Iterator[Row]) -> Iterator[Row]:
+    """Rows by the names of fields. Objects may lack keys, but not that of the tags."""
+    first, rows = peek(rows)
+    sample: list[dict[str, Any]] = [row.fields for row in first if row.fields is not None]
+    if not sample and first:
+        raise UserError(f"{file.path}, row {first[0].number}: {first[0].problem}; give an object a line")
+    columns = choose_columns(file, list(dict.fromkeys(key for row in sample for key in row)), sample)
+    tags = [] if columns.multi_hot else columns.names.get("tags", [])
+    for row in rows:
+        if row.fields is not None and any(name not in row.fields for name in tags):
+            yield Row(row.number, None, f"malformed row: no {tags[0]!r:.40}")
+        else:
+            yield from fields_of(columns, iter([row]))

@@ -1,0 +1,159 @@
+"""Tables of posts: CSV, TSV and Parquet."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from itertools import count
+from typing import IO, Any
+
+from tagstudy.core.errors import UserError
+from tagstudy.data.columns import Columns, choose_columns
+from tagstudy.data.decoding import text_lines
+from tagstudy.data.files import SAMPLE, File, Row, peek
+
+DELIMITERS = [",", "\t", ";", "|"]
+BACKSLASHED = re.compile(r'(?<!\\)((?:\\\\)*)\\"')  # a quote behind an odd number of backslashes
+csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is less than a long post
+
+
+def read_csv(file: File, stream: IO[bytes], delimiter: str = ",") -> Iterator[Row]:
+    first, text = peek(text_lines(file, stream))
+    delimiter = find_delimiter("".join(first[:1]), delimiter)
+    file.found["delimiter"] = delimiter
+    if escapes_by_backslashes(first, delimiter):
+        file.found["quotes_escaped_by_backslashes"] = True
+        text = map(double_quotes, text)
+    lines = csv.reader(text, delimiter=delimiter, strict=True)
+    try:
+        header = next(lines, [])
+    except csv.Error as problem:
+        raise UserError(f"{file.path}, row 1: {problem}; correct the header") from None
+    sample, rows = peek(csv_rows(file, lines, header))
+    columns = choose_columns(file, header, [row.fields for row in sample if row.fields])
+    yield from fields_of(columns, rows)
+
+
+def find_delimiter(header: str, usual: str) -> str:
+    """What stands between columns: of the delimiters, the one that gives the header most of them."""
+
+    def columns(delimiter: str) -> int:
+        return max(map(len, csv.reader([header], delimiter=delimiter)), default=0)
+
+    return max([usual, *DELIMITERS], key=columns)  # of equal ones the first
+
+
+def escapes_by_backslashes(lines: list[str], delimiter: str) -> bool:
+    """Whether quotes are escaped by backslashes, as Spark and MySQL do, and not doubled."""
+    if not any('\\"' in line for line in lines):
+        return False
+    return malformed(map(double_quotes, lines), delimiter) < malformed(iter(lines), delimiter)
+
+
+def double_quotes(line: str) -> str:
+    return BACKSLASHED.sub(r'\1""', line)
+
+
+def malformed(lines: Iterator[str], delimiter: str) -> int:
+    """How many rows do not parse, or not to as many columns as the first."""
+    rows, header, problems = csv.reader(lines, delimiter=delimiter, strict=True), 0, 0
+    while True:
+        try:
+            cells = len(next(rows))
+        except StopIteration:
+            return problems
+        except csv.Error:
+            problems += 1
+            continue
+        header = header or cells
+        problems += cells not in (0, header)
+
+
+def csv_rows(file: File, lines: Any, header: list[str]) -> Iterator[Row]:
+    """The rows behind the header, by the names of all columns."""
+    number = 1
+    while True:
+        number += 1
+        line = lines.line_num + 1
+        try:
+            cells = next(lines)
+        except StopIteration:
+            return
+        except csv.Error as problem:
+            if str(problem) == "unexpected end of data":  # every row after the quote is inside it
+                raise UserError(
+                    f"{file.path}, row {number}: a quote in line {line} is never closed; close it, or fetch the file "
+                    "again"
+                ) from None
+            yield Row(number, None, f"malformed row: {problem}, at line {line}")
+            continue
+        if cells == header:
+            yield Row(number, None, "repeated header")
+        elif len(cells) == len(header):
+            yield Row(number, dict(zip(header, cells, strict=True)))
+        elif cells:
+            yield Row(number, None, f"malformed row: {len(cells)} columns, not {len(header)}, at line {line}")
+
+
+def fields_of(columns: Columns, rows: Iterator[Row]) -> Iterator[Row]:
+    """Rows by the names of fields, from rows by the names of columns."""
+    for row in rows:
+        if row.fields is None:
+            yield row
+            continue
+        try:
+            yield Row(row.number, columns.fields(row.fields))
+        except ValueError as problem:
+            yield Row(row.number, None, f"malformed row: {problem}")
+
+
+def read_tsv(file: File, stream: IO[bytes]) -> Iterator[Row]:
+    return read_csv(file, stream, delimiter="\t")
+
+
+def read_parquet(file: File, stream: IO[bytes]) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        table = pq.ParquetFile(stream)
+        sample = next(table.iter_batches(SAMPLE), None)
+        columns = choose_columns(file, table.schema_arrow.names, sample.to_pylist() if sample else [])
+        classes = class_names(table.schema_arrow, columns.names.get("tags", []))
+        for batch in table.iter_batches(batch_size=100, columns=columns.needed()):
+            rows = map(Row, count(number + 1), batch.to_pylist())
+            for row in name_classes(fields_of(columns, rows), classes):
+                number = row.number
+                yield row
+    except pa.ArrowException as problem:
+        raise UserError(
+            f"{file.path}, after row {number}: not Parquet that can be read ({problem!s:.200}); fetch it again"
+        ) from None
+
+
+def class_names(schema: Any, tags: list[str]) -> list[str]:
+    """The names of the classes that the column of tags has numbers of, as data sets of Hugging Face note them."""
+    try:
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        feature = features[tags[0]]
+    except (ValueError, LookupError, TypeError):
+        return []
+    if isinstance(feature, list) and feature:
+        feature = feature[0]
+    feature = feature.get("feature", feature) if isinstance(feature, dict) else {}
+    names = feature.get("names") if isinstance(feature, dict) else None
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def name_classes(rows: Iterator[Row], names: list[str]) -> Iterator[Row]:
+    """Rows whose tags are the names of classes, from rows with their numbers."""
+    for row in rows:
+        if names and row.fields is not None and row.fields.get("tags") is not None:
+            tags = row.fields["tags"]
+            numbers = tags if isinstance(tags, list) else [tags]
+            if unknown := [number for number in numbers if number not in range(len(names))]:
+                yield Row(row.number, None, f"malformed row: no class has the number {unknown[0]!r:.40}")
+                continue
+            row = Row(row.number, row.fields | {"tags": [names[number] for number in numbers]})
+        yield row
