@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.files import File, as_text
@@ -101,7 +102,7 @@ def parse_tags(value: Any, spelling: Spelling) -> list[str]:
     """
     if is_missing(value):
         return []
-    tags = dict.fromkeys(as_text(tag).strip() for tag in split_tags(value, spelling))
+    tags = dict.fromkeys(normalize("NFC", as_text(tag)).strip() for tag in split_tags(value, spelling))
     tags.pop("", None)
     for tag in tags:
         check_tag(tag)

@@ -4,6 +4,7 @@ import html
 import re
 
 from tagstudy.core.corpus import Text
+from tagstudy.data.scripts import JOINERS, MARKS, is_plain, separated
 
 # Only HTML's own element names count as tags, so that `vector<int>` in plain text stays. The names are grouped by their
 # first letters: where those do not match, the search skips the whole group.
@@ -35,9 +36,12 @@ CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)  # in Markdown
 # (`list.append`, `built-in`).
 # The pattern starts with a set of characters because `re` finds those fastest. Then follows the rest of a plain word,
 # of a word after `$` or `$.`, or of a word after a leading dot.
-TOKEN = re.compile(
+PLAIN_TOKEN = (
     r"[\w$.](?:(?<![$.])\w*+|(?<=\$)\.?\w++|(?<![\w)\]]\.)\w++)(?:(?=[.+#])(?:\.(?:io|js|net)\b)?(?:\+\+|#)?)?"
 )
+TOKEN = re.compile(PLAIN_TOKEN)
+# The same where words hold combining marks, and joiners behind these.
+MARKED_TOKEN = re.compile(PLAIN_TOKEN.replace(r"\w++", r"\w\w*+").replace(r"\w*+", rf"(?:\w|[{MARKS}]+[{JOINERS}]?)*+"))
 
 
 def clean(markup: str) -> str:
@@ -71,8 +75,11 @@ def fold(text: str) -> str:
 
 
 def tokenize(text: str) -> list[str]:
-    """Lower-case tokens, in order."""
-    return TOKEN.findall(text.lower())
+    """Lower-case tokens, in order. Where no spaces separate words, pairs of characters are tokens."""
+    text = text.lower()
+    if text.isascii() or is_plain(text):
+        return TOKEN.findall(text)
+    return MARKED_TOKEN.findall(separated(text))
 
 
 def token_sequences(text: Text) -> list[list[str]]:
