@@ -4,7 +4,7 @@ import html
 import re
 
 from tagstudy.core.corpus import Text
-from tagstudy.data.scripts import JOINERS, MARKS, is_plain, separated
+from tagstudy.data.scripts import JOINERS, MARK, is_plain, separated
 
 # Only HTML's own element names count as tags, so that `vector<int>` in plain text stays. The names are grouped by their
 # first letters: where those do not match, the search skips the whole group.
@@ -41,7 +41,7 @@ PLAIN_TOKEN = (
 )
 TOKEN = re.compile(PLAIN_TOKEN)
 # The same where words hold combining marks, and joiners behind these.
-MARKED_TOKEN = re.compile(PLAIN_TOKEN.replace(r"\w++", r"\w\w*+").replace(r"\w*+", rf"(?:\w|[{MARKS}]+[{JOINERS}]?)*+"))
+MARKED_TOKEN = re.compile(PLAIN_TOKEN.replace(r"\w++", r"\w\w*+").replace(r"\w*+", rf"(?:\w|{MARK}+{JOINERS}?)*+"))
 
 
 def clean(markup: str) -> str:
