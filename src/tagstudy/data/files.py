@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 SAMPLE = 1000  # rows of a file from which columns and the spelling of tags are found out
 NOTES = {
+    "passed_over": "passed over: {}",
     "quotes_escaped_by_backslashes": "quotes are escaped by backslashes",
     "part_of_a_dump": "a part of a dump, without its beginning or its end",
     "cut_off": "the last row is cut off and was left out",

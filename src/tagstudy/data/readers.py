@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from tagstudy.data.archives import ARCHIVES, UNREADABLE, opened
 from tagstudy.data.fields import SPLIT_NAMES, Post, as_post
 from tagstudy.data.files import File, Row, Told, peek
 from tagstudy.data.formats import READERS
+from tagstudy.data.stacksample import read_stacksample, tables_of
 from tagstudy.data.tags import find_spelling
 
 PICKLES = (".pkl", ".pickle", ".joblib")
@@ -42,6 +44,11 @@ def read_posts(
         source.stat()
     except OSError as problem:
         raise UserError(f"{source}: {problem.strerror}; name a file or a folder of posts") from None
+    if tables := tables_of(source):
+        files.append(File(source, told))
+        with readable(files[-1]):
+            yield from posts_of(files[-1], read_stacksample(files[-1], tables), None)
+        return
     if source.is_file():
         files.append(File(source, told))
         yield from read_file(files[-1])
@@ -91,29 +98,42 @@ def read_file(file: File) -> Iterator[Post | Skipped]:
         raise UserError(
             f"{path}: a pickle can run any program and is not read; if you trust it, run {unpickling(path)}"
         )
+    with readable(file), opened(path, "posts", of_posts) as (name, stream):
+        suffix = PurePosixPath(name).suffix.lower()
+        if suffix not in READERS:
+            raise UserError(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")
+        split = split_in_name(PurePosixPath(name).name) or split_in_name(path.name)
+        yield from posts_of(file, READERS[suffix](file, stream), split)
+
+
+def posts_of(file: File, rows: Iterator[Row], split: str | None) -> Iterator[Post | Skipped]:
+    """Posts and skipped rows; the spelling of their tags is found out from the first."""
+    full, short = str(file.path), file.path.name  # once, because a Path is slow to convert
+    sample, rows = peek(numbered(file, rows))
+    spelling = find_spelling(file, [row.fields.get("tags") for row in sample if row.fields])
+    for number, fields, problem in rows:
+        if fields is None:
+            yield Skipped(problem.split(":")[0], f"{full}, row {number}: {problem}")
+            continue
+        try:
+            post = as_post(fields, f"{short}:{number}", split, spelling)
+        except ValueError as error:
+            yield Skipped("malformed row", f"{full}, row {number}: malformed row: {error}")
+            continue
+        yield post if post.title or post.body else Skipped("no text", f"{full}, row {number}: no text")
+
+
+@contextmanager
+def readable(file: File) -> Iterator[None]:
+    """Turns errors of archives and files into one line."""
     try:
-        with opened(path, "posts", of_posts) as (name, stream):
-            suffix = PurePosixPath(name).suffix.lower()
-            if suffix not in READERS:
-                raise UserError(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")
-            split = split_in_name(PurePosixPath(name).name) or split_in_name(path.name)
-            full, short = str(path), path.name  # once, because a Path is slow to convert
-            sample, rows = peek(numbered(file, READERS[suffix](file, stream)))
-            spelling = find_spelling(file, [row.fields.get("tags") for row in sample if row.fields])
-            for number, fields, problem in rows:
-                if fields is None:
-                    yield Skipped(problem.split(":")[0], f"{full}, row {number}: {problem}")
-                    continue
-                try:
-                    post = as_post(fields, f"{short}:{number}", split, spelling)
-                except ValueError as error:
-                    yield Skipped("malformed row", f"{full}, row {number}: malformed row: {error}")
-                    continue
-                yield post if post.title or post.body else Skipped("no text", f"{full}, row {number}: no text")
+        yield
     except UNREADABLE as problem:
         if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:  # on the disk where a 7z archive is unpacked
             raise
-        raise UserError(f"{path}, after row {file.row}: cannot be read ({problem!s:.200}); fetch it again") from None
+        raise UserError(
+            f"{file.path}, after row {file.row}: cannot be read ({problem!s:.200}); fetch it again"
+        ) from None
 
 
 def numbered(file: File, rows: Iterator[Row]) -> Iterator[Row]:
