@@ -17,13 +17,14 @@ def split_posts(labels: csr_array, source_split: np.ndarray, has_valid: bool, se
     """The split of each post in each fold [folds, posts].
 
     Of several folds, fold k tests on part k of the posts, validates on the next and trains on the rest. Where the
-    source names splits but no valid, it is taken from train.
+    source names splits but no valid, it is taken from train, which keeps a post of each tag that it has.
     """
     if settings.split == "given":
         splits = source_split[None].copy()
         if not has_valid:
             train = np.flatnonzero(splits[0] == TRAIN)
             splits[0, train[stratified_sample(labels[train], settings.valid, settings.seed)]] = VALID
+            leave_posts_to_train(labels, splits[0])
     elif settings.folds > 1:
         part = stratified_parts(labels, settings.folds, settings.seed)
         fold = np.arange(settings.folds)[:, None]
@@ -40,6 +41,17 @@ def split_posts(labels: csr_array, source_split: np.ndarray, has_valid: bool, se
         for split in splits:
             split[surplus_train_posts(labels, split, settings.max_train, settings.seed)] = NO_SPLIT
     return splits
+
+
+def leave_posts_to_train(labels: csr_array, split: np.ndarray) -> None:
+    """Move a post from valid back to train for each tag that has none there, in place."""
+    counts = labels[split == TRAIN].sum(axis=0)  # [tags]
+    by_tag = labels.tocsc()
+    for tag in np.flatnonzero(counts == 0):
+        posts = by_tag.indices[by_tag.indptr[tag] : by_tag.indptr[tag + 1]]
+        if counts[tag] == 0 and len(posts := posts[split[posts] == VALID]):
+            split[posts[0]] = TRAIN
+            counts[labels.indices[labels.indptr[posts[0]] : labels.indptr[posts[0] + 1]]] += 1
 
 
 def surplus_train_posts(labels: csr_array, split: np.ndarray, max_train: int, seed: int) -> np.ndarray:
