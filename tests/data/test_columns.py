@@ -167,6 +167,7 @@ def test_ingest_names_the_columns(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "data/posts/summary.json").read_text())["files"] == [
         {
             "names": ["a.jsonl", "b.jsonl"],
+            "encoding": "utf-8",
             "columns": {"title": ["title"], "tags": ["tags"]},
             "multi_hot": False,
             "text_columns_left_out": ["reply"],

@@ -66,22 +66,20 @@ def ingest(settings: Ingest, folder: Path) -> dict[str, Any]:
         labels, tags, without_train_posts = leave_out_tags_without_train_posts(labels, tags, splits)
     for split in splits:
         check_split(labels, split, tags, settings)
-
     write_posts(folder, every_post, kept, labels)
-    every_post.unlink()
     np.save(folder / "splits.npy", splits)
     write_json(folder / "tags.json", tags)
-    rest = {
+    summary = {
+        "files": distinct(files),
+        "read": len(merged_into) + skipped.total(),
+        "skipped": dict(sorted(skipped.items())),
         "merged": int((~is_first & (merged_into != LEFT_OUT)).sum()),
         "taken_out_of_train_or_valid": int((merged_into == LEFT_OUT).sum()),
         "too_few_tags": int(is_first.sum()) - len(in_use),
         "beyond_max_train": int((~in_use).sum()),
         "tags_without_train_posts": without_train_posts,
         "valid_cut_from_train": not has_valid,
-    }
-    summary = {"read": len(merged_into) + skipped.total(), "skipped": dict(sorted(skipped.items())), **rest}
-    summary["files"] = distinct(files)
-    summary |= describe(keys[kept], labels, tags, splits)
+    } | describe(keys[kept], labels, tags, splits)
     write_json(folder / "summary.json", summary)
     return summary
 
@@ -169,7 +167,10 @@ def leave_out_tags_without_train_posts(
 
 
 def write_posts(folder: Path, every_post: Path, kept: np.ndarray, labels: csr_array) -> None:
-    """Write the ``kept`` posts, by their places in the source, and their labels, a block at a time, in their order."""
+    """Write the ``kept`` posts, by their places in the source, and their labels, a block at a time, in their order.
+
+    ``every_post`` is then removed.
+    """
     start = written = 0
     batches: list[pa.RecordBatch] = []  # of one row group: a group a batch would be small where few posts are kept
     with (
@@ -186,6 +187,7 @@ def write_posts(folder: Path, every_post: Path, kept: np.ndarray, labels: csr_ar
                 batches.clear()
             start, written = start + len(batch), end
         post_writer.write_table(pa.Table.from_batches(batches, SCHEMA))
+    every_post.unlink()
 
 
 def describe(keys: np.ndarray, labels: csr_array, tags: list[str], splits: np.ndarray) -> dict[str, Any]:

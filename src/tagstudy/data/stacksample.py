@@ -6,10 +6,10 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import IO
-from zipfile import ZipFile, is_zipfile
+from zipfile import ZipFile
 
 from tagstudy.core.errors import UserError
-from tagstudy.data.archives import opened
+from tagstudy.data.archives import UNREADABLE, opened
 from tagstudy.data.files import File, Row, Told
 from tagstudy.data.tables import read_csv
 
@@ -20,9 +20,12 @@ def tables_of(path: Path) -> dict[str, str] | None:
     """The names of the CSV files of a folder or zip, by these in lower case; None if it is no StackSample."""
     if path.is_dir():
         names = [member.name for member in path.iterdir() if member.is_file()]
-    elif path.suffix.lower() == ".zip" and is_zipfile(path):
-        with ZipFile(path) as archive:
-            names = archive.namelist()
+    elif path.suffix.lower() == ".zip":
+        try:
+            with ZipFile(path) as archive:
+                names = archive.namelist()
+        except UNREADABLE:  # told where it is opened to be read
+            return None
     else:
         return None
     tables = {PurePosixPath(name).name.lower(): name for name in names if name.lower().endswith(".csv")}
