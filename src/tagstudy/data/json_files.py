@@ -1,6 +1,7 @@
 """Posts in JSON: an object a line, an array of objects, or an object that wraps one such array; in a stream."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -10,6 +11,7 @@ from tagstudy.data.decoding import AsUtf8, encoding_of, text_lines
 from tagstudy.data.files import File, Row, peek
 from tagstudy.data.tables import fields_of
 
+KEY_OF_TEXT = re.compile(rb'"(\w+)"\s*:\s*"')
 HEAD = 2**20  # bytes in which a second line begins, if objects stand in lines
 
 
@@ -24,11 +26,17 @@ def read_json(file: File, stream: IO[bytes]) -> Iterator[Row]:
 
 
 def is_array(head: bytes) -> bool:
-    """Whether a file that begins so is one JSON value rather than an object a line."""
+    """Whether a file that begins so is one JSON value rather than an object a line.
+
+    A first line longer than HEAD is an object if a text of a post comes before any list.
+    """
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"["):
         return True
-    first, _, rest = text.partition(b"\n")
+    first, end, rest = text.partition(b"\n")
+    if not end and len(head) >= HEAD:
+        before_a_list, *_ = re.split(rb"[\[{]", first[1:])
+        return not is_post(dict.fromkeys(map(bytes.decode, KEY_OF_TEXT.findall(before_a_list)), ""))
     try:
         row = json.loads(first)
     except (ValueError, RecursionError):
