@@ -105,7 +105,7 @@ def commit() -> str:
 
 
 def in_markdown() -> str:
-    """The README's table: micro-F1 of each system on each corpus with its interval; bold where tied for best."""
+    """The README's table: micro-F1 of each system on each corpus with its interval; bold where tied for best, † where not converged."""
     columns = {}
     cost: dict[str, float] = {}
     for corpus in CORPORA:
@@ -151,7 +151,7 @@ def draw() -> None:
 def cell(row: pd.Series) -> str:
     score = f"{row[METRIC]:.3f}"
     half = (row["high"] - row["low"]) / 2
-    return f"{f'**{score}**' if row['tied'] else score} ± {half:.3f}"
+    return f"{f'**{score}**' if row['tied'] else score} ± {half:.3f}" + ("" if pd.isna(row["problem"]) else " †")
 
 
 if __name__ == "__main__":
