@@ -105,7 +105,7 @@ def commit() -> str:
 
 
 def in_markdown() -> str:
-    """The README's table: micro-F1 of each system on each corpus with its interval; bold where tied for best, † where not converged."""
+    """The README's table: micro-F1 with intervals; bold where tied for best, † where an arm had not converged."""
     columns = {}
     cost: dict[str, float] = {}
     for corpus in CORPORA:
