@@ -31,4 +31,5 @@ def decisions(labels: np.ndarray, y_pred: np.ndarray) -> csr_array:
 
 def score(labels: np.ndarray, y_pred: np.ndarray) -> dict[str, np.ndarray]:
     """The scores of predicted tags; arguments as for :func:`decisions`."""
-    return scoring.scores(scoring.count(csr_array(labels), decisions(labels, y_pred)))
+    counts = scoring.count(csr_array(labels), decisions(labels, y_pred))
+    return scoring.scores([counts] * len(scoring.METRICS))
