@@ -20,9 +20,9 @@ from dumps import ROOT, arguments
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.paths import ARMS, PLOTS, POSTS, PREDICTIONS
-from tagstudy.evaluation import comparison, figures
+from tagstudy.evaluation import figures
 from tagstudy.evaluation.experiments import Experiment, gather_systems
-from tagstudy.evaluation.ranking import rank, sentence
+from tagstudy.evaluation.ranking import rank_candidates, sentence
 from tagstudy.evaluation.report import write_csv
 from tagstudy.predictions.predictions import Predictions
 
@@ -76,13 +76,7 @@ def compare(corpus: str, experiments: list[Experiment], code: str) -> None:
     folder = work_folder(corpus)
     params, posts = read_params(folder / "params.yaml").evaluate, Corpus(folder / POSTS)
     systems = gather_systems(posts, experiments, params.threshold)
-    scores = comparison.score(posts, {name: each.system for name, each in systems.items()}, params.resamples)
-    ranking = rank(
-        scores,
-        {name: each.multiply_adds for name, each in systems.items()},
-        {name: each.problem for name, each in systems.items()},
-        METRIC,
-    )
+    ranking = rank_candidates(posts, systems, params.resamples, METRIC)
     others = pd.DataFrame({name: each.system.scores() for name, each in systems.items()}).T
     table = ranking.systems.merge(others[["macro_f1", "hamming_loss"]], left_on="system", right_index=True)
     target = FOLDER / folder.name

@@ -1,8 +1,7 @@
 """Settings of every kind of arm, each with a grid of the same size, chosen on the validation posts of folds.
 
 `python benchmarks/tune.py --data FOLDER` trains each kind of arm with each setting of its grid on three corpora, and
-writes micro-F1 on valid to benchmarks/tune.csv. No test post is scored. It prints the mean over corpora and folds,
-as the difference from the setting in params.yaml.
+writes micro-F1 on valid to benchmarks/tune.csv. No test post is scored. It prints the means over folds by corpus.
 """
 
 import contextlib

@@ -18,9 +18,9 @@ from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import user_errors
 from tagstudy.core.files import whole_folder
 from tagstudy.core.paths import POSTS
-from tagstudy.evaluation import comparison, figures
+from tagstudy.evaluation import figures
 from tagstudy.evaluation.experiments import gather_systems, names_of_experiments, open_experiments
-from tagstudy.evaluation.ranking import rank, sentence
+from tagstudy.evaluation.ranking import rank_candidates, sentence
 from tagstudy.evaluation.report import write_csv
 from tagstudy.evaluation.scoring import METRICS
 
@@ -31,14 +31,8 @@ def main() -> None:
     options = arguments()
     params, corpus = read_params().evaluate, Corpus(POSTS)
     with open_experiments(options.experiments or names_of_experiments(), corpus.fingerprint) as experiments:
-        systems = gather_systems(corpus, experiments, params.threshold)
-        scores = comparison.score(corpus, {name: each.system for name, each in systems.items()}, params.resamples)
-    ranking = rank(
-        scores,
-        {name: each.multiply_adds for name, each in systems.items()},
-        {name: each.problem for name, each in systems.items()},
-        options.metric,
-    )
+        candidates = gather_systems(corpus, experiments, params.threshold)
+        ranking = rank_candidates(corpus, candidates, params.resamples, options.metric)
     with whole_folder(options.output) as folder:
         write_csv(folder / "systems.csv", ranking.systems)
         write_csv(folder / "pairs.csv", ranking.pairs)

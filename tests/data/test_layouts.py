@@ -198,7 +198,7 @@ def test_stacksample_is_joined(tmp_path: Path, in_zip: bool) -> None:
     [
         ("Tags.csv", b"Id,Tag\n90,svn\n80,python\n", "the tags of 80 stand behind those of 90; sort by Id"),
         ("Questions.csv", b"Id,Title\n90,x\n80,y\n", "row 3 of questions: its id is not above that before; sort"),
-        ("Questions.csv", b"Id,Title\na,x\n", "the id 'a' is no number"),
+        ("Questions.csv", b"Id,Title\na,x\n", "the id 'a' is not a number"),
         ("Questions.csv", b"Id,CreationDate\n1,x\n", "needs a column 'title'"),
         ("Tags.csv", b"Id,Name\n1,x\n", "no column 'Tag'"),
     ],

@@ -1,4 +1,4 @@
-"""Tags are read from every spelling, which is a file's and not a cell's; what is no list of tags is an error."""
+"""Tags are read from every spelling, which is found out for a file, not for a cell; anything else is an error."""
 
 import json
 import warnings

@@ -22,8 +22,8 @@ class World(NamedTuple):
 
     dense: float  # how far the dense arm's view of a post is off
     sparse: float
-    bold: float = 0.2  # how far a run is bolder or shyer than others, on all posts alike
-    whim: float = 0.1  # how far a run's view of a tag is its own
+    bias: float = 0.2  # standard deviation of a run's bias, the same for all posts and tags
+    tag_bias: float = 0.1  # of its bias for each tag
     rare: float = 1.0  # posts with more than so much of a tag have it
 
     def study(self, rng: np.random.Generator, folder: Path, folds: int = FOLDS) -> tuple[Corpus, dict[str, System]]:
@@ -34,14 +34,14 @@ class World(NamedTuple):
         systems = {}
         for name, off in (("dense", self.dense), ("sparse", self.sparse)):
             view = shared + off * rng.normal(size=truth.shape)
-            runs = self.bold * rng.normal(size=(FOLDS, 1, 1)) + self.whim * rng.normal(size=(FOLDS, 1, TAGS))
+            runs = self.bias * rng.normal(size=(FOLDS, 1, 1)) + self.tag_bias * rng.normal(size=(FOLDS, 1, TAGS))
             systems[name] = system_of(corpus, labels, (view + runs - 1).astype(np.float32))
         return corpus, systems
 
 
 WORLDS = {
     "two arms": World(dense=0.3, sparse=0.6),
-    "runs that differ": World(dense=0.3, sparse=0.6, bold=0.5, whim=0.4),
+    "runs that differ": World(dense=0.3, sparse=0.6, bias=0.5, tag_bias=0.4),
     "one arm against itself": World(dense=0.5, sparse=0.5),
     "rare tags": World(dense=0.3, sparse=0.6, rare=2.2),
 }

@@ -52,6 +52,12 @@ def test_the_cheapest_of_those_tied_is_named_with_how_much_worse_it_may_be(score
     assert f"The cheapest of these is {second}, at most {-low:.4f} worse" in sentence(cheapest, "micro_f1", 0.0001)
 
 
+def test_without_intervals_nothing_is_said_of_how_much_worse_the_cheapest_is(scores: dict[str, Scores]) -> None:
+    alone = {name: each._replace(units=each.units[:1]) for name, each in scores.items()}  # as of a single run
+    found = sentence(rank(alone, COST, dict.fromkeys(NOISE), "micro_f1"), "micro_f1", 0.005)
+    assert "The cheapest of these is worse, but there is too little to tell" in found and "nan" not in found
+
+
 def test_of_losses_the_lowest_is_the_best(scores: dict[str, Scores]) -> None:
     ranking = rank(scores, COST, dict.fromkeys(NOISE), "hamming_loss")
     assert ranking.systems["hamming_loss"].is_monotonic_increasing

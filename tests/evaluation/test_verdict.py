@@ -64,5 +64,5 @@ def test_few_test_posts_name_no_winner_and_say_what_they_could_show() -> None:
 def test_without_an_interval_there_is_no_verdict() -> None:
     nothing = row(0.2, np.nan, np.nan)
     assert judge(nothing, runs=1).startswith("No verdict from a single run; raise train.runs")
-    assert judge(nothing).startswith("No verdict: on fewer than 6 test posts")
+    assert judge(nothing).startswith("No verdict: the arms predict different tags for fewer than 6 test posts")
     assert judge(nothing).endswith("difference +0.2000")

@@ -74,6 +74,15 @@ def test_a_budget_counts_in_epochs_within_bounds_in_steps(posts: int, changes: d
     assert Budget.of(posts, settings) == budget
 
 
+@pytest.mark.parametrize("posts", [100, 4000])
+def test_raising_what_binds_a_budget_makes_it_longer(posts: int) -> None:
+    settings = read_params(ROOT / "params.yaml").train
+    budget = Budget.of(posts, settings)
+    binding = budget.bound_by(settings)
+    raised = settings.model_copy(update={binding: 2 * getattr(settings, binding)})
+    assert Budget.of(posts, raised).epochs == 2 * budget.epochs
+
+
 def test_what_frequencies_reach_worked_out_by_hand() -> None:
     """Of ten posts of valid 6 have the first tag, 3 the second and 1 the third.
 

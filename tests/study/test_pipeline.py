@@ -173,7 +173,7 @@ def test_a_source_that_cannot_be_used_leaves_everything_in_place(study: Path, ov
 
 
 def test_what_a_failed_training_had_written_before_is_in_the_cache(study: Path) -> None:
-    """One that refuses its parameters, and one whose loss is no number in the middle of it."""
+    """One that refuses its parameters, and one whose loss becomes NaN."""
     before = written(study)
     fail(study, "train.dropout=2", "train.dropout")
     git(study, "restore", "params.yaml")

@@ -10,7 +10,7 @@ from tagstudy.data.files import File
 
 HEAD = 2**20  # bytes that are looked at
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-
+REMEDY = "set ingest.encoding, such as cp1252 for Western languages"
 SCRIPTS = ("Arabic", "CJK", "Cyrillic", "Greek", "Hangul", "Hebrew", "Hiragana", "Katakana", "Thai")
 
 
@@ -55,9 +55,6 @@ class AsUtf8:
 
     def read(self, size: int = -1) -> bytes:
         return self.text.read(size).encode()
-
-
-REMEDY = "set ingest.encoding, such as cp1252 for Western languages"
 
 
 def encoding_of(file: File, stream: IO[bytes]) -> str:

@@ -87,5 +87,5 @@ def ascending(file: File, labels: Iterator[Row]) -> Iterator[tuple[int, list[str
 def number_of(file: File, row: Row, name: str) -> int:
     text = str((row.fields or {}).get(name))
     if not text.isascii() or not text.isdigit():
-        raise UserError(f"{file.path}, row {row.number}: the id {text!r:.40} is no number; correct it")
+        raise UserError(f"{file.path}, row {row.number}: the id {text!r:.40} is not a number; correct it")
     return int(text)

@@ -33,7 +33,8 @@ LEVEL = 0.05  # of the test; the interval's is 1 − this
 POSITIVES = 10  # test posts that have a tag: with fewer its F1 has no interval
 # Posts that two systems treat differently: with fewer no sign test could reach LEVEL, and there is no interval.
 DISCORDANT = 6
-WEIGHTS = 2**26  # of posts in resamples, at a time: 256 MB
+AT_A_TIME = 50  # resamples
+WEIGHTS = 2**26  # of posts in the resamples of a time, at most: 256 MB
 
 
 class Scores(NamedTuple):
@@ -78,7 +79,7 @@ def resampled_weights(corpus: Corpus, resamples: int) -> Iterator[np.ndarray]:
     groups = [corpus.rows("test", fold) for fold in range(corpus.folds)]
     if corpus.folds == 1:
         groups.append(corpus.rows("valid", 0))
-    at_a_time = max(1, min(50, WEIGHTS // len(corpus)))
+    at_a_time = max(1, min(AT_A_TIME, WEIGHTS // len(corpus)))
     for start in range(0, resamples, at_a_time):
         weights = np.zeros((len(corpus), min(at_a_time, resamples - start)), dtype=np.float32)
         for column in weights.T:

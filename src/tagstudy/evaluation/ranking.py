@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tagstudy.evaluation.comparison import LEVEL, Scores, compare, interval
+from tagstudy.core.corpus import Corpus
+from tagstudy.evaluation.comparison import LEVEL, Scores, compare, interval, score
+from tagstudy.evaluation.experiments import Candidate
 from tagstudy.evaluation.outcomes import LOWER_IS_BETTER
 from tagstudy.evaluation.scoring import METRICS
 
@@ -22,6 +24,13 @@ class Ranking(NamedTuple):
 
     systems: pd.DataFrame  # system, score, low, high, difference (from the best), ..., tied, multiply_adds, problem
     pairs: pd.DataFrame  # one, other, difference, low, high, p
+
+
+def rank_candidates(corpus: Corpus, candidates: Mapping[str, Candidate], resamples: int, metric: str) -> Ranking:
+    """Score the systems of experiments on the same resamples, and rank them by a metric."""
+    scores = score(corpus, {name: candidate.system for name, candidate in candidates.items()}, resamples)
+    cost = {name: candidate.multiply_adds for name, candidate in candidates.items()}
+    return rank(scores, cost, {name: candidate.problem for name, candidate in candidates.items()}, metric)
 
 
 def rank(
@@ -84,9 +93,11 @@ def sentence(ranking: Ranking, metric: str, margin: float) -> str:
         parts.append(("Tied for best: " if len(tied) > 1 else "Best: ") + ", ".join(tied["system"]))
         if cheapest["system"] != best["system"]:
             worse = cheapest["difference_high"] if metric == "hamming_loss" else -cheapest["difference_low"]
-            bound = (
-                f"equivalent to {best['system']} within {margin:g}" if worse <= margin else f"at most {worse:.4f} worse"
-            )
+            bound = f"at most {worse:.4f} worse"
+            if np.isnan(worse):
+                bound = "but there is too little to tell how much worse it may be"
+            elif worse <= margin:
+                bound = f"equivalent to {best['system']} within {margin:g}"
             parts.append(f"The cheapest of these is {cheapest['system']}, {bound}")
     if len(unready):
         parts.append("Not comparable, because they have not converged: " + ", ".join(unready["system"]))

@@ -68,7 +68,7 @@ def write_metrics(folder: Path, results: Results, costs: pd.DataFrame) -> None:
 
 
 def rounded(scores: Mapping[str, float]) -> dict[str, float | None]:
-    """For a JSON file: four digits, and null where there is no number."""
+    """For a JSON file: four digits, and null for NaN."""
     return {name: None if np.isnan(value) else round(float(value), 4) for name, value in scores.items()}
 
 

@@ -62,7 +62,7 @@ class System(NamedTuple):
         return [vstack([run.decisions for run in runs], format="csr") for runs in self.repeats()]
 
     def scores(self) -> dict[str, float]:
-        """Over all folds, mean over repeats; what is no sum of counts is a mean over runs."""
+        """Those that counts determine: over all folds, mean over repeats. Rankings and calibration: mean over runs."""
         pooled = pd.DataFrame([scoring.scores(counts) for counts in self.counts()])
         return pd.DataFrame([run.scores for run in self.runs]).mean().to_dict() | pooled.mean().to_dict()
 

@@ -36,9 +36,7 @@ def verdict(
     elif runs == 1:
         finding = "No verdict from a single run; raise train.runs, or use ingest.folds: 5"
     elif np.isnan(p):
-        finding = (
-            f"No verdict: on fewer than {DISCORDANT} test posts do the arms predict different tags; give more posts"
-        )
+        finding = f"No verdict: the arms predict different tags for fewer than {DISCORDANT} test posts; give more posts"
     elif posts < TEST_POSTS:
         finding = f"No verdict from {posts} test posts, which show a difference of {half:.2f} or more; give more posts"
     elif p < LEVEL:

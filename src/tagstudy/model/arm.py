@@ -61,6 +61,7 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
     raised = f", not {settings.epochs}: {settings.place('min_steps')} is {settings.min_steps}"
     print(f"at most {budget.epochs} epochs{raised if budget.epochs > settings.epochs else ''}")
     print(f"{budget.batches:,} steps an epoch, {settings.batch_size} posts a step, patience {budget.patience} epochs")
+    remedy = f"raise {settings.place(budget.bound_by(settings))}"  # for runs that have not converged
     with whole_folder(folders.models) as models, whole_folder(folders.predictions) as predictions:
         written = folders._replace(models=models, predictions=predictions)
         jobs = make_jobs(settings, corpus.folds, written)
@@ -74,7 +75,7 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
             for job, result in zip(jobs, results, strict=True)
         ]
         described = {"loss": settings.loss, "runs": runs, "posts": corpus.fingerprint}
-        described["remedy"] = f"raise {settings.place('epochs')}"  # if runs have not converged
+        described["remedy"] = remedy
         write_json(models / "model.json", described | {"tags": corpus.tags, "cost": results[0].cost})
         write_json(predictions / "predictions.json", described)
     shutil.rmtree(folders.unfinished, ignore_errors=True)
@@ -82,7 +83,7 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
     seconds = {"seconds": [result.seconds for result in results]}
     write_json(folders.timings, seconds | {"seconds_per_post": min(result.seconds_per_post for result in results)})
     for problem, count in Counter(result.best.problem for result in results if result.best.problem).items():
-        print(f"{count} of {len(results)} runs have not converged: {problem}; raise {settings.place('epochs')}")
+        print(f"{count} of {len(results)} runs have not converged: {problem}; {remedy}")
     return f"trained {len(results)} times on {posts:,} posts"
 
 

@@ -32,6 +32,10 @@ class Budget(NamedTuple):
         patience = math.ceil(settings.patience * epochs / settings.epochs)
         return cls(epochs, patience, batches, min(posts, batches * settings.batch_size))
 
+    def bound_by(self, settings: Train) -> str:
+        """The parameter that gives a longer budget when it is raised."""
+        return "min_steps" if self.epochs > settings.epochs else "epochs"
+
 
 def problem_of(micro_f1: Sequence[float], epochs: int, from_frequencies: float) -> str | None:
     """Why a run has not converged, or None.
