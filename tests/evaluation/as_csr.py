@@ -36,7 +36,7 @@ def run_of(corpus: Corpus, labels: np.ndarray, fold: int, logits: np.ndarray) ->
     rows = {split: corpus.rows(split, fold) for split in ("valid", "test")}
     blocks = {split: blocks_of(labels[chosen], logits[chosen]) for split, chosen in rows.items()}
     true = {split: labels_of(labels[chosen]) for split, chosen in rows.items()}
-    return assess(fold, rows, true, lambda split: iter(blocks[split]), "tuned")
+    return assess(fold, true, lambda split: iter(blocks[split]), "tuned")
 
 
 def labels_of(labels: np.ndarray) -> csr_array:

@@ -19,9 +19,8 @@ def study(seed: int, tags: int = 6) -> tuple[np.ndarray, np.ndarray]:
 def assess_with(size: int, kept: int, threshold: str | float = "tuned") -> Run:
     """A run with the same posts as valid and as test."""
     labels, logits = study(0)
-    splits = ("valid", "test")
-    rows, true = dict.fromkeys(splits, np.arange(len(labels))), dict.fromkeys(splits, labels_of(labels))
-    return assess(0, rows, true, lambda _: iter(blocks_of(labels, logits, kept, size)), threshold)
+    true = dict.fromkeys(("valid", "test"), labels_of(labels))
+    return assess(0, true, lambda _: iter(blocks_of(labels, logits, kept, size)), threshold)
 
 
 @pytest.mark.parametrize("kept", [2, 6])

@@ -88,28 +88,38 @@ def test_replicates_are_the_scores_of_the_resampled_posts(tmp_path: Path) -> Non
     rng = np.random.default_rng(0)
     corpus, systems = WORLDS["two arms"].study(rng, tmp_path)
     system = systems["dense"]
-    weights = next(comparison.resampled_weights(corpus, 3))
-    for fold in range(FOLDS):
-        drawn = weights[corpus.rows("test", fold)].sum(axis=0)
-        assert (drawn == len(corpus.rows("test", fold))).all()
-    replicates = comparison.replicate(system, weights)
+    rows = [{split: corpus.rows(split, fold) for split in ("valid", "test")} for fold in range(FOLDS)]
+    weights = comparison.resampled_weights(rows, range(3))
     labels = corpus.labels.take(np.arange(POSTS)).toarray() > 0
-    for place, weight in enumerate(weights.T.astype(int)):
+    replicates = comparison.replicate({"dense": system}, rows, [range(2), range(2, 3)])["dense"]
+    for number in range(3):
         right = np.zeros(2)  # true positives twice, and all positives and predictions, over folds
         for run in system.runs:
+            drawn = {split: weights[run.fold][split][:, [number]] for split in ("valid", "test")}
+            assert drawn["test"].sum() == len(rows[run.fold]["test"])
             tried = []
             for at in range(run.valid.thresholds):
                 sums = []
                 for split in ("valid", "test"):
-                    outcomes = getattr(run, split)
-                    counts = outcomes.counts(weight[run.rows[split], None].astype(np.float32))
+                    counts = getattr(run, split).counts(drawn[split])
                     tp, fp, fn = (part[at].sum() for part in (counts.tp, counts.fp, counts.fn))
-                    assert tp + fn == labels[np.repeat(run.rows[split], weight[run.rows[split]])].sum()
+                    assert tp + fn == (labels[rows[run.fold][split]] * drawn[split]).sum()
                     sums.append(np.array([2 * tp, 2 * tp + fp + fn]))
                 tried.append(sums)
             best = max(range(len(tried)), key=lambda at: tried[at][0][0] / tried[at][0][1])
             right += tried[best][1]
-        assert replicates[place, 0] == pytest.approx(right[0] / right[1], abs=1e-6)
+        assert replicates[number, 0] == pytest.approx(right[0] / right[1], abs=1e-6)
+
+
+def test_a_post_of_test_is_drawn_as_often_as_a_post_of_valid(tmp_path: Path) -> None:
+    """Over folds every post is in both; it has one weight in a resample."""
+    corpus, _ = WORLDS["two arms"].study(np.random.default_rng(0), tmp_path)
+    rows = [{split: corpus.rows(split, fold) for split in ("valid", "test")} for fold in range(FOLDS)]
+    weights = comparison.resampled_weights(rows, range(2))
+    for fold in range(FOLDS):
+        following = (fold - 1) % FOLDS  # the fold that validates on this one's test posts
+        np.testing.assert_array_equal(rows[following]["valid"], rows[fold]["test"])
+        np.testing.assert_array_equal(weights[following]["valid"], weights[fold]["test"])
 
 
 def test_scores_are_those_of_all_folds_together(tmp_path: Path) -> None:

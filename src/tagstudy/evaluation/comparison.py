@@ -13,7 +13,7 @@ The interval is Student's t, with Satterthwaite's degrees of freedom: few folds 
 with different seeds take the place of folds, and the interval does not cover the choice of the split.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from operator import add
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from scipy.sparse import csr_array
 from scipy.special import stdtr, stdtrit  # Student's t; importing scipy.stats for it would take a second
 
 from tagstudy.core.corpus import Corpus
+from tagstudy.core.processes import available_cores, worker_pool
 from tagstudy.evaluation import scoring
 from tagstudy.evaluation.outcomes import at_thresholds, best_thresholds
 from tagstudy.evaluation.scoring import METRICS, Counts, ratio
@@ -37,6 +38,9 @@ AT_A_TIME = 50  # resamples
 WEIGHTS = 2**26  # of posts in the resamples of a time, at most: 256 MB
 
 
+Rows = Mapping[str, np.ndarray]  # of the corpus, by split
+
+
 class Scores(NamedTuple):
     """METRICS, and F1 of every tag, of a system."""
 
@@ -48,19 +52,24 @@ class Scores(NamedTuple):
 
 
 def score(corpus: Corpus, systems: Mapping[str, System], resamples: int) -> dict[str, Scores]:
-    """The scores of each system. All are taken on the same resamples."""
-    replicates: dict[str, list[np.ndarray]] = {name: [] for name in systems}
-    for weights in resampled_weights(corpus, resamples):
-        for name, system in systems.items():
-            replicates[name].append(replicate(system, weights))
+    """The scores of each system. All are taken on the same resamples, which are shared out among the cores."""
+    rows: list[Rows] = [
+        {split: corpus.rows(split, fold) for split in ("valid", "test")} for fold in range(corpus.folds)
+    ]
+    at_a_time = max(1, min(AT_A_TIME, WEIGHTS // len(corpus)))
+    batches = [range(start, min(start + at_a_time, resamples)) for start in range(0, resamples, at_a_time)]
+    workers = min(available_cores(), len(batches))
+    shares = [batches[len(batches) * n // workers : len(batches) * (n + 1) // workers] for n in range(workers)]
+    with worker_pool(workers, fork=True) as pool:
+        parts = [part.result() for part in [pool.submit(replicate, systems, rows, share) for share in shares]]
     positives = np.bincount(corpus.labels.batch(corpus.tested())[0], minlength=len(corpus.tags))
     scores = {}
     for name, system in systems.items():
-        counts = system.counts()
         runs = np.stack([measure(run.counts) for run in system.runs])
         units = runs.reshape(-1, system.folds, runs.shape[1]).mean(axis=0) if system.folds > 1 else runs
-        observed = np.mean([measure(at) for at in counts], axis=0)
-        scores[name] = Scores(observed, units, np.concatenate(replicates[name]), system.decisions(), positives)
+        observed = np.mean([measure(at) for at in system.counts()], axis=0)
+        replicates = np.concatenate([part[name] for part in parts])
+        scores[name] = Scores(observed, units, replicates, system.decisions(), positives)
     return scores
 
 
@@ -70,38 +79,41 @@ def measure(counts: Sequence[Counts]) -> np.ndarray:
     return np.concatenate([np.stack(metrics, axis=-1), scoring.f1(counts[0])], axis=-1)
 
 
-def resampled_weights(corpus: Corpus, resamples: int) -> Iterator[np.ndarray]:
-    """How often each post is in each resample, float32 [posts, some of the resamples].
+def replicate(systems: Mapping[str, System], rows: Sequence[Rows], batches: Iterable[range]) -> dict[str, np.ndarray]:
+    """[resamples, metrics + tags] The scores of each system on the resamples with these numbers.
 
-    Posts are drawn within the test posts of each fold; of a single split, within test and within valid.
+    ``rows`` are the posts of each fold's valid and test.
     """
-    rng = np.random.default_rng(0)
-    groups = [corpus.rows("test", fold) for fold in range(corpus.folds)]
-    if corpus.folds == 1:
-        groups.append(corpus.rows("valid", 0))
-    at_a_time = max(1, min(AT_A_TIME, WEIGHTS // len(corpus)))
-    for start in range(0, resamples, at_a_time):
-        weights = np.zeros((len(corpus), min(at_a_time, resamples - start)), dtype=np.float32)
-        for column in weights.T:
-            for rows in groups:
-                column[rows] = np.bincount(rng.integers(len(rows), size=len(rows)), minlength=len(rows))
-        yield weights
+    replicates: dict[str, list[np.ndarray]] = {name: [] for name in systems}
+    for numbers in batches:
+        weights = resampled_weights(rows, numbers)
+        for name, system in systems.items():
+            replicates[name].append(np.mean([resampled(runs, weights) for runs in system.repeats()], axis=0))
+    return {name: np.concatenate(parts) for name, parts in replicates.items()}
 
 
-def replicate(system: System, weights: np.ndarray) -> np.ndarray:
-    """[resamples, metrics + tags] The scores on resampled posts; ``weights`` are of :func:`resampled_weights`."""
+def resampled_weights(rows: Sequence[Rows], numbers: range) -> list[dict[str, np.ndarray]]:
+    """How often each post of a fold's valid and test is in each resample, float32 [posts, resamples].
 
-    def of_repeat(runs: list[Run]) -> np.ndarray:
-        folds = [resampled_counts(run, weights) for run in runs]
-        return measure([reduce(add, at) for at in zip(*folds, strict=True)])
+    Posts are drawn within the test posts of each fold; of a single split, within test and within valid. A resample
+    depends on its number alone.
+    """
+    drawn_from = [fold["test"] for fold in rows] + ([rows[0]["valid"]] if len(rows) == 1 else [])
+    weights = np.zeros((max(int(posts.max()) for posts in drawn_from) + 1, len(numbers)), dtype=np.float32)
+    for column, number in zip(weights.T, numbers, strict=True):
+        rng = np.random.default_rng([0, number])
+        for posts in drawn_from:
+            column[posts] = np.bincount(rng.integers(len(posts), size=len(posts)), minlength=len(posts))
+    return [{split: weights[posts] for split, posts in fold.items()} for fold in rows]
 
-    return np.mean([of_repeat(runs) for runs in system.repeats()], axis=0)
 
-
-def resampled_counts(run: Run, weights: np.ndarray) -> list[Counts]:
-    """A run's counts on test at the thresholds tuned for each of METRICS on the resampled valid posts."""
-    valid = run.valid.counts(weights[run.rows["valid"]])
-    return at_thresholds(run.test.counts(weights[run.rows["test"]]), best_thresholds(valid))
+def resampled(runs: list[Run], weights: list[dict[str, np.ndarray]]) -> np.ndarray:
+    """[resamples, metrics + tags] Scores of a run of each fold, with thresholds tuned on the resampled valid posts."""
+    folds = []
+    for run in runs:
+        chosen = best_thresholds(run.valid.counts(weights[run.fold]["valid"]))
+        folds.append(at_thresholds(run.test.counts(weights[run.fold]["test"]), chosen))
+    return measure([reduce(add, at) for at in zip(*folds, strict=True)])
 
 
 class Interval(NamedTuple):

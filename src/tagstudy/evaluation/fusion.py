@@ -42,6 +42,9 @@ def mean(dense: np.ndarray, sparse: np.ndarray, weight: float) -> np.ndarray:
 
 def align(dense: Block, sparse: Block) -> tuple[Block, Block]:
     """Blocks of the same posts, extended to the same entries: those that either of them has stored."""
+    posts, tags = dense.logits.shape
+    if dense.logits.nnz == sparse.logits.nnz == posts * tags:  # all of them
+        return dense, sparse
     bits = [
         csr_array((np.full_like(logits.indices, bit), logits.indices, logits.indptr), shape=logits.shape)
         for bit, logits in ((1, dense.logits), (2, sparse.logits))

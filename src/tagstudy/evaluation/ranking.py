@@ -66,9 +66,8 @@ def compare_pairs(scores: Mapping[str, Scores], names: list[str], place: int) ->
     chosen = list(combinations(names, 2))
     rows = []
     for one, other in chosen:
-        row = compare(scores[one], scores[other], comparisons=len(chosen)).iloc[place]
-        alone = compare(scores[one], scores[other]).iloc[place]
-        rows.append({"one": one, "other": other, **row[["difference", "low", "high"]], "p": alone["p"]})
+        together, alone = (compare(scores[one], scores[other], n).iloc[place] for n in (len(chosen), 1))
+        rows.append({"one": one, "other": other, **together[["difference", "low", "high"]], "p": alone["p"]})
     table = pd.DataFrame(rows, columns=["one", "other", "difference", "low", "high", "p"])
     table["p"] = holm(table["p"].to_numpy(float))
     return table

@@ -14,7 +14,7 @@ from tagstudy.evaluation import scoring
 from tagstudy.evaluation.blocks import Block, decide, read_blocks
 from tagstudy.evaluation.fusion import fuse, tune_weight
 from tagstudy.evaluation.meters import PrecisionRecall, Ranking, Reliability
-from tagstudy.evaluation.outcomes import Outcomes, at_thresholds, best_thresholds, candidate_thresholds
+from tagstudy.evaluation.outcomes import NEAR, Outcomes, at_thresholds, best_thresholds, candidate_thresholds
 from tagstudy.predictions.predictions import Predictions
 
 Read = Callable[[str], Iterator[Block]]  # the scores of a split, in blocks
@@ -24,7 +24,6 @@ class Run(NamedTuple):
     """What evaluation keeps of a run."""
 
     fold: int
-    rows: dict[str, np.ndarray]  # of the corpus: the posts of valid and test
     scores: dict[str, Any]  # on test, each at the threshold tuned for it
     thresholds: list[float]  # for each of scoring.METRICS
     counts: list[scoring.Counts]  # on test, at each of these thresholds
@@ -75,8 +74,10 @@ class Assessor:
 
     def __init__(self, corpus: Corpus, threshold: str | float) -> None:
         self.folds, self.threshold = corpus.folds, threshold
-        self.rows = [{split: corpus.rows(split, fold) for split in ("valid", "test")} for fold in range(corpus.folds)]
-        self.labels = [{split: corpus.labels.take(rows) for split, rows in fold.items()} for fold in self.rows]
+        self.labels = [
+            {split: corpus.labels.take(corpus.rows(split, fold)) for split in ("valid", "test")}
+            for fold in range(corpus.folds)
+        ]
 
     def arm(self, arm: Predictions) -> System:
         return self.system(self.reader(arm, number) for number in range(len(arm.runs)))
@@ -109,7 +110,7 @@ class Assessor:
         runs = []
         for number, read in enumerate(readers):
             fold = number % self.folds
-            runs.append(assess(fold, self.rows[fold], self.labels[fold], read, self.threshold))
+            runs.append(assess(fold, self.labels[fold], read, self.threshold))
         return System(runs, self.folds)
 
 
@@ -133,28 +134,31 @@ def fused_reader(dense: Read, sparse: Read, weight: float) -> Read:
     return lambda split: fuse(dense(split), sparse(split), weight)
 
 
-def assess(
-    fold: int, rows: dict[str, np.ndarray], labels: dict[str, csr_array], read: Read, threshold: str | float
-) -> Run:
+def assess(fold: int, labels: dict[str, csr_array], read: Read, threshold: str | float) -> Run:
     """Tune a run's thresholds on valid and score it on test; ``labels`` [posts, tags] by split."""
     candidates = candidate_thresholds(read("valid")) if threshold == "tuned" else np.array([float(threshold)])
     valid = Outcomes(labels["valid"], read("valid"), candidates)
-    test = Outcomes(labels["test"], read("test"), candidates)
     on_valid = valid.counts(np.ones((valid.posts, 1), dtype=np.float32))
     chosen = best_thresholds(on_valid)
+    thresholds = candidates[chosen[:, 0]].tolist()
+    near = candidates[: chosen.max() + 1 + NEAR]
+    valid.keep(len(near))
+    ranking, reliability, precision_recall = Ranking(labels["test"].shape[1]), Reliability(), PrecisionRecall()
+    decisions = []
+
+    def metered(blocks: Iterator[Block]) -> Iterator[Block]:
+        for block in blocks:
+            decisions.append(decide(block, thresholds[0]))
+            ranking.update(block.labels, block.logits, block.relevant)
+            reliability.update(block.labels, block.probabilities, block.relevant)
+            precision_recall.update(block.logits.data, block.relevant, block.labels.nnz)
+            yield block
+
+    test = Outcomes(labels["test"], metered(read("test")), near)
     counts = [
         scoring.Counts(*(np.squeeze(part, 0) for part in at))
         for at in at_thresholds(test.counts(np.ones((test.posts, 1), dtype=np.float32)), chosen)
     ]
-    thresholds = candidates[chosen[:, 0]].tolist()
-    tags = labels["test"].shape[1]
-    ranking, reliability, precision_recall = Ranking(tags), Reliability(), PrecisionRecall()
-    decisions = []
-    for block in read("test"):
-        decisions.append(decide(block, thresholds[0]))
-        ranking.update(block.labels, block.logits, block.relevant)
-        reliability.update(block.labels, block.probabilities, block.relevant)
-        precision_recall.update(block.logits.data, block.relevant, block.labels.nnz)
     scores = {
         "threshold": thresholds[0],
         **{f"threshold_{metric}": value for metric, value in zip(scoring.METRICS[1:], thresholds[1:], strict=True)},
@@ -164,7 +168,6 @@ def assess(
     }
     return Run(
         fold,
-        rows,
         scores,
         thresholds,
         counts,
