@@ -1,9 +1,8 @@
 """Both arms and the baselines on the same posts, splits and tokens: accuracy, seconds, memory. `make bench` runs it.
 
-Prints a table for each corpus and that of the README, and writes benchmarks/results.csv. A baseline is trained with
-every setting of its grid. The setting with the highest micro-F1 on valid is trained once more, alone, for its seconds.
-Every threshold is tuned on valid for micro-F1, one for all tags. The study's own scoring scores the predicted tags of
-test.
+Prints a table for each corpus and that of docs/baselines.md, and writes benchmarks/results.csv. A baseline is trained
+with every setting of its grid; the one with the highest micro-F1 on valid once more, alone, for its seconds. Every
+threshold is tuned on valid for micro-F1, one for all tags. The study's own scoring scores the predicted tags of test.
 """
 
 import json
@@ -159,7 +158,7 @@ def assess(folder: Path, name: str) -> dict[str, Any]:
 
 
 def in_markdown(table: pd.DataFrame) -> str:
-    """The README's table."""
+    """The table of docs/baselines.md."""
     cells = [f"{row.micro_f1:.3f} / {row.macro_f1:.3f}, {row.seconds:.1f} s" for row in table.itertuples()]
     return (
         table.assign(cell=cells, name=table["contestant"].map(NAMES))

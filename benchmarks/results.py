@@ -2,8 +2,8 @@
 
 `python benchmarks/results.py --data FOLDER` runs the stages with each embedding on each corpus, in folds, and compares
 all systems as src/compare.py does. It writes systems.csv (scores, differences from the best, cost), pairs.csv and
-systems.png for each corpus, and prints the README's table. `--corpora` and `--embeddings` choose some of them. `glove`
-needs a file of `--vectors`. On posts longer than titles `finetuned` needs a GPU.
+systems.png for each corpus, and prints the table of docs/results.md. `--corpora` and `--embeddings` choose some of
+them. `glove` needs a file of `--vectors`. On posts longer than titles `finetuned` needs a GPU.
 """
 
 import shutil
@@ -99,7 +99,7 @@ def commit() -> str:
 
 
 def in_markdown() -> str:
-    """The README's table: micro-F1 with intervals; bold where tied for best, † where an arm had not converged."""
+    """The table of docs/results.md: micro-F1 with intervals; bold: tied for best; †: an arm had not converged."""
     columns = {}
     cost: dict[str, float] = {}
     for corpus in CORPORA:

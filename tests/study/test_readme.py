@@ -1,4 +1,4 @@
-"""README.md: what it tells the user to type works as it stands there, block by block, in a study that has run."""
+"""README.md and docs/: their commands work as they stand there, block by block; links lead somewhere."""
 
 import re
 import shlex
@@ -15,8 +15,8 @@ import py7zr
 import pytest
 from conftest import ROOT, call
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-# What stands in the README's blocks and is not typed here, and why.
+PAGES = {page: page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))}
+# What stands in their blocks and is not typed here, and why.
 NOT_TYPED = {
     "make": "installs; then it calls dvc repro, as the study below does",
     "make test": "these are the tests that it runs",
@@ -27,7 +27,6 @@ NOT_TYPED = {
 DUMPS = "https://archive.org/download/stackexchange"
 # What only `make test-slow` types: each takes as long as the rest of its block, and other files test what it runs.
 TYPED_SLOWLY = {
-    "dvc exp run -S featurize_dense.embedding=encoder": "test_embeddings.py",
     "dvc exp run -S ingest.source=posts.csv -S ingest.tags=50 -S ingest.min_tags=1"
     " -S featurize_dense.embedding=encoder": "test_embeddings.py",
     "dvc exp run -S featurize_dense.embedding=word2vec -S train_dense.freeze=true": "test_embeddings.py",
@@ -39,13 +38,29 @@ TYPED_SLOWLY = {
 
 
 def blocks() -> list[tuple[str, str]]:
-    """The README's blocks of commands, each with the heading that it stands under."""
+    """The pages' blocks of commands, each with the heading that it stands under."""
     found, heading = [], ""
-    for title, block in re.findall(r"^#+ ([^\n]+)$|^```bash\n(.*?)^```$", README, re.MULTILINE | re.DOTALL):
-        heading = title or heading
-        if block:
-            found.append((heading, block.replace("\\\n", " ")))
+    for page in PAGES.values():
+        for title, block in re.findall(r"^#+ ([^\n]+)$|^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+            heading = title or heading
+            if block:
+                found.append((heading, block.replace("\\\n", " ")))
     return found
+
+
+def anchor(heading: str) -> str:
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#:]*(?:#[^)]*)?)\)", PAGES[page]):
+        path, _, heading = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if heading:
+            assert heading in map(anchor, re.findall(r"^#+ (.+)$", PAGES[target], re.MULTILINE)), link
 
 
 def command(line: str) -> str:
@@ -53,7 +68,7 @@ def command(line: str) -> str:
     return shlex.join(shlex.split(line, comments=True))
 
 
-def test_what_is_not_typed_stands_in_the_readme() -> None:
+def test_what_is_not_typed_stands_on_a_page() -> None:
     lines = {command(line) for _, block in blocks() for line in block.splitlines()}
     assert lines >= NOT_TYPED.keys() | TYPED_SLOWLY.keys()
 
