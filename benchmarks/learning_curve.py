@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from bench import prepare, run_stages
 from dumps import ROOT, arguments, update
 from tagstudy.core.files import read_json
-from tagstudy.evaluation.figures import COLOURS, MARKERS, WIDTH
+from tagstudy.evaluation.style import COLOURS, MARKERS, WIDTH
 
 SIZES = (250, 500, 1000, 2000, 4000, 8000, None)
 TABLE = ROOT / "benchmarks/learning_curve.csv"

@@ -20,7 +20,7 @@ from dumps import ROOT, arguments
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.paths import ARMS, PLOTS, POSTS, PREDICTIONS
-from tagstudy.evaluation import figures
+from tagstudy.evaluation import figures, style
 from tagstudy.evaluation.experiments import Experiment, gather_systems
 from tagstudy.evaluation.ranking import rank_candidates, sentence
 from tagstudy.evaluation.report import write_csv
@@ -123,23 +123,23 @@ def draw() -> None:
         key=lambda name: max(table["multiply_adds"].get(name, 0) for table in found.values()),
     )
     names.sort(key=lambda name: " + " in name)
-    figure = Figure(figsize=(figures.WIDTH, 1.4 + 0.24 * len(names)), layout="constrained")
+    figure = Figure(figsize=(style.WIDTH, 1.4 + 0.24 * len(names)), layout="constrained")
     panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
     for axes, (corpus, table) in zip(panels, found.items(), strict=True):
         table = table.reindex(names)
         tied = table["tied"].eq(True)
-        axes.axvline(table[METRIC]["TF-IDF"], color=figures.COLOURS["sparse"], linewidth=1)
-        axes.hlines(range(len(names)), table["low"], table["high"], colors=figures.COLOURS["dense"], linewidth=2)
-        for chosen, fill, label in ((tied, figures.COLOURS["dense"], "tied for best"), (~tied, "white", "worse")):
+        axes.axvline(table[METRIC]["TF-IDF"], color=style.COLOURS["sparse"], linewidth=1)
+        axes.hlines(range(len(names)), table["low"], table["high"], colors=style.COLOURS["dense"], linewidth=2)
+        for chosen, fill, label in ((tied, style.COLOURS["dense"], "tied for best"), (~tied, "white", "worse")):
             places = [place for place, is_chosen in enumerate(chosen) if is_chosen]
-            look = {"color": figures.COLOURS["dense"], "markerfacecolor": fill, "markersize": 5, "label": label}
+            look = {"color": style.COLOURS["dense"], "markerfacecolor": fill, "markersize": 5, "label": label}
             axes.plot(table[METRIC].iloc[places], places, "o", **look)
         axes.set_title(corpus.replace(", ", "\n"), fontsize="medium")
         axes.tick_params(axis="x", rotation=45)
     panels[0].set_yticks(range(len(names)), names)
     panels[0].set_ylim(len(names) - 0.5, -0.5)
     figure.supxlabel("micro-F1 on test, 95% intervals; the line is TF-IDF", fontsize="medium")
-    figures.save(figure, FOLDER / "answer.png")
+    style.save(figure, FOLDER / "answer.png")
 
 
 def cell(row: pd.Series) -> str:

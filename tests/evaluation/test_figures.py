@@ -8,7 +8,7 @@ import pytest
 from as_csr import decisions_of, labels_of
 from matplotlib.colors import to_rgb
 
-from tagstudy.evaluation import figures, scoring, tables
+from tagstudy.evaluation import figures, scoring, style, tables
 from tagstudy.evaluation.meters import RECALLS, Reliability
 
 ODD = ["c#", r"$\frac{$", "two words", "x" * 200, "<b>&amp;</b>", "naïve_été", "%s{}", "two\nlines", "\"'", "机器学习"]
@@ -63,9 +63,9 @@ def test_every_picture_is_drawn_the_same_each_time(tags: list[str], tmp_path: Pa
     [("c#", "c#"), ("x" * 30, "x" * 30), ("x" * 31, "x" * 29 + "…"), ("机" * 200, "机" * 29 + "…"), ("a\n\tb", "a b")],
 )
 def test_long_tags_are_cut(tag: str, spelled: str) -> None:
-    assert figures.short(tag) == spelled
+    assert style.short(tag) == spelled
 
 
 def test_arms_differ_in_grey() -> None:
-    greys = sorted(np.dot([0.299, 0.587, 0.114], to_rgb(colour)) for colour in figures.COLOURS.values())
+    greys = sorted(np.dot([0.299, 0.587, 0.114], to_rgb(colour)) for colour in style.COLOURS.values())
     assert min(np.diff(greys)) > 0.15

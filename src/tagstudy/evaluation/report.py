@@ -11,7 +11,7 @@ from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import read_json, write_json
 from tagstudy.core.paths import ARMS
 from tagstudy.core.processes import available_cores, worker_pool
-from tagstudy.evaluation import figures, tables
+from tagstudy.evaluation import figures, style, tables
 from tagstudy.evaluation.comparison import Scores, compare
 from tagstudy.evaluation.scoring import METRICS
 from tagstudy.evaluation.systems import System
@@ -138,7 +138,7 @@ def shared_tables(results: Results, corpus: Corpus) -> dict[str, pd.DataFrame]:
     groups = tables.groups(corpus, tested, labels)
     return {
         "tag_frequency": frequency,
-        "co_occurrence": tables.co_occurrence(corpus.labels.blocks(), corpus.tags[: figures.SHOWN]),
+        "co_occurrence": tables.co_occurrence(corpus.labels.blocks(), corpus.tags[: style.SHOWN]),
         "difference_by_tag": differences.assign(support=support).reset_index(drop=True),
         "groups": tables.breakdown(labels, decisions, groups),
         "disagreements": tables.disagreements(corpus, labels, decisions["dense"], decisions["sparse"]),
