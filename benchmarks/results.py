@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bench import CORPORA, prepare, run_stages, work_folder
 from dumps import ROOT, arguments
@@ -135,10 +136,11 @@ def draw() -> None:
             look = {"color": style.COLOURS["dense"], "markerfacecolor": fill, "markersize": 5, "label": label}
             axes.plot(table[METRIC].iloc[places], places, "o", **look)
         axes.set_title(corpus.replace(", ", "\n"), fontsize="medium")
-        axes.tick_params(axis="x", rotation=45)
-    panels[0].set_yticks(range(len(names)), names)
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.set_xlabel("better →")
+    panels[0].set_yticks(range(len(names)), [style.readable(name) for name in names])
     panels[0].set_ylim(len(names) - 0.5, -0.5)
-    figure.supxlabel("micro-F1 on test, 95% intervals; the line is TF-IDF", fontsize="medium")
+    figure.suptitle("Micro-F1 on test, 95% intervals; the line is TF-IDF alone", fontsize="medium", fontweight="bold")
     style.save(figure, FOLDER / "answer.png")
 
 

@@ -15,6 +15,7 @@ from tagstudy.evaluation.style import (
     MARKERS,
     SHOWN,
     WIDTH,
+    readable,
     rows,
     save,
     sheet,
@@ -24,18 +25,16 @@ from tagstudy.evaluation.style import (
 )
 
 
-def curves(path: Path, history: dict[str, pd.DataFrame], columns: dict[str, str], label: str) -> None:
+def curves(path: Path, title: str, history: dict[str, pd.DataFrame], columns: dict[str, str], label: str) -> None:
     """Columns of the history against the epoch, both arms in one figure."""
-    figure, axes = sheet(3.8)
+    figure, axes = sheet(title, 3.8)
     for arm, table in history.items():
         for column, split in columns.items():
             look = MARKERS[arm] + DASHES[split]
             name = f"{arm}, {split}" if len(columns) > 1 else arm
             axes.plot(table["epoch"], table[column], look, markersize=4, color=COLOURS[arm], label=name)
-    on = "" if len(columns) > 1 else f" on {next(iter(columns.values()))}"
-    axes.set(xlabel="epoch (0: untrained)", ylabel=f"{label}{on}, mean over runs")
+    axes.set(xlabel="epoch (0: untrained)", ylabel=f"{label}, mean over runs")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(bottom=0)
     save(figure, path)
 
 
@@ -50,10 +49,10 @@ def bars(axes: Axes, lengths: Mapping[str, pd.Series]) -> None:
 
 def f1_by_tag(path: Path, tables: dict[str, pd.DataFrame]) -> None:
     table = tables["dense"][:SHOWN]
-    figure, axes = rows(with_counts(table["tag"], table["support"]), 0.34)
+    figure, axes = rows("F1 of each tag on test", with_counts(table["tag"], table["support"]), 0.34)
     bars(axes, {arm: scores["f1"][:SHOWN] for arm, scores in tables.items()})
     total = len(tables["dense"])
-    axes.set(xlabel="F1 on test", ylabel="tag (posts in test)" + shown_of(len(table), total))
+    axes.set(xlabel="F1, better →", ylabel="tag (posts in test)" + shown_of(len(table), total))
     save(figure, path)
 
 
@@ -65,40 +64,51 @@ def confusion(path: Path, tables: dict[str, pd.DataFrame]) -> None:
     tags = list(dict.fromkeys(tables["dense"]["tag"]))
     shown = tags[:SHOWN]
     across = min(len(shown), 5)
-    high, down = 2 * len(tables), -(-len(shown) // across)  # rows of a tag, tags below one another
-    figure, axes = sheet(1 + 0.33 * (high + 1) * down, 1 + 1.24 * across)
+    high, down = 3 * len(tables), -(-len(shown) // across)  # rows of a tag, tags below one another
+    figure, axes = sheet("", 1.2 + 0.3 * (high + 1) * down, 1 + 1.24 * across)
     shades = np.full(((high + 1) * down - 1, 3 * across - 1), np.nan)
     for row, (arm, table) in enumerate(tables.items()):
         cells = table.pivot(index="tag", columns=["actual", "predicted"], values="posts").sort_index(axis="columns")
         for place, tag in enumerate(shown):
-            top, left = (high + 1) * (place // across) + 2 * row, 3 * (place % across)
+            top, left = (high + 1) * (place // across) + 3 * row, 3 * (place % across)
             posts = cells.loc[tag].to_numpy().reshape(2, 2)  # actual no and yes, predicted no and yes
-            share = posts / np.maximum(posts.sum(axis=1, keepdims=True), 1)
-            shades[top : top + 2, left : left + 2] = share
-            for (y, x), value in np.ndenumerate(posts):
-                colour = "white" if share[y, x] > 0.5 else "black"
-                text = axes.text(left + x, top + y, f"{value:,.0f}", ha="center", va="center", fontsize=8, color=colour)
-                text.set_in_layout(False)  # which would take long
+            shades[top : top + 2, left : left + 2] = draw_matrix(axes, posts, top, left)
             if row == 0:
                 axes.text(left + 0.5, top - 0.6, short(tag, 18), ha="center", va="bottom", fontsize=8)
-            else:
-                axes.axhline(top - 0.5, color="white", linewidth=5)
             if left == 0:
                 axes.text(-1.5, top + 0.5, arm, ha="center", va="center", rotation=90, color=COLOURS[arm])
     axes.imshow(shades, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(shades.shape[1]), (["no", "yes", ""] * across)[:-1])
-    axes.set_yticks(range(shades.shape[0]), ((["no", "yes"] * len(tables) + [""]) * down)[:-1])
+    axes.set_yticks(range(shades.shape[0]), ((["no", "yes", ""] * len(tables) + [""]) * down)[:-1])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
-    axes.set_xlabel(f"predicted{shown_of(len(shown), len(tags))}\ntest posts, shaded by their share of the row")
+    axes.set_title("Confusion matrices on test", pad=22)
+    axes.set_xlabel(
+        f"predicted{shown_of(len(shown), len(tags))}\ntest posts, shaded by their share of the row; P: "
+        "precision, R: recall"
+    )
     axes.set_ylabel("actual", labelpad=18)
     save(figure, path)
 
 
+def draw_matrix(axes: Axes, posts: np.ndarray, top: int, left: int) -> np.ndarray:
+    """Write the numbers of a confusion matrix [2, 2], and below it precision and recall; returns the shades [2, 2]."""
+    share = posts / np.maximum(posts.sum(axis=1, keepdims=True), 1)
+    precision, recall = posts[1, 1] / max(posts[:, 1].sum(), 1), share[1, 1]
+    texts = [axes.text(left + 0.5, top + 2, f"P {precision:.2f}  R {recall:.2f}", ha="center", va="center", fontsize=7)]
+    for (y, x), value in np.ndenumerate(posts):
+        colour = "white" if share[y, x] > 0.5 else "black"
+        number = axes.text(left + x, top + y, f"{value:,.0f}", ha="center", va="center", fontsize=8, color=colour)
+        texts.append(number)
+    for text in texts:
+        text.set_in_layout(False)  # which would take long
+    return share
+
+
 def tag_frequency(path: Path, table: pd.DataFrame) -> None:
     shown = table[:SHOWN]
-    figure, axes = rows([short(tag) for tag in shown["tag"]], 0.26)
+    figure, axes = rows("Posts with each tag", [short(tag) for tag in shown["tag"]], 0.26)
     axes.barh(range(len(shown)), shown["posts"], color="#8c8c8c")
     axes.set(xlabel="posts", ylabel="tag" + shown_of(len(shown), len(table)))
     axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -108,10 +118,16 @@ def tag_frequency(path: Path, table: pd.DataFrame) -> None:
 def co_occurrence(path: Path, table: pd.DataFrame) -> None:
     """Which tags occur together: the share of the row's posts that also have the column's tag."""
     tags = list(dict.fromkeys(table["tag"]))
-    share = table.pivot(index="tag", columns="with", values="share").reindex(index=tags, columns=tags)
+    share = table.pivot(index="tag", columns="with", values="share").reindex(index=tags, columns=tags).to_numpy()
     side = min(2.6 + 0.45 * len(tags), WIDTH)
-    figure, axes = sheet(0.9 * side, side)
+    figure, axes = sheet("Tags that occur together", 0.9 * side, side)
+    axes.set_facecolor("#cfcfcf")  # of the diagonal, which has no share
     image = axes.imshow(share, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    if len(tags) <= 15:
+        for (row, column), value in np.ndenumerate(share):
+            if row != column:
+                colour = "white" if value > 0.5 else "black"
+                axes.text(column, row, f"{value:.2f}"[1:], ha="center", va="center", fontsize=7, color=colour)
     names = [short(tag, 18) for tag in tags]
     axes.set_xticks(range(len(tags)), names, rotation=90)
     axes.set_yticks(range(len(tags)), names)
@@ -123,31 +139,35 @@ def co_occurrence(path: Path, table: pd.DataFrame) -> None:
 
 
 def differences(path: Path, table: pd.DataFrame) -> None:
-    """Each score's difference between the arms, with its interval, in the colour of the arm that is better."""
+    """Each score's difference between the arms, with its interval: to the right the dense arm is better."""
+    table = table.copy()
+    turned = table["score"] == "hamming_loss"
+    table.loc[turned, ["difference", "low", "high"]] = -table.loc[turned, ["difference", "high", "low"]].to_numpy()
     names = table["score"].str.replace("_f1", "-F1").str.replace("_", " ")
-    figure, axes = rows(list(names.str.replace("hamming loss", "Hamming loss\n(less is better)")), 0.4)
-    intervals(axes, table, less_is_better=table["score"] == "hamming_loss")
-    axes.set(xlabel="dense − sparse on test, 95% intervals", ylabel="score")
+    names = names.str.replace("hamming loss", "Hamming loss,\nreversed")
+    figure, axes = rows("Dense − sparse on test, 95% intervals", list(names), 0.4)
+    intervals(axes, table)
+    axes.set_xlabel("← sparse is better        difference        dense is better →")
     save(figure, path)
 
 
 def difference_by_tag(path: Path, table: pd.DataFrame) -> None:
     """Each tag's difference in F1, with intervals that hold for all tags together."""
     shown = table[:SHOWN]
-    figure, axes = rows(with_counts(shown["tag"], shown["support"]), 0.26)
+    figure, axes = rows("F1 of each tag on test, dense − sparse", with_counts(shown["tag"], shown["support"]), 0.26)
     intervals(axes, shown)
     axes.set(
-        xlabel="F1, dense − sparse on test,\nintervals that hold together with 95%",
+        xlabel="← sparse is better        difference        dense is better →\n(95% intervals for all tags together)",
         ylabel="tag (posts in test)" + shown_of(len(shown), len(table)),
     )
     save(figure, path)
 
 
-def intervals(axes: Axes, table: pd.DataFrame, less_is_better: pd.Series | bool = False) -> None:
+def intervals(axes: Axes, table: pd.DataFrame) -> None:
     """Points with their intervals, a row each, and a line at 0; hollow and grey where the interval includes 0."""
     axes.axvline(0, color="#8c8c8c", linewidth=1)
     significant = (table["low"] > 0) | (table["high"] < 0)
-    dense = (table["difference"] > 0) ^ less_is_better
+    dense = table["difference"] > 0
     styles = {
         "dense is better": (significant & dense, MARKERS["dense"], COLOURS["dense"], COLOURS["dense"]),
         "sparse is better": (significant & ~dense, MARKERS["sparse"], COLOURS["sparse"], COLOURS["sparse"]),
@@ -161,12 +181,12 @@ def intervals(axes: Axes, table: pd.DataFrame, less_is_better: pd.Series | bool 
 
 def f1_by_frequency(path: Path, tables: dict[str, pd.DataFrame], frequency: pd.DataFrame) -> None:
     """Each tag's F1 against how often it occurs."""
-    figure, axes = sheet(3.8)
+    figure, axes = sheet("F1 of a tag on test, by how often it occurs", 3.8)
     for arm, table in tables.items():
         axes.plot(
             frequency["posts"], table["f1"], MARKERS[arm], color=COLOURS[arm], alpha=0.7, clip_on=False, label=arm
         )
-    axes.set(xscale="log", ylim=(0, 1), xlabel="posts that have the tag", ylabel="F1 on test")
+    axes.set(xscale="log", ylim=(0, 1), xlabel="posts that have the tag", ylabel="F1, better ↑")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.minorticks_off()
@@ -174,67 +194,81 @@ def f1_by_frequency(path: Path, tables: dict[str, pd.DataFrame], frequency: pd.D
 
 
 def reliability(path: Path, tables: dict[str, pd.DataFrame]) -> None:
-    """How often decisions with a probability are true; on the diagonal they are calibrated."""
-    figure, axes = sheet(4.8, 4.8)
+    """How often decisions with a probability are true, and how many decisions have it."""
+    figure = Figure(figsize=(4.8, 6), layout="constrained")
+    axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    axes.set_title("Calibration on test")
     axes.plot([0, 1], [0, 1], color="#8c8c8c", linewidth=1, label="calibrated")
     for arm, table in tables.items():
-        look = MARKERS[arm] + "-"
-        axes.plot(table["probability"], table["share"], look, color=COLOURS[arm], label=arm, clip_on=False, zorder=3)
-    axes.set(
-        xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="share that is true, on test", aspect="equal"
-    )
+        look, colour = MARKERS[arm] + "-", COLOURS[arm]
+        axes.plot(table["probability"], table["share"], look, color=colour, label=arm, clip_on=False, zorder=3)
+        counts.plot(table["probability"], table["decisions"], look, color=colour, markersize=3)
+    axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="fraction that is true")
+    counts.set(yscale="log", xlabel="predicted probability", ylabel="decisions")
+    counts.yaxis.set_major_formatter(EngFormatter(sep=""))
+    counts.minorticks_off()
     save(figure, path)
 
 
-def precision_recall(path: Path, tables: dict[str, pd.DataFrame]) -> None:
-    figure, axes = sheet(4.8, 4.8)
+def precision_recall(path: Path, tables: dict[str, pd.DataFrame], operating: dict[str, tuple[float, float]]) -> None:
+    """Precision against recall, with each system's recall and precision at its threshold, about which it is zoomed."""
+    figure, axes = sheet("Precision and recall on test", 4.8, 4.8)
     for (arm, table), dashes in zip(tables.items(), ("-", "--", ":"), strict=False):
         axes.plot(table["recall"], table["precision"], dashes, color=COLOURS[arm], label=arm)
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall on test", ylabel="precision on test", aspect="equal")
+        axes.plot(*operating[arm], MARKERS[arm], color=COLOURS[arm], markeredgecolor="white", zorder=3)
+    low = max(0, np.floor(10 * min(min(point) for point in operating.values()) - 2) / 10)
+    axes.set(xlim=(low, 1), ylim=(low, 1), xlabel="recall (points: at the threshold for micro-F1)", ylabel="precision")
+    axes.set_aspect("equal")
     save(figure, path)
 
 
 def groups(path: Path, table: pd.DataFrame) -> None:
     """Micro-F1 on parts of the test posts."""
     posts = table.drop_duplicates("group")
-    figure, axes = rows(with_counts(posts["group"], posts["posts"]), 0.5)
+    figure, axes = rows("Micro-F1 on parts of test", with_counts(posts["group"], posts["posts"]), 0.5)
     bars(axes, {str(arm): scores["micro_f1"] for arm, scores in table.groupby("arm", sort=False)})
-    axes.set(xlabel="micro-F1 on test", ylabel="a post's text (test posts)")
+    axes.set(xlabel="micro-F1, better →", ylabel="a post's text (test posts)")
     save(figure, path)
 
 
 def cost(path: Path, table: pd.DataFrame) -> None:
-    """Accuracy against what it costs, a panel for each kind of cost; arms are the index."""
+    """What each arm scores and costs: a bar for each, a panel for each kind of cost; arms are the index."""
     labels = {
+        "micro_f1": "micro-F1 on test, better →",
         "parameters": "parameters",
         "multiply_adds": "multiply-adds for a post",
-        "training_seconds": "seconds of training the network, a run",
+        "training_seconds": "seconds of training a run",
         "posts_per_second": "posts predicted a second",
     }
-    figure = Figure(figsize=(WIDTH, 5), layout="constrained")
-    panels = figure.subplots(2, 2, sharey=True)
-    for axes, (column, label) in zip(panels.flat, labels.items(), strict=True):
-        for arm, row in table.iterrows():
-            look, colour = MARKERS[str(arm)], COLOURS[str(arm)]
-            axes.plot(row[column], row["micro_f1"], look, color=colour, label=arm, clip_on=False, zorder=3)
-        axes.set_xlabel(label)
-        axes.set_xlim(left=0, right=1.15 * table[column].max())
-        axes.set_ylim(table["micro_f1"].min() - 0.02, table["micro_f1"].max() + 0.02)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-        if table[column].max() >= 1000:
-            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    figure.supylabel("micro-F1 on test", fontsize="medium")
+    figure = Figure(figsize=(WIDTH, 1 + 0.32 * len(table) * len(labels)), layout="constrained")
+    panels = figure.subplots(len(labels), 1)
+    panels[0].set_title("Accuracy and cost")
+    for axes, (column, label) in zip(panels, labels.items(), strict=True):
+        drawn = axes.barh(range(len(table)), table[column], color=[COLOURS[str(arm)] for arm in table.index])
+        texts = [
+            f"{value:.3f}" if column == "micro_f1" else EngFormatter(places=1, sep="")(value) for value in table[column]
+        ]
+        axes.bar_label(drawn, texts, padding=4)
+        axes.set_yticks(range(len(table)), list(table.index))
+        axes.set_xlim(0, 1.15 * table[column].max())
+        axes.set_xticks([])
+        axes.invert_yaxis()
+        axes.spines["bottom"].set_visible(False)
+        axes.set_xlabel(label, loc="left")
     save(figure, path)
 
 
 def systems(path: Path, table: pd.DataFrame, metric: str) -> None:
     """The score of each system with its interval, the best at the top; filled where it is tied for best."""
-    figure, axes = rows(list(table["system"]), 0.32)
     label = metric.replace("_f1", "-F1").replace("_", " ")
-    for tied, fill, name in ((True, "#1f5fa8", "tied for best"), (False, "white", "worse")):
+    names = [readable(system) for system in table["system"]]
+    figure, axes = rows(f"{label[0].upper()}{label[1:]} of every system on test, 95% intervals", names, 0.32)
+    for tied, fill, name in ((True, COLOURS["dense"], "tied for best"), (False, "white", "worse")):
         places = np.flatnonzero(table["tied"] == tied)
         here = table.iloc[places]
-        axes.hlines(places, here["low"], here["high"], colors="#1f5fa8", linewidth=2)
-        axes.plot(here[metric], places, "o", color="#1f5fa8", markerfacecolor=fill, label=name if len(places) else None)
-    axes.set(xlabel=f"{label} on test, 95% intervals", ylabel="system")
+        axes.hlines(places, here["low"], here["high"], colors=COLOURS["dense"], linewidth=2)
+        axes.plot(
+            here[metric], places, "o", color=COLOURS["dense"], markerfacecolor=fill, label=name if len(places) else None
+        )
+    axes.set_xlabel(f"← better, {label}" if metric == "hamming_loss" else f"{label}, better →")
     save(figure, path)

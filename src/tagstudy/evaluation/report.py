@@ -111,7 +111,7 @@ def write_plots(folder: Path, results: Results, costs: pd.DataFrame, corpus: Cor
         write_csv(folder / f"{name}.csv", table)
     write_csv(folder / "cost.csv", costs.drop(columns=SECONDS).reset_index())
     (folder / "images").mkdir()
-    draw(folder / "images", by_arm, shared, results.differences[: len(METRICS)], costs)
+    draw(folder / "images", by_arm, shared, results, costs)
 
 
 def arm_tables(systems: Mapping[str, System], tags: list[str], models: Path) -> dict[str, dict[str, pd.DataFrame]]:
@@ -149,12 +149,14 @@ def draw(
     folder: Path,
     by_arm: dict[str, dict[str, pd.DataFrame]],
     shared: dict[str, pd.DataFrame],
-    differences: pd.DataFrame,
+    results: Results,
     costs: pd.DataFrame,
 ) -> None:
     """Draw every figure, on all cores: this takes longer than all else in evaluation."""
     history, tags, frequency = by_arm["history"], by_arm["tags"], shared["tag_frequency"]
-    losses, hamming = {"train_loss": "train", "valid_loss": "valid"}, {"valid_hamming": "valid"}
+    losses = {"train_loss": "train", "valid_loss": "valid"}
+    scores = {arm: results.systems[arm].scores() for arm in by_arm["recall"]}
+    operating = {arm: (of_arm["micro_recall"], of_arm["micro_precision"]) for arm, of_arm in scores.items()}
     jobs: dict[str, tuple] = {  # the longest first
         "confusion": (figures.confusion, by_arm["confusion"]),
         "co_occurrence": (figures.co_occurrence, shared["co_occurrence"]),
@@ -162,13 +164,26 @@ def draw(
         "f1_by_tag": (figures.f1_by_tag, tags),
         "difference_by_tag": (figures.difference_by_tag, shared["difference_by_tag"]),
         "cost": (figures.cost, costs),
-        "loss": (figures.curves, history, losses, "loss per post and tag"),
-        "hamming_distance": (figures.curves, history, hamming, "Hamming distance"),
+        "loss": (figures.curves, "Loss by epoch", history, losses, "loss per post and tag"),
+        "hamming_distance": (
+            figures.curves,
+            "Hamming distance on valid by epoch, at a threshold of 0.5",
+            history,
+            {"valid_hamming": "valid"},
+            "Hamming distance",
+        ),
+        "validation_micro_f1": (
+            figures.curves,
+            "Micro-F1 on valid by epoch, at the best threshold of each",
+            history,
+            {"valid_micro_f1": "valid"},
+            "micro-F1",
+        ),
         "f1_by_frequency": (figures.f1_by_frequency, tags, frequency),
         "reliability": (figures.reliability, by_arm["reliability"]),
-        "precision_recall": (figures.precision_recall, by_arm["recall"]),
+        "precision_recall": (figures.precision_recall, by_arm["recall"], operating),
         "groups": (figures.groups, shared["groups"]),
-        "verdict": (figures.differences, differences),
+        "verdict": (figures.differences, results.differences[: len(METRICS)]),
     }
     with worker_pool(min(available_cores(), len(jobs)), fork=True) as pool:
         drawings = [

@@ -1,4 +1,4 @@
-"""What all figures share: colours, sizes, how a tag is written. Readable in grey, as wide as a README."""
+"""What all figures share: colours, sizes, how a tag is written. Readable in grey, sharp on a page of 700 pixels."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,24 +13,34 @@ from matplotlib.figure import Figure
 COLOURS = {"dense": "#1f5fa8", "sparse": "#e08a1e", "fusion": "#222222"}  # three shades in grey, too
 MARKERS = {"dense": "o", "sparse": "s", "fusion": "D"}
 DASHES = {"train": "--", "valid": "-"}
+NAMES = {  # of embeddings
+    "learned": "learned embedding",
+    "glove": "GloVe",
+    "static": "encoder's word vectors",
+    "encoder": "sentence encoder",
+    "finetuned": "fine-tuned encoder",
+}
 SHOWN = 30  # tags in a figure: the most frequent ones
-WIDTH = 7.1  # inches: with a margin 800 pixels
+WIDTH = 7.1  # inches
 
 mpl.rcParams.update({
     "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-    "axes.grid": True, "grid.color": "#e6e6e6", "figure.dpi": 110, "legend.frameon": False,
+    "axes.grid": True, "grid.color": "#e6e6e6", "figure.dpi": 200, "legend.frameon": False,
+    "axes.titlelocation": "left", "axes.titlesize": "medium", "axes.titleweight": "bold",
     "text.parse_math": False,  # a tag may hold dollars
 })  # fmt: skip
 
 
-def sheet(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+def sheet(title: str, height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
+    axes = figure.subplots()
+    axes.set_title(title)
+    return figure, axes
 
 
-def rows(names: Sequence[str], height: float) -> tuple[Figure, Axes]:
+def rows(title: str, names: Sequence[str], height: float) -> tuple[Figure, Axes]:
     """Axes with a row for each name, the first one at the top."""
-    figure, axes = sheet(1.2 + height * max(len(names), 3))
+    figure, axes = sheet(title, 1.4 + height * max(len(names), 3))
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
@@ -38,10 +48,10 @@ def rows(names: Sequence[str], height: float) -> tuple[Figure, Axes]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure, with a legend above it where its parts have labels."""
+    """Write the figure, with a legend below it where its parts have labels."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if labels:
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box in the picture
         FigureCanvasAgg(figure).print_png(path)  # figure.savefig would draw everything twice, to lay it out
@@ -53,8 +63,13 @@ def short(tag: str, characters: int = 30) -> str:
     return tag if len(tag) <= characters else tag[: characters - 1] + "…"
 
 
+def readable(system: str) -> str:
+    """The name of a system as figures show it: an embedding's, or two of a fusion."""
+    return " + ".join(NAMES.get(part, part) for part in system.split(" + "))
+
+
 def with_counts(tags: pd.Series, posts: pd.Series) -> list[str]:
-    return [f"{short(tag)} ({number:,})" for tag, number in zip(tags, posts, strict=True)]
+    return [f"{short(tag)} ({number:,.0f})" for tag, number in zip(tags, posts, strict=True)]
 
 
 def shown_of(shown: int, total: int) -> str:
