@@ -45,12 +45,12 @@ def tfidf(corpus: TokenizedCorpus, terms: str) -> list[csr_matrix]:
     return [csr_matrix(rows) for rows in (train, *(vectorizer.transform(corpus.tokens[s]) for s in ("valid", "test")))]
 
 
-def logistic_regression(terms: str = "all words", c: float = 4) -> Result:
+def logistic_regression(fold: int, terms: str = "all words", c: float = 4) -> Result:
     """scikit-learn's one-vs-rest logistic regression on its TF-IDF."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
 
-    corpus = read_corpus()
+    corpus = read_corpus(fold)
     train, valid, test = tfidf(corpus, terms)
     model = OneVsRestClassifier(LogisticRegression(C=c, solver="liblinear"))
     start = time.perf_counter()
@@ -61,11 +61,11 @@ def logistic_regression(terms: str = "all words", c: float = 4) -> Result:
     return Result(model.predict_proba(valid), y_score, seconds, parameters, speed)
 
 
-def libmultilabel(terms: str = "all words", solver: str = "-s 1 -c 0.25") -> Result:
+def libmultilabel(fold: int, terms: str = "all words", solver: str = "-s 1 -c 0.25") -> Result:
     """LibMultiLabel's linear one-vs-rest: squared hinge (-s 1), hinge (-s 3) or logistic loss (-s 7) by LIBLINEAR."""
     from libmultilabel import linear
 
-    corpus = read_corpus()
+    corpus = read_corpus(fold)
     labels = csr_matrix(corpus.labels["train"].astype(int))
     train, valid, test = (rows.astype(np.float64) for rows in tfidf(corpus, terms))
     start = time.perf_counter()
@@ -77,7 +77,7 @@ def libmultilabel(terms: str = "all words", solver: str = "-s 1 -c 0.25") -> Res
     return Result(expit(linear.predict_values(model, valid)), y_score, seconds, parameters, speed)
 
 
-def fasttext(pairs: bool = False, lr: float = 0.25, epochs: int = 5) -> Result:
+def fasttext(fold: int, pairs: bool = False, lr: float = 0.25, epochs: int = 5) -> Result:
     """fastText's supervised mode with one-vs-all loss.
 
     Two threads update the same weights without a lock, so that runs differ a little. Raises RuntimeError where training
@@ -87,7 +87,7 @@ def fasttext(pairs: bool = False, lr: float = 0.25, epochs: int = 5) -> Result:
 
     # Its defaults, for the number of parameters: its matrices can only be read as copies.
     dim, buckets = 100, 2_000_000 if pairs else 0
-    corpus = read_corpus()
+    corpus = read_corpus(fold)
     lines = {split: [" ".join(tokens) + "\n" for tokens in corpus.tokens[split]] for split in corpus.tokens}
     tags = corpus.labels["train"].shape[1]
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:

@@ -1,14 +1,15 @@
-"""Both arms and the baselines on the same posts, splits and tokens: accuracy, seconds, memory. `make bench` runs it.
+"""Both arms and the baselines on the same posts, folds and tokens: accuracy, seconds, memory. `make bench` runs it.
 
-Prints a table for each corpus and that of docs/baselines.md, and writes benchmarks/results.csv. A baseline is trained
-with every setting of its grid; the one with the highest micro-F1 on valid once more, alone, for its seconds. Every
-threshold is tuned on valid for micro-F1, one for all tags. The study's own scoring scores the predicted tags of test.
+Writes benchmarks/results.csv, and prints a table for each corpus and that of docs/baselines.md. A baseline is trained
+with every setting of its grid on the first fold; the one with the highest micro-F1 on valid then on every fold, alone,
+for its seconds. All are scored and compared as src/compare.py does, each at thresholds tuned on valid.
 """
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ import pandas as pd
 
 from baselines import GRIDS
 from contestant import CONTESTANTS
-from dense_scores import read_labels, score, tune
+from dense_scores import as_blocks, read_labels, tune
 from dumps import ROOT, arguments, update, write_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import read_json
 from tagstudy.core.paths import POSTS
+from tagstudy.evaluation.experiments import Candidate
+from tagstudy.evaluation.ranking import rank_candidates
+from tagstudy.evaluation.systems import Assessor, Read
 
 CORPORA = {  # a name; its source, ingest.tags (None: those of params.yaml) and ingest.min_tags
     "so_titles, 10 tags": ("so_titles", None, 2),
@@ -36,9 +40,10 @@ SMALL = {
 }
 CONTESTANT = "benchmarks/contestant.py"
 RESULTS = ROOT / "benchmarks/results.csv"
+RESAMPLES = 1000
 NAMES = {
-    "sparse": "**sparse arm**",
-    "dense": "**dense arm**",
+    "sparse": "sparse arm",
+    "dense": "dense arm",
     "logistic_regression": "TF-IDF + logistic regression",
     "fasttext": "fastText",
     "libmultilabel": "LibMultiLabel",
@@ -59,11 +64,10 @@ def main() -> None:
         corpora={"nargs": "*", "choices": CORPORA, "default": list(CORPORA)},
     )
     for corpus in options.corpora:
-        folder = prepare(corpus, options.data)
+        folder = prepare(corpus, options.data, ingest={"folds": 5})
         for name in options.only:
             compete(folder, name)
-        trained = [name for name in CONTESTANTS if (folder / f"results/{name}.json").exists()]
-        table = pd.DataFrame([assess(folder, name) for name in trained])
+        table = compare(folder, [name for name in CONTESTANTS if (folder / f"results/{name}.json").exists()])
         table.insert(0, "corpus", corpus)
         print(f"\n{table.drop(columns=['corpus', 'settings']).round(4).to_string(index=False)}", flush=True)
         print("\n".join(f"  {row.contestant}: {row.settings}" for row in table.itertuples() if row.settings))
@@ -100,23 +104,33 @@ def run_stages(folder: Path, *stages: str) -> None:
 def compete(folder: Path, name: str) -> None:
     """Train a contestant alone, a baseline with the best setting of its grid; results/NAME holds its scores."""
     settings = best_setting(folder, name) if name in GRIDS else {}
-    if not call(folder, CONTESTANT, name, json.dumps(settings)):
+    if not call(folder, CONTESTANT, name, "--settings", json.dumps(settings)):
         sys.exit(1)
 
 
 def best_setting(folder: Path, name: str) -> dict[str, Any]:
     """The setting of a baseline's grid with the highest micro-F1 on valid; as many at a time as there are cores."""
     grid = GRIDS[name]
-    commands = [(CONTESTANT, name, json.dumps(settings), f"grid/{number}") for number, settings in enumerate(grid)]
+    commands = [
+        (CONTESTANT, name, "--settings", json.dumps(settings), "--folds", "0", "--output", f"grid/{number}")
+        for number, settings in enumerate(grid)
+    ]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         succeeded = list(threads.map(lambda command: call(folder, *command), commands))
     # A failed setting has printed its error; fastText diverges where the learning rate is too high.
-    micro_f1 = {n: assess(folder, f"grid/{n}")["valid_micro"] for n, success in enumerate(succeeded) if success}
+    micro_f1 = {n: valid_micro_f1(folder, f"grid/{n}")[0] for n, success in enumerate(succeeded) if success}
     if not micro_f1:
         sys.exit(f"{name} gave no result on {folder.name}")
     for number, value in micro_f1.items():
         print(f"   {grid[number]}: micro-F1 on valid {value:.4f}", flush=True)
     return grid[max(micro_f1, key=lambda number: micro_f1[number])]
+
+
+def valid_micro_f1(folder: Path, name: str) -> list[float]:
+    """Of each fold that has been trained, at the best threshold."""
+    corpus, y_score = Corpus(folder / POSTS), np.load(folder / f"results/{name}.npz")
+    folds = range(len(y_score) // 2)
+    return [tune(read_labels(corpus, "valid", fold), y_score[f"valid{fold}"]).micro_f1 for fold in folds]
 
 
 def call(folder: Path, script: str, *arguments: str) -> bool:
@@ -132,34 +146,49 @@ def call(folder: Path, script: str, *arguments: str) -> bool:
     return status == 0
 
 
-def assess(folder: Path, name: str) -> dict[str, Any]:
-    """A row of the table: means over runs."""
+def compare(folder: Path, names: list[str]) -> pd.DataFrame:
+    """A row for each contestant: its scores, its difference from the best one, and what it costs; means over folds."""
     corpus = Corpus(folder / POSTS)
-    labels = {split: read_labels(corpus, split) for split in ("valid", "test")}
-    summary = read_json(folder / f"results/{name}.json")
-    y_score = np.load(folder / f"results/{name}.npz")
+    assessor = Assessor(corpus, "tuned")
+    summaries = {name: read_json(folder / f"results/{name}.json") for name in names}
+    systems = {name: assessor.system(map(reader(folder, name), assessor.labels, range(corpus.folds))) for name in names}
+    candidates = {
+        name: Candidate(system, summaries[name]["runs"][0]["parameters"], None) for name, system in systems.items()
+    }
+    ranking = rank_candidates(corpus, candidates, RESAMPLES, "micro_f1").systems.set_index("system")
     rows = []
-    for number, run in enumerate(summary["runs"]):
-        threshold = tune(labels["valid"], y_score[f"valid{number}"]).value
-        valid, test = (score(labels[split], y_score[f"{split}{number}"] >= threshold) for split in ("valid", "test"))
-        rows.append(
-            {
-                "micro_f1": test["micro_f1"],
-                "macro_f1": test["macro_f1"],
-                "hamming": test["hamming_loss"],
-                "valid_micro": valid["micro_f1"],
-                "valid_macro": valid["macro_f1"],
-                **{key: run[key] for key in ("seconds", "posts_per_second", "parameters")},
-            }
+    for name, summary in summaries.items():
+        scores, costs = (
+            systems[name].scores(),
+            pd.DataFrame(summary["runs"])[["seconds", "posts_per_second", "parameters"]],
         )
-    means = pd.DataFrame(rows).mean().to_dict()
-    settings = ", ".join(f"{key}={value}" for key, value in summary["settings"].items())
-    return {"contestant": name, **means, "peak_mb": summary["peak_mb"], "settings": settings}
+        rows.append({
+            "contestant": name,
+            **ranking.loc[name].drop(["multiply_adds", "problem"]),
+            "macro_f1": scores["macro_f1"],
+            "hamming_loss": scores["hamming_loss"],
+            "valid_micro_f1": np.mean(valid_micro_f1(folder, name)),
+            **costs.mean(),
+            "peak_mb": summary["peak_mb"],
+            "settings": ", ".join(f"{key}={value}" for key, value in summary["settings"].items()),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def reader(folder: Path, name: str) -> Callable[[dict, int], Read]:
+    """What reads a contestant's scores of a fold, whose labels are given by split."""
+    y_score = np.load(folder / f"results/{name}.npz")
+    return lambda labels, fold: lambda split: as_blocks(labels[split], y_score[f"{split}{fold}"])
 
 
 def in_markdown(table: pd.DataFrame) -> str:
-    """The table of docs/baselines.md."""
-    cells = [f"{row.micro_f1:.3f} / {row.macro_f1:.3f}, {row.seconds:.1f} s" for row in table.itertuples()]
+    """The table of docs/baselines.md; bold: tied for best."""
+    half = (table["high"] - table["low"]) / 2
+    scores = [f"**{row.micro_f1:.3f}**" if row.tied else f"{row.micro_f1:.3f}" for row in table.itertuples()]
+    cells = [
+        f"{score} ± {width:.3f} / {row.macro_f1:.3f}, {row.seconds:.1f} s"
+        for score, width, row in zip(scores, half, table.itertuples(), strict=True)
+    ]
     return (
         table.assign(cell=cells, name=table["contestant"].map(NAMES))
         .pivot(index="name", columns="corpus", values="cell")
@@ -170,16 +199,17 @@ def in_markdown(table: pd.DataFrame) -> str:
 
 
 def speed_to_quality(folder: Path, table: pd.DataFrame) -> str:
-    """When each arm's micro-F1 on valid first reached that of fastText, each at its tuned threshold."""
+    """When each arm's micro-F1 on valid first reached that of fastText, each at its tuned threshold; by fold."""
     lines = []
     by_name = table.set_index("contestant")
     for arm in ("sparse", "dense"):
-        if "fasttext" in by_name.index and arm in by_name.index:
-            goal, seconds = by_name.loc["fasttext", ["valid_micro", "seconds"]]
-            for run in read_json(folder / f"results/{arm}.json")["runs"]:
+        if {"fasttext", arm} <= set(by_name.index):
+            goals, runs = valid_micro_f1(folder, "fasttext"), read_json(folder / f"results/{arm}.json")["runs"]
+            for fold, (goal, run) in enumerate(zip(goals, runs, strict=True)):
                 reached = [at for at, scores in run["curve"] if scores["valid_tuned_micro_f1"] >= goal]
                 when = f"after {reached[0]:.2f} s" if reached else "never"
-                lines.append(f"  {arm} reached fastText's {goal:.4f} {when}; fastText took {seconds:.2f} s")
+                took = by_name.loc["fasttext", "seconds"]
+                lines.append(f"  fold {fold}: {arm} reached fastText's {goal:.4f} {when}; fastText took {took:.2f} s")
     return "\n".join(lines)
 
 

@@ -1,9 +1,8 @@
 """Train one contestant: all get the same posts, splits and tokens, and give a score for every post and tag.
 
-`python benchmarks/contestant.py NAME [SETTINGS [OUTPUT]]` runs one in the working directory, where the study's ingest
-and featurize stages have run, and writes results/OUTPUT.npz and results/OUTPUT.json; OUTPUT is NAME by default.
-SETTINGS are the arguments of its function, as JSON. Each runs in a process of its own, so that its peak memory can be
-measured.
+`python benchmarks/contestant.py NAME [--settings JSON] [--folds K ...] [--output NAME]` trains one in the working
+directory, where the study's ingest and featurize stages have run, once on each fold or on some of them, and writes
+results/OUTPUT.npz and results/OUTPUT.json. Each runs in a process of its own, so that its peak memory can be measured.
 """
 
 import argparse
@@ -56,12 +55,13 @@ class Result(NamedTuple):
     curve: list[tuple[float, dict[str, float]]] = []  # noqa: RUF012  # seconds of training, scores on valid
 
 
-def read_corpus() -> TokenizedCorpus:
+def read_corpus(fold: int) -> TokenizedCorpus:
     corpus = Corpus(POSTS)
     tokens = {
-        split: [tokens_of(text) for texts in corpus.texts(corpus.is_in(split, 0)) for text in texts] for split in SPLITS
+        split: [tokens_of(text) for texts in corpus.texts(corpus.is_in(split, fold)) for text in texts]
+        for split in SPLITS
     }
-    return TokenizedCorpus(tokens, {split: read_labels(corpus, split) for split in SPLITS})
+    return TokenizedCorpus(tokens, {split: read_labels(corpus, split, fold) for split in SPLITS})
 
 
 def tokens_of(text: Text) -> list[str]:
@@ -79,12 +79,13 @@ def timed(predict: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=CONTESTANTS)
-    parser.add_argument("settings", nargs="?", type=json.loads, default={})
-    parser.add_argument("output", nargs="?")
+    parser.add_argument("--settings", type=json.loads, default={}, help="arguments of its function")
+    parser.add_argument("--folds", type=int, nargs="*", default=range(Corpus(POSTS).folds))
+    parser.add_argument("--output")
     options = parser.parse_args()
     name, settings = options.name, options.settings
-    results = getattr(importlib.import_module(CONTESTANTS[name]), name)(**settings)
-    runs = results if isinstance(results, list) else [results]  # the arms run once per seed
+    train = getattr(importlib.import_module(CONTESTANTS[name]), name)
+    runs = [train(fold, **settings) for fold in options.folds]
     output = Path("results", options.output or name)
     output.parent.mkdir(parents=True, exist_ok=True)
     scores = {f"{split}{number}": getattr(run, split) for number, run in enumerate(runs) for split in ("valid", "test")}

@@ -1,16 +1,19 @@
-"""The study's threshold search and scores, for arrays [posts, tags] in memory: the benchmarks' corpora are small."""
+"""Between the study's evaluation and arrays [posts, tags] in memory: the benchmarks' corpora are small."""
+
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from tagstudy.core.corpus import Corpus
-from tagstudy.evaluation import scoring
+from tagstudy.evaluation.blocks import Block
+from tagstudy.predictions.predictions import is_relevant
 from tagstudy.predictions.thresholds import Threshold, ThresholdSearch
 
 
-def read_labels(corpus: Corpus, split: str) -> np.ndarray:
-    """[posts, tags] booleans of the posts of a split."""
-    return corpus.labels.take(corpus.rows(split, fold=0)).toarray() > 0
+def read_labels(corpus: Corpus, split: str, fold: int) -> np.ndarray:
+    """[posts, tags] booleans of the posts of a fold's split."""
+    return corpus.labels.take(corpus.rows(split, fold)).toarray() > 0
 
 
 def tune(labels: np.ndarray, y_score: np.ndarray) -> Threshold:
@@ -24,12 +27,9 @@ def tune(labels: np.ndarray, y_score: np.ndarray) -> Threshold:
     return search.best()
 
 
-def decisions(labels: np.ndarray, y_pred: np.ndarray) -> csr_array:
-    """What :func:`tagstudy.evaluation.scoring.count` takes, of labels and predicted tags [posts, tags], booleans."""
-    return csr_array((labels[y_pred], y_pred.nonzero()), shape=labels.shape)
-
-
-def score(labels: np.ndarray, y_pred: np.ndarray) -> dict[str, np.ndarray]:
-    """The scores of predicted tags; arguments as for :func:`decisions`."""
-    counts = scoring.count(csr_array(labels), decisions(labels, y_pred))
-    return scoring.scores([counts] * len(scoring.METRICS))
+def as_blocks(labels: csr_array, y_score: np.ndarray) -> Iterator[Block]:
+    """What evaluation reads of a run: labels [posts, tags] and scores between 0 and 1 [posts, tags], in one block."""
+    posts, tags = y_score.shape
+    indices = np.tile(np.arange(tags, dtype=np.int32), posts)
+    scores = csr_array((y_score.ravel(), indices, np.arange(posts + 1) * tags), shape=y_score.shape)
+    yield Block(labels, scores, scores.data, is_relevant(labels, scores))

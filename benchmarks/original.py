@@ -90,8 +90,8 @@ def result(model: nn.Module, posts: dict[str, list], corpus: TokenizedCorpus, co
     return Result(valid, test, seconds, size, speed, curve)
 
 
-def original_dense() -> Result:
-    corpus = read_corpus()
+def original_dense(fold: int) -> Result:
+    corpus = read_corpus(fold)
     torch.manual_seed(1717)
     frequency = Counter(token for tokens in corpus.tokens["train"] for token in tokens)
     vocabulary = {word: row for row, word in enumerate((w for w, n in frequency.items() if n >= 2), start=1)}
@@ -106,8 +106,8 @@ def original_dense() -> Result:
     return result(model, texts, corpus, collate)
 
 
-def original_sparse() -> Result:
-    corpus = read_corpus()
+def original_sparse(fold: int) -> Result:
+    corpus = read_corpus(fold)
     torch.manual_seed(1717)
     vectorizer = TfidfVectorizer(
         tokenizer=list, lowercase=False, token_pattern=None, max_features=5000, dtype=np.float32

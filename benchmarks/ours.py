@@ -14,7 +14,6 @@ from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import read_json
 from tagstudy.core.paths import SPLITS, arm_folders, features_of_fold
 from tagstudy.core.store import open_matrix
-from tagstudy.model.arm import RUNS
 from tagstudy.model.batches import Posts
 from tagstudy.model.mlp import MLP
 from tagstudy.model.network import build, describe_network, load_pretrained_embedding
@@ -41,10 +40,6 @@ class Arm:
         model = build(self.network | changes)
         load_pretrained_embedding(model, self.embedding, self.settings.freeze)
         return model
-
-    def seeds(self) -> range:
-        runs = RUNS if self.settings.runs == "auto" else self.settings.runs
-        return range(self.settings.seed, self.settings.seed + runs)
 
     def labels(self, split: str) -> np.ndarray:
         """[posts, tags] booleans."""
@@ -79,13 +74,10 @@ class Stopwatch:
         self.start = time.perf_counter() - seconds
 
 
-def train(name: str) -> list[Result]:
-    """A result for each seed of the arm."""
-    arm = Arm(name)
-    return [train_run(arm, seed) for seed in arm.seeds()]
-
-
-def train_run(arm: Arm, seed: int) -> Result:
+def train(name: str, fold: int) -> Result:
+    """As the stage trains the run of a fold."""
+    arm = Arm(name, fold)
+    seed = arm.settings.seed + fold
     model, labels = arm.untrained(seed), arm.labels("valid")
     watch = Stopwatch(lambda: tune(labels, arm.probabilities(model, "valid")).micro_f1)
     fit(model, arm.posts["train"], arm.posts["valid"], arm.settings, seed, watch)
@@ -94,9 +86,9 @@ def train_run(arm: Arm, seed: int) -> Result:
     return Result(arm.probabilities(model, "valid"), test, seconds, model.parameter_count(), speed, watch.curve)
 
 
-def sparse() -> list[Result]:
-    return train("sparse")
+def sparse(fold: int) -> Result:
+    return train("sparse", fold)
 
 
-def dense() -> list[Result]:
-    return train("dense")
+def dense(fold: int) -> Result:
+    return train("dense", fold)
