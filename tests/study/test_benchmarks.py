@@ -65,7 +65,7 @@ def test_a_contestant_learns_and_is_scored_as_scikit_learn_would(name: str, work
         test.append(read_labels(corpus, "test", fold))
     assert row["micro_f1"] == pytest.approx(f1_score(np.concatenate(test), np.concatenate(predicted), average="micro"))
     assert row["micro_f1"] > 0.72  # giving every tag to every post gets 2/3
-    assert row["low"] < row["micro_f1"] < row["high"]
+    assert row["low"] < row["micro_f1"] < row["high"] or row["micro_f1"] == 1  # which has no variance
     assert row["seconds"] > 0 and row["posts_per_second"] > 0 and row["peak_mb"] > 50
 
 
