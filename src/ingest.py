@@ -8,11 +8,10 @@ from tagstudy.core.config import read_params
 from tagstudy.core.files import whole_folder
 from tagstudy.core.paths import POSTS
 from tagstudy.core.stage import run
-from tagstudy.data.files import described
+from tagstudy.data.files import and_more, described
 from tagstudy.data.ingest import ingest
 
 MANY = 200_000  # posts, from which on folds cost more than they tell
-SHOWN = 10  # tags that the printed line names
 
 
 def main() -> str:
@@ -21,9 +20,12 @@ def main() -> str:
         summary = ingest(settings, folder)
     for found in summary["files"]:
         print(described(found))
-    if left_out := summary["tags_without_train_posts"]:
-        names = ", ".join(left_out[:SHOWN]) + (", ..." if len(left_out) > SHOWN else "")
-        print(f"tags without train posts, left out: {names} ({len(left_out):,} in all, see {POSTS / 'summary.json'})")
+    if unseen := summary["unseen_tags"]:
+        in_scores = {"leave_out": "left out of networks and scores", "count": "never predicted, and counted as missed"}
+        print(
+            f"tags without train posts, {in_scores[settings.unseen_tags]} (ingest.unseen_tags): "
+            f"{and_more(list(unseen))} ({len(unseen):,} in all, see {POSTS / 'summary.json'})"
+        )
     kept, folds = summary["kept"], summary["folds"]
     if len(folds) > 1 and kept > MANY:
         print(f"{kept:,} posts are enough for a single split; ingest.folds=1 saves most of the time")

@@ -112,6 +112,7 @@ def test_a_number_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
         ("ingest", {"tags": ["a"], "min_tags": 2}, "min_tags"),
         ("ingest", {"valid": 0.6, "test": 0.4}, "no posts to train on"),
         ("ingest", {"split": "half"}, "ingest.split"),
+        ("ingest", {"unseen_tags": "drop"}, "ingest.unseen_tags"),
         ("ingest", {"folds": 0}, "ingest.folds"),
         ("ingest", {"folds": 2}, "folds: a fold trains on one part of the posts, .*; use 3"),
         ("train", {"runs": "some"}, "train.runs: .*not 'some'"),

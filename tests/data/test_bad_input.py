@@ -131,14 +131,14 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "none with enough tags": ("a.jsonl", rows(["a"], ["b"]), "no post has 2 of the tags.*lower ingest.min_tags"),
     "too few to split": ("a.jsonl", rows(["a", "b"]).split(b"\n")[0], "not enough posts for"),
 }
-A, B = ["a", "b"], ["a", "b", "rare"]
+A = ["a", "b"]
 SETTINGS: dict[str, tuple[dict, bytes, str]] = {
     "no such tag": ({"tags": ["a", "bb"]}, rows(A), r"no post has the tag 'bb'; did you mean one of \['b'"),
     "no split named": ({"split": "given"}, rows(A), "needs a column 'split'"),
-    "a tag in test alone": (
-        {"tags": ["a", "b", "rare"], "split": "given"},
-        rows(A, A, B, split=["train", "valid", "test"]),
-        "no train post has the tag 'rare'; leave it out of ingest.tags",
+    "tags in test alone": (
+        {"tags": ["rare", "b"], "min_tags": 0, "split": "given"},
+        rows(["a"], ["a"], ["b", "rare"], split=["train", "valid", "test"]),
+        "no train post has a tag; use ingest.split: random or raise ingest.min_tags",
     ),
     "no tag in valid": (
         {"tags": 2, "min_tags": 0, "split": "given"},

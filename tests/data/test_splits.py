@@ -229,7 +229,7 @@ def test_a_fold_without_enough_posts_is_refused() -> None:
     labels = np.ones((3, 1), np.int8)
     for split in draw(labels, folds=3):
         with pytest.raises(UserError, match="not enough posts for train"):
-            check_split(csr_array(labels), split, ["a"], INGEST)
+            check_split(csr_array(labels), split, INGEST)
 
 
 @given(LABELS, st.floats(0.05, 0.9), st.integers(0, 2**32 - 1))

@@ -47,6 +47,7 @@ class Ingest(Section):
     valid: Fraction
     test: Fraction
     seed: Seed
+    unseen_tags: Literal["leave_out", "count"]
     max_train: Annotated[int, Field(ge=2)] | None
     max_malformed: Annotated[float, Field(ge=0, le=1)]
 

@@ -36,10 +36,10 @@ SCHEMA = pa.schema({"id": pa.string(), "title": pa.string(), "body": pa.string()
 def ingest(settings: Ingest, folder: Path) -> dict[str, Any]:
     """Read, merge, choose and split the posts of ``settings.source``, and write them into an empty folder.
 
-    Posts with fewer than ``min_tags`` of the chosen tags are left out. Of the ``tags`` most frequent tags, those
-    without a train post in some fold are then left out of the labels, because nothing can be learned of them. The posts
-    stay in their splits: one in valid or test that had no other tag is a post without tags, on which every predicted
-    tag is a false positive.
+    Posts with fewer than ``min_tags`` of the chosen tags are left out. Tags without a train post in some fold are
+    unseen: nothing can be learned of them. They are left out of the labels, unless ``unseen_tags`` counts them. The
+    posts stay in their splits: one in valid or test that had no other tag is a post without tags, on which every
+    predicted tag is a false positive.
 
     Returns what summary.json holds. Raises :class:`UserError` for a source or settings that give no study.
     """
@@ -61,11 +61,12 @@ def ingest(settings: Ingest, folder: Path) -> dict[str, Any]:
     splits = split_posts(labels, source_split[kept], has_valid, settings)
     in_use: np.ndarray = np.any(splits >= TRAIN, axis=0)
     labels, splits, kept = labels[in_use], splits[:, in_use], kept[in_use]
-    without_train_posts: list[str] = []
-    if isinstance(settings.tags, int):
-        labels, tags, without_train_posts = leave_out_tags_without_train_posts(labels, tags, splits)
+    unseen = is_unseen(labels, splits)
+    unseen_tags = {tags[column]: int(labels[:, [column]].sum()) for column in np.flatnonzero(unseen)}
+    if settings.unseen_tags == "leave_out":
+        labels, tags = labels[:, ~unseen], [tag for tag in tags if tag not in unseen_tags]
     for split in splits:
-        check_split(labels, split, tags, settings)
+        check_split(labels, split, settings)
     write_posts(folder, every_post, kept, labels)
     np.save(folder / "splits.npy", splits)
     write_json(folder / "tags.json", tags)
@@ -77,7 +78,7 @@ def ingest(settings: Ingest, folder: Path) -> dict[str, Any]:
         "taken_out_of_train_or_valid": int((merged_into == LEFT_OUT).sum()),
         "too_few_tags": int(is_first.sum()) - len(in_use),
         "beyond_max_train": int((~in_use).sum()),
-        "tags_without_train_posts": without_train_posts,
+        "unseen_tags": unseen_tags,
         "valid_cut_from_train": not has_valid,
     } | describe(keys[kept], labels, tags, splits)
     write_json(folder / "summary.json", summary)
@@ -156,14 +157,9 @@ def only_posts(settings: Ingest, skipped: Counter[str], files: list[File]) -> It
         )
 
 
-def leave_out_tags_without_train_posts(
-    labels: csr_array, tags: list[str], splits: np.ndarray
-) -> tuple[csr_array, list[str], list[str]]:
-    """Labels and tags without the tags that have no train post in some fold, and those."""
-    has_train_posts = np.all([labels[split == TRAIN].sum(axis=0) > 0 for split in splits], axis=0)  # [tags]
-    columns = np.flatnonzero(has_train_posts)
-    left_out = [tags[column] for column in np.flatnonzero(~has_train_posts)]
-    return labels[:, columns], [tags[column] for column in columns], left_out
+def is_unseen(labels: csr_array, splits: np.ndarray) -> np.ndarray:
+    """[tags] Whether a tag has no train post in some fold."""
+    return np.any([labels[split == TRAIN].sum(axis=0) == 0 for split in splits], axis=0)
 
 
 def write_posts(folder: Path, every_post: Path, kept: np.ndarray, labels: csr_array) -> None:

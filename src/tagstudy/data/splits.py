@@ -164,18 +164,11 @@ def stratified_order(labels: csr_array, rng: np.random.Generator) -> np.ndarray:
     return np.lexsort((rng.random(posts), *rarest[::-1]))
 
 
-def check_split(labels: csr_array, split: np.ndarray, tags: list[str], settings: Ingest) -> None:
-    """Raise :class:`UserError` for a split without posts or without tags, and for a tag without a train post.
-
-    ``split`` [posts] is that of one fold.
-    """
+def check_split(labels: csr_array, split: np.ndarray, settings: Ingest) -> None:
+    """Raise :class:`UserError` for a split without posts or without tags. ``split`` [posts] is that of one fold."""
     remedy = "use ingest.split: random" if settings.split == "given" else "give more posts"
     for number, name in enumerate(SPLITS):
         if (split == number).sum() < (2 if number == TRAIN else 1):
             raise UserError(f"{settings.source}: not enough posts for {name}; {remedy} or lower ingest.min_tags")
         if not labels[split == number].sum():
             raise UserError(f"{settings.source}: no {name} post has a tag; {remedy} or raise ingest.min_tags")
-    for tag, count in zip(tags, labels[split == TRAIN].sum(axis=0), strict=True):
-        if count == 0:
-            remedy = "leave it out of ingest.tags" + (" or raise ingest.max_train" if settings.max_train else "")
-            raise UserError(f"{settings.source}: no train post has the tag {tag!r}; {remedy}")

@@ -78,7 +78,7 @@ class Run:
         posts, positives = len(train), torch.from_numpy(train.positives())
         self.tags = len(positives)
         # The original study's weights: posts / (tags × positives), so that the posts of a rare tag count for more.
-        self.pos_weight = (posts / (self.tags * positives)).to(self.device) if settings.pos_weight else None
+        self.pos_weight = (posts / (self.tags * positives.clip(min=1))).to(self.device) if settings.pos_weight else None
         check_first_loss(model, train, self.loss)
         if not settings.pos_weight:  # start from the tag frequencies, by Laplace's rule: never quite 0 or 1
             model.predict_everywhere(self.loss.logit((positives + 1) / (posts + 2)))
