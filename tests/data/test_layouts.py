@@ -1,11 +1,9 @@
 """Layouts that people have: parts of dumps, JSON of an API, encodings, fastText's files; what ingest tells of them."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
-from conftest import zipped
 from test_bad_input import ingest
 from test_posts import dump
 
@@ -160,51 +158,3 @@ def test_ingest_prints_what_it_found(tmp_path: Path) -> None:
     assert (
         "a.csv: title from title, tags from tags, tags stand as a,b; encoded in cp1252; columns are split at" in printed
     )
-
-
-# --------------------------------------------------------------------------- StackSample
-
-QUESTIONS = (
-    "Id,OwnerUserId,CreationDate,ClosedDate,Score,Title,Body\n"
-    '80,26,2008-08-01T13:57:07Z,NA,26,Read a file,"<p>In a café, how?</p>"\n'
-    "85,26,2008-08-01T13:57:07Z,NA,26,No tags,\n"
-    "90,58,2008-08-01T14:41:24Z,NA,144,Branch and merge,<p>Any tips?</p>\n"
-).encode("latin-1")
-TAGS = b"Id,Tag\n80,python\n80,file\n83,lost\n90,svn\n"
-TABLES = {"Answers.csv": b"Id,Body\n92,x\n", "Questions.csv": QUESTIONS, "Tags.csv": TAGS}
-
-
-@pytest.mark.parametrize("in_zip", [False, True])
-def test_stacksample_is_joined(tmp_path: Path, in_zip: bool) -> None:
-    source = tmp_path / ("a.zip" if in_zip else "stack")
-    if in_zip:
-        source.write_bytes(zipped(**{f"stack/{name}".replace(".", "__"): data for name, data in TABLES.items()}))
-    else:
-        source.mkdir()
-        for name, data in TABLES.items():
-            (source / name).write_bytes(data)
-    files: list[File] = []
-    assert list(read_posts(source, files=files)) == [
-        Post("80", "Read a file", "In a café, how?", ["python", "file"]),
-        Post("85", "No tags", "", []),
-        Post("90", "Branch and merge", "Any tips?", ["svn"]),
-    ]
-    assert re.search(r"passed over: (stack/)?Answers\.csv", described(distinct(files)[0]))
-    assert next(post.title for post in read_posts(source, tagged=False) if isinstance(post, Post)) == "Read a file"
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "says"),
-    [
-        ("Tags.csv", b"Id,Tag\n90,svn\n80,python\n", "the tags of 80 stand behind those of 90; sort by Id"),
-        ("Questions.csv", b"Id,Title\n90,x\n80,y\n", "row 3 of questions: its id is not above that before; sort"),
-        ("Questions.csv", b"Id,Title\na,x\n", "the id 'a' is not a number"),
-        ("Questions.csv", b"Id,CreationDate\n1,x\n", "needs a column 'title'"),
-        ("Tags.csv", b"Id,Name\n1,x\n", "no column 'Tag'"),
-    ],
-)
-def test_a_stacksample_that_cannot_be_joined(tmp_path: Path, name: str, data: bytes, says: str) -> None:
-    for table, content in (TABLES | {name: data}).items():
-        (tmp_path / table).write_bytes(content)
-    with pytest.raises(UserError, match=says):
-        list(read_posts(tmp_path))

@@ -61,6 +61,25 @@ def opened(path: Path, what: str, choose: Callable[[list[str]], list[str]]) -> I
             yield path.name, stack.enter_context(path.open("rb"))
 
 
+def members(path: Path) -> list[str]:
+    """The names of the files in a zip or 7z archive; none of another file, or of an archive that cannot be read."""
+    try:
+        if path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                return archive.namelist()
+        if path.suffix.lower() == ".7z":
+            import py7zr
+
+            try:
+                with py7zr.SevenZipFile(path) as packed:
+                    return packed.getnames()
+            except (py7zr.exceptions.ArchiveError, py7zr.exceptions.PasswordRequired):
+                return []
+    except UNREADABLE:  # told where it is opened to be read
+        pass
+    return []
+
+
 class Bounded(io.RawIOBase):
     """The bytes that an archive unpacks to, up to the size that :func:`check_size` allows."""
 

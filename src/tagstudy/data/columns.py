@@ -121,6 +121,8 @@ def check_columns(file: File, names: list[str], chosen: dict[str, list[str]]) ->
         free = {simplified(name): name for name in names if name not in taken}
         likely = [name for name in free if name in LIKELY[wanted[0]] or get_close_matches(name, usual, cutoff=0.7)]
         remedy = "add one"
+        if wanted == ("tags",):
+            remedy += ", or name posts that have tags in ingest.source"
         if likely:
             remedy = f"rename {free[likely[0]]!r:.40} to {wanted[0]!r}, if it is that"
             if file.told.tagged:

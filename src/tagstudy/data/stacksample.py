@@ -5,79 +5,108 @@ from contextlib import ExitStack
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
-from typing import IO
-from zipfile import ZipFile
 
 from tagstudy.core.errors import UserError
-from tagstudy.data.archives import UNREADABLE, opened
-from tagstudy.data.files import File, Row, Told
+from tagstudy.data.archives import ARCHIVES, members, opened
+from tagstudy.data.files import File, Row, Told, peek
 from tagstudy.data.tables import read_csv
 
-QUESTIONS, TAGS = "questions.csv", "tags.csv"
+QUESTIONS = "questions.csv"
+TAGS = "tags.csv"
+STACKLITE_TAGS = "question_tags.csv"  # the same layout, but its questions have no texts
+LONGEST_ID = 18  # digits
 
 
 def tables_of(path: Path) -> dict[str, str] | None:
-    """The names of the CSV files of a folder or zip, by these in lower case; None if it is no StackSample."""
-    if path.is_dir():
-        names = [member.name for member in path.iterdir() if member.is_file()]
-    elif path.suffix.lower() == ".zip":
-        try:
-            with ZipFile(path) as archive:
-                names = archive.namelist()
-        except UNREADABLE:  # told where it is opened to be read
-            return None
-    else:
-        return None
-    tables = {PurePosixPath(name).name.lower(): name for name in names if name.lower().endswith(".csv")}
-    return tables if {QUESTIONS, TAGS} <= tables.keys() else None
+    """The names of the CSV files of a folder or archive, by their names in lower case; None if it is no StackSample.
+
+    In a folder each may be packed by itself.
+    """
+    files = path.iterdir() if path.is_dir() else []
+    names = sorted(member.name for member in files if member.is_file()) or members(path)
+    tables = {unpacked(name): name for name in names if unpacked(name).endswith(".csv")}
+    return tables if QUESTIONS in tables and (TAGS in tables or STACKLITE_TAGS in tables) else None
+
+
+def unpacked(name: str) -> str:
+    """A file's name in lower case, without its folder and what an archive adds to it."""
+    path = PurePosixPath(name.lower())
+    return path.stem if path.suffix in ARCHIVES else path.name
 
 
 def read_stacksample(file: File, tables: dict[str, str]) -> Iterator[Row]:
     """The questions with their tags. Both tables stand in the order of the questions' ids."""
-
-    def table(stack: ExitStack, name: str) -> IO[bytes]:
-        path = file.path / tables[name] if file.path.is_dir() else file.path
-        return stack.enter_context(
-            opened(path, name, lambda names: [tables[name]] if tables[name] in names else names)
-        )[1]
-
-    if passed_over := sorted(name for key, name in tables.items() if key not in (QUESTIONS, TAGS)):
+    of_tags = TAGS if TAGS in tables else STACKLITE_TAGS
+    if passed_over := sorted(name for key, name in tables.items() if key not in (QUESTIONS, of_tags)):
         file.found["passed_over"] = ", ".join(passed_over)
     with ExitStack() as stack:
-        untagged = Told(False, file.told.columns, None, file.told.encoding)
-        questions = File(file.path / tables[QUESTIONS], untagged, found=file.found)
-        rows = read_csv(questions, table(stack, QUESTIONS))
+
+        def table(key: str, told: Told) -> tuple[File, Iterator[Row]]:
+            path = file.path / tables[key] if file.path.is_dir() else file.path
+            _, stream = stack.enter_context(
+                opened(path, key, lambda names: [name for name in names if unpacked(name) == key])
+            )
+            one = File(file.path / tables[key], told)
+            return one, counted(one, read_csv(one, stream))
+
+        columns = {"id": "Id"} | dict(file.told.columns)
+        questions, rows = table(QUESTIONS, Told(False, columns, None, file.told.encoding))
+        try:
+            _, rows = peek(rows, 1)
+        except UserError as problem:
+            if of_tags == STACKLITE_TAGS:
+                raise UserError(f"{problem}; StackLite has no texts of its questions, StackSample has") from None
+            raise
+        file.found |= questions.found
         if not file.told.tagged:
             yield from rows
             return
-        labels = File(file.path / tables[TAGS], Told(True, {"title": "Id", "tags": "Tag"}, "", file.told.encoding))
-        yield from joined(file, rows, read_csv(labels, table(stack, TAGS)))
+        file.found["columns"] = {**file.found.get("columns", {}), "tags": ["Tag"]}
+        tags, labels = table(of_tags, Told(True, {"title": "Id", "tags": "Tag"}, "", file.told.encoding))
+        yield from joined(questions, rows, tags, labels)
 
 
-def joined(file: File, rows: Iterator[Row], labels: Iterator[Row]) -> Iterator[Row]:
+def counted(file: File, rows: Iterator[Row]) -> Iterator[Row]:
+    for row in rows:
+        file.row = row.number
+        yield row
+
+
+def joined(questions: File, rows: Iterator[Row], tags: File, labels: Iterator[Row]) -> Iterator[Row]:
     """Rows with the tags of their ids. Raises :class:`UserError` where ids do not ascend."""
-    groups = ascending(file, labels)
-    last, of_tags, tags = -1, -1, list[str]()
+    malformed: list[Row] = []  # of the tags
+    groups = ascending(tags, labels, malformed)
+    last, of_tags, names = -1, -1, list[str]()
     for row in rows:
         if row.fields is None:
             yield row
             continue
-        own = number_of(file, row, "id")
+        own = number_of(questions, row, "id")
         if own <= last:
-            raise UserError(f"{file.path}, row {row.number} of questions: its id is not above that before; sort by Id")
+            raise UserError(f"{questions.path}, row {row.number}: its id is not above that before; sort by Id")
         last = own
         while of_tags < own and (group := next(groups, None)):
-            of_tags, tags = group
-        yield Row(row.number, row.fields | {"tags": tags if of_tags == own else []})
+            of_tags, names = group
+        yield Row(row.number, row.fields | {"tags": names if of_tags == own else []})
+        yield from malformed
+        malformed.clear()
     for _ in groups:  # were they not in order, posts would have lost their tags
         pass
+    yield from malformed
 
 
-def ascending(file: File, labels: Iterator[Row]) -> Iterator[tuple[int, list[str]]]:
-    """Each id with its tags."""
-    pairs = ((number_of(file, row, "title"), str(row.fields["tags"])) for row in labels if row.fields)
+def ascending(file: File, labels: Iterator[Row], malformed: list[Row]) -> Iterator[tuple[int, list[str]]]:
+    """Each id with its tags. Rows that are none are appended to ``malformed``."""
+
+    def pairs() -> Iterator[tuple[int, str]]:
+        for row in labels:
+            if row.fields is None:
+                malformed.append(Row(row.number, None, f"{row.problem} of {file.path.name}"))
+            else:
+                yield number_of(file, row, "title"), str(row.fields["tags"])
+
     last = -1
-    for own, group in groupby(pairs, key=itemgetter(0)):
+    for own, group in groupby(pairs(), key=itemgetter(0)):
         if own <= last:
             raise UserError(f"{file.path}: the tags of {own} stand behind those of {last}; sort by Id")
         last = own
@@ -85,7 +114,7 @@ def ascending(file: File, labels: Iterator[Row]) -> Iterator[tuple[int, list[str
 
 
 def number_of(file: File, row: Row, name: str) -> int:
-    text = str((row.fields or {}).get(name))
-    if not text.isascii() or not text.isdigit():
+    text = str((row.fields or {}).get(name)).strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_ID):
         raise UserError(f"{file.path}, row {row.number}: the id {text!r:.40} is not a number; correct it")
     return int(text)
