@@ -27,6 +27,7 @@ from tqdm import tqdm
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError, user_errors
+from tagstudy.data.files import File, Told, described, distinct
 from tagstudy.data.readers import Post, Skipped, as_post, endings, holds_posts, read_posts
 from tagstudy.evaluation.tables import escape_cells
 from tagstudy.inference.predictor import SYSTEMS, Predictor
@@ -120,6 +121,7 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
         raise UserError(f"--format {format}: no format of posts; a file of posts ends in {endings()}")
     predictor = open_predictor()
     name = "standard input" if source == "-" else source
+    told, files = told_of_files(), list[File]()
     found = skipped = 0
     with TemporaryDirectory(dir=output and output.parent, prefix=".predict-") as scratch:
         if source == "-":
@@ -128,7 +130,7 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
                 shutil.copyfileobj(sys.stdin.buffer, file)
         half = Path(scratch) / "half"
         with half.open("wb") if output else nullcontext(sys.stdout.buffer) as out, WRITERS[suffix](out) as write:
-            rows = iter(tqdm(read_posts(source, tagged=False), desc="predict", unit=" posts", disable=None))
+            rows = iter(tqdm(read_posts(source, told=told, files=files), desc="predict", unit=" posts", disable=None))
             while batch := next_rows(rows, source, name):
                 posts = [row for row in batch if isinstance(row, Post)]
                 found += len(posts)
@@ -139,11 +141,21 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
                 write(SCHEMA.empty_table())
         if output:
             half.replace(output)
+    if told.columns or told.encoding:
+        for alike in distinct(files):
+            print(f"predict: {described(alike)}", file=sys.stderr)
     if not found:
         print(f"predict: {name} holds no posts", file=sys.stderr)
     if skipped:
         rows_are = "1 row is not a post and was" if skipped == 1 else f"{skipped:,} rows are not posts and were"
         print(f"predict: {rows_are} skipped", file=sys.stderr)
+
+
+def told_of_files() -> Told:
+    """What params.yaml says of the posts that ingest read; new files may be of another layout."""
+    settings = read_params().ingest
+    columns = settings.columns.model_dump(exclude={"tags"}, exclude_none=True)
+    return Told(tagged=False, columns=columns, encoding=settings.encoding, binding=False)
 
 
 def next_rows(rows: Iterator[Post | Skipped], source: str, name: str) -> list[Post | Skipped]:

@@ -153,6 +153,27 @@ def test_posts_without_tags_need_no_column_of_tags(tmp_path: Path) -> None:
         list(read_posts(tmp_path / "a.csv", tagged=False))
 
 
+def test_columns_that_need_not_be_there(tmp_path: Path) -> None:
+    """As for predict.py, whose files may be of another layout than those of ingest."""
+    told = Told(False, {"title": "headline", "body": ["reply", "more"], "tags": "area"}, binding=False)
+    data = {
+        "like.csv": "headline,reply,more,body\nt,one,two,no\n",
+        "a.csv": "title,body,markdown\nt,one two,no\n",
+        "a.jsonl": '{"headline": "t", "body": "one two"}',
+        "Posts.xml": '<posts><row Id="1" PostTypeId="1" Title="t" Body="one two"/></posts>',
+    }
+    for name, text in data.items():
+        (tmp_path / name).write_text(text)
+        [post] = read_posts(tmp_path / name, told=told)
+        assert isinstance(post, Post) and (post.title, post.body.split()) == ("t", ["one", "two"])
+    (tmp_path / "a.txt").write_text("one two")
+    [post] = read_posts(tmp_path / "a.txt", told=told)
+    assert isinstance(post, Post) and post.body == "one two"
+    (tmp_path / "half.csv").write_text("title,reply\nt,one\n")
+    with pytest.raises(UserError, match="no column 'more'"):
+        list(read_posts(tmp_path / "half.csv", told=told))
+
+
 def test_ingest_names_the_columns(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
         {"title": f"Post {number}", "tags": ["a", "b"], "reply": "a text of five words", "link": "none"}

@@ -8,19 +8,23 @@ read the same files on every machine.
 import gzip
 import os
 import random
+import shutil
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import count, takewhile
 from pathlib import Path
 
 import pytest
 from conftest import REAL, seven_zipped, zipped
+from test_cases import CASES
 from test_posts import FORMATS, fasttext
+from test_stacksample import LITE, TABLES
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.archives import opened
+from tagstudy.data.files import File, Told, described, distinct
 from tagstudy.data.readers import Post, Skipped, of_posts, read_posts
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "600"))
@@ -39,7 +43,28 @@ KEPT = [
 ]
 
 
-MADE_UP = {**FORMATS, "a.txt": fasttext()}
+def in_folder(name: str, tables: Mapping[str, str | bytes]) -> dict[str, bytes]:
+    return {
+        f"{name}/{table}".lstrip("/"): data.encode() if isinstance(data, str) else data
+        for table, data in tables.items()
+    }
+
+
+# By name; those in a folder are read together.
+MADE_UP: dict[str, bytes] = {**FORMATS, "a.txt": fasttext()}
+for case, (content, _, _) in CASES.items():
+    MADE_UP |= in_folder(case, content) if isinstance(content, dict) else in_folder("", {case: content})
+MADE_UP |= in_folder("stack", TABLES) | in_folder(
+    "lite", {"questions.csv": LITE, "question_tags.csv": b"Id,Tag\n1,a\n"}
+)
+MADE_UP |= in_folder("splits", {"train.csv": FORMATS["a.csv"], "test.jsonl": FORMATS["a.jsonl"]})
+MADE_UP["stack.zip"] = zipped(**{f"x/{name}".replace(".", "__"): data for name, data in TABLES.items()})
+MADE_UP["stack.7z"] = seven_zipped(**{name.replace(".", "__"): data for name, data in TABLES.items()})
+TOLD = [
+    *(Told(), Told(), Told(), Told(tagged=False), Told(tag_separator=";"), Told(tag_separator="")),
+    *(Told(encoding="cp1252"), Told(encoding="utf-16"), Told(columns={"body": ["Title", "Body"], "tags": ["Tags"]})),
+    Told(False, {"title": "Title", "body": "body"}, encoding="utf-8", binding=False),
+]
 
 
 def beginnings() -> dict[str, bytes]:
@@ -84,16 +109,18 @@ def packed(name: str, data: bytes, chance: random.Random) -> tuple[str, bytes]:
     return name + kind, make.get(kind, lambda d: seven_zipped(**{member: d}))(data)
 
 
-def read(path: Path) -> str:
+def read(path: Path, told: Told = TOLD[0]) -> str:
     """What came of the file; raises whatever is not one line that names it."""
     begin = time.process_time()  # what else the machine does takes none of it
     try:
-        for row in read_posts(path):
+        files: list[File] = []
+        for row in read_posts(path, told=told, files=files):
             if isinstance(row, Post):
                 "".join([row.id, row.title, row.body, *row.tags, row.split or ""]).encode()
                 assert (row.title or row.body) and all(isinstance(tag, str) and tag for tag in row.tags)
             else:
                 assert isinstance(row, Skipped) and row.reason
+        assert all(len(described(alike)) < 3000 for alike in distinct(files))
         came = "read"
     except UserError as problem:
         assert str(path) in str(problem)
@@ -115,16 +142,22 @@ def fuzz(folder: Path, files: dict[str, bytes], turns: Iterable[int], seed: int)
     came = Counter[str]()
     for _ in turns:
         name = chance.choice(list(files))
-        name, data = packed(name, mutate(files[name], chance), chance)
-        path = folder / name
-        path.write_bytes(data)
+        place, _, _ = name.partition("/")
+        together = {other: files[other] for other in files if other.startswith(f"{place}/") and other != name}
+        mutated, data = packed(name, mutate(files[name], chance), chance)
+        for each, content in {**together, mutated: data}.items():
+            (folder / each).parent.mkdir(exist_ok=True)
+            (folder / each).write_bytes(content)
+        path, told = folder / (place if "/" in name else mutated), chance.choice(TOLD)
         try:
-            came[read(path)] += 1
+            came[read(path, told)] += 1
         except Exception as problem:
             came["broke"] += 1
-            kept = folder / f"broke-{came['broke']}-{name}"
+            kept = folder / f"broke-{came['broke']}-{path.name}"
             path.rename(kept)
-            print(f"{kept}: {type(problem).__name__}: {problem!s:.300}")
+            print(f"{kept}, {told}, {mutated}: {type(problem).__name__}: {problem!s:.300}")
+        if path.is_dir():
+            shutil.rmtree(path)
         path.unlink(missing_ok=True)
     return came
 

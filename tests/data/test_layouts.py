@@ -113,6 +113,14 @@ def test_encodings(tmp_path: Path, name: str, encoding: str, text: str, told: st
     assert ("encoded in" in line) == (not encoding.startswith("utf-8")), line
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1250"])
+def test_an_encoding_that_need_not_be_that_of_the_file(tmp_path: Path, encoding: str) -> None:
+    """As for predict.py: Unicode is known by itself."""
+    (tmp_path / "a.csv").write_bytes("title,x\nŽluťoučký kůň,y\n".encode(encoding))
+    [post] = read_posts(tmp_path / "a.csv", told=Told(False, encoding="cp1250", binding=False))
+    assert isinstance(post, Post) and post.title == "Žluťoučký kůň"
+
+
 def test_the_remedy_of_an_encoding_works(tmp_path: Path) -> None:
     data = b"title,tags\n" + b"x,a\n" * 300_000 + b"na\xefve,a\n"
     with pytest.raises(UserError, match=r"set ingest\.encoding, such as cp1252"):

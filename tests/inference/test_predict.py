@@ -175,6 +175,33 @@ def test_standard_input_goes_to_standard_output(study: Path) -> None:
     assert len(table) == 2
 
 
+def test_a_file_is_read_by_the_columns_and_the_encoding_of_ingest(study: Path, tmp_path: Path) -> None:
+    """Where it has them; else as any file."""
+    params = read_params()
+    columns = params.ingest.columns.model_copy(update={"title": "headline", "body": ["reply", "more"], "tags": "area"})
+    told = params.model_copy(
+        update={"ingest": params.ingest.model_copy(update={"columns": columns, "encoding": "cp1250"})}
+    )
+    texts = {
+        "like.csv": (
+            "headline,reply,more,body\nSort,žluťoučký,a php page,no\n".encode("cp1250"),
+            "Sort\nžluťoučký\na php page",
+        ),
+        "other.csv": ("title,body\nSort,žluťoučký kůň\n".encode(), "Sort\nžluťoučký kůň"),
+        "other.txt": (b"Sort it\n", "\nSort it"),
+    }
+    for name, (data, text) in texts.items():
+        (tmp_path / name).write_bytes(data)
+        with mock.patch("tagstudy.core.config.read_params", lambda: told):
+            done = predict(study, "--file", tmp_path / name, "--json")
+        assert done.returncode == 0, done.stderr
+        [tags] = Predictor().tags([text], "sparse")
+        assert json.loads(done.stdout)["sparse_tags"] == list(tags)
+        [line] = done.stderr.decode().splitlines()
+        says = {"like.csv": "title from headline, body from reply, more; encoded in cp1250; text columns left out"}
+        assert f"predict: {name}: {says.get(name, '')}"[:70] in line, line
+
+
 def test_a_file_without_posts_gets_a_table_without_rows(study: Path, tmp_path: Path) -> None:
     source = tmp_path / "none.csv"
     source.write_text("id,title\n")

@@ -62,21 +62,27 @@ def flag(name: str, value: Any) -> bool:
 def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> Columns:
     """The columns that are told, else those with a usual name, else for tags the columns of 0 and 1.
 
+    Where what is told is not binding, it holds for a field of which the file has a column that is told.
     Notes in ``file.found`` which columns were taken, and which columns of text were not. Raises :class:`UserError` for
     a column that is told and not there, for one that is there several times, and for a file without tags, where they
     are wanted, or without text.
     """
     names = [str(name) for name in names]
-    chosen = {field: told_columns(file, field, told, names) for field, told in file.told.columns.items()}
+    chosen = {
+        field: told_columns(file, field, told, names)
+        for field, told in file.told.columns.items()
+        if file.told.binding or not {*([told] if isinstance(told, str) else told)}.isdisjoint(names)
+    }
     if not file.told.tagged:
         chosen.pop("tags", None)
+    body_is_told = "body" in chosen
     multi_hot = isinstance(file.told.columns.get("tags"), list) and "tags" in chosen
     simple = {simplified(name): name for name in reversed(names)}
     simple |= {name.strip().lower(): name for name in reversed(names)}
     for field, usuals in USUAL.items():
         if field in chosen or (field == "tags" and not file.told.tagged):
             continue
-        if field in ("markdown", "text") and "body" in file.told.columns:
+        if field in ("markdown", "text") and body_is_told:
             continue
         if usual := next((usual for usual in usuals if usual in simple), None):
             chosen[field] = [simple[usual]]

@@ -60,8 +60,10 @@ class AsUtf8:
 def encoding_of(file: File, stream: IO[bytes]) -> str:
     """The encoding that is told, or found out."""
     told = file.told.encoding
-    if told is None:
-        return find_encoding(stream)
+    if told is None or not file.told.binding:
+        found = find_encoding(stream)
+        if told is None or found.startswith("utf"):
+            return found
     try:
         name = codecs.lookup(told).name
         "".encode(name)

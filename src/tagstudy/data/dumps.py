@@ -65,7 +65,8 @@ def read_dump(file: File, stream: IO[bytes]) -> Iterator[Row]:
     if b"<!DOCTYPE" in stream.peek(2**12):  # type: ignore[attr-defined]
         raise UserError(f"{file.path}: declares a DOCTYPE, which no data dump does; remove it")
     names = {"id": "Id", "plain_title": "Title", "body": "Body"} | ({"tags": "Tags"} if file.told.tagged else {})
-    if unknown := [name for name in file.told.columns.values() if name not in names.values()]:
+    unknown = [name for name in file.told.columns.values() if name not in names.values()]
+    if unknown and file.told.binding:
         raise UserError(f"{file.path}: a dump has no column {unknown[0]!r:.40}; set ingest.columns to null for it")
     file.found["columns"] = {field.removeprefix("plain_"): [name] for field, name in names.items()}
     number = 0

@@ -12,7 +12,7 @@ LABEL = "__label__"
 
 def read_fasttext(file: File, stream: IO[bytes]) -> Iterator[Row]:
     """Lines of `__label__tag __label__tag words`."""
-    if file.told.columns:
+    if file.told.columns and file.told.binding:
         raise UserError(f"{file.path}: fastText's lines have no columns; set ingest.columns to null for them")
     file.found["columns"] = {"body": ["line"]} | ({"tags": [LABEL]} if file.told.tagged else {})
     for number, line in enumerate(text_lines(file, stream), start=1):

@@ -26,6 +26,7 @@ class Told:
     columns: Mapping[str, str | list[str]] = field(default_factory=dict)  # of id, title, body, tags
     tag_separator: str | None = None
     encoding: str | None = None
+    binding: bool = True  # else columns hold for files that have them, and the encoding for those that are not Unicode
 
 
 @dataclass
