@@ -90,6 +90,13 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "a bomb in 7z": ("a.7z", seven_zipped(a__csv=ZEROS), "more than 100 times its size"),
     "not Parquet": ("a.parquet", b"title,tags\n", "Parquet"),
     "cut Parquet": ("a.parquet", parquet()[:-10], "Parquet"),
+    "Parquet that is not UTF-8": (
+        "a.parquet",
+        parquet({"title": ["Gr\u00f6\u00dfe"] * 9, "tags": ["a"] * 9}).replace(
+            "Gr\u00f6\u00dfe".encode(), b"Gr\xf6\xdfe.."
+        ),
+        "a.parquet, after row 0: not Parquet that can be read .'utf-8' codec.*; fetch it again",
+    ),
     "damaged Parquet": ("a.parquet", damaged(parquet(), 20), ""),
     "not XML": ("Posts.xml", b"title,tags\n", "malformed XML"),
     "no row": ("Posts.xml", b"<posts></posts>", "<row>"),

@@ -126,7 +126,7 @@ def read_parquet(file: File, stream: IO[bytes]) -> Iterator[Row]:
             for row in name_classes(fields_of(columns, rows), classes):
                 number = row.number
                 yield row
-    except pa.ArrowException as problem:
+    except (pa.ArrowException, UnicodeDecodeError) as problem:
         raise UserError(
             f"{file.path}, after row {number}: not Parquet that can be read ({problem!s:.200}); fetch it again"
         ) from None
