@@ -96,8 +96,8 @@ def balance(labels: csr_array, part: np.ndarray, parts: int, rng: np.random.Gene
 
     The sizes of the parts, ``part`` [posts], do not change. The squared deviations from the shares, summed over parts
     and tags, fall with every exchange. A pass looks for exchanges between every two parts, among SAMPLE posts drawn at
-    random; the first that finds none is the last. Where a tag is in many posts, deviations of tens of posts become
-    deviations of less than one, which iterative stratification (Sechidis et al., 2011) reaches only post by post.
+    random; the first that finds none is the last. The aim is that of iterative stratification (Sechidis et al., 2011;
+    Szymański and Kajdanowicz, 2017), which deals out one post at a time; this works on arrays.
     """
     sizes = np.bincount(part, minlength=parts)
     counts = np.stack([labels[part == number].sum(axis=0, dtype=np.int64) for number in range(parts)])  # [parts, tags]
