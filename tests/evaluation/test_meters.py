@@ -50,7 +50,16 @@ def test_rankings_are_scikit_learn_s_where_no_two_logits_are_equal(data: st.Data
     assert scores["lrap"] == pytest.approx(lrap)
     for k in (1, 3, 5):
         best = np.argsort(-logits[tagged])[:, :k]
-        assert scores[f"precision_at_{k}"] == pytest.approx(np.take_along_axis(labels[tagged], best, axis=1).mean())
+        predicted = np.zeros_like(labels[tagged])
+        np.put_along_axis(predicted, best, True, axis=1)
+        right, first, own = (part.sum(axis=1) for part in (predicted & labels[tagged], predicted, labels[tagged]))
+        expected = {
+            "precision": (right / first).mean(),
+            "recall": (right / own).mean(),
+            "f1": (2 * right / (first + own)).mean(),
+            "ndcg": metrics.ndcg_score(labels[tagged], logits[tagged], k=k),
+        }
+        assert {name: scores[f"{name}_at_{k}"] for name in expected} == pytest.approx(expected)
 
 
 def test_equal_logits_rank_in_the_order_of_the_tags() -> None:

@@ -12,23 +12,26 @@ from tagstudy.evaluation.scoring import ratio
 from tagstudy.predictions.thresholds import ThresholdSearch
 
 BINS = 10  # of probabilities, all of the same width
-CUTOFFS = (1, 3, 5)  # k of precision@k
+CUTOFFS = (1, 3, 5)  # k of precision at k
 CURVE_BINS = 2**16  # of logits, for a curve to look at
 RECALLS = np.arange(1, 101) / 100
 
 
 class Ranking:
-    """For those who suggest tags: precision@k, and label-ranking average precision (LRAP).
+    """For those who suggest tags: precision, recall, F1 and nDCG of the first k tags, and label-ranking average
+    precision (LRAP).
 
-    Both are means over the posts that have a tag. Equal logits rank in the order of the tags. Where there are fewer
-    than k tags, the first k are all of them. A post's tag without a stored score counts as not found.
+    All are means over the posts that have a tag. Equal logits rank in the order of the tags. Where there are fewer than
+    k tags, the first k are all of them. A post's tag without a stored score counts as not found. F1 at k is a post's
+    harmonic mean of the first two. nDCG at k (Järvelin and Kekäläinen, TOIS 2002) counts a tag of the post by
+    1 / log2(1 + its rank), and divides by the highest sum that the post's number of tags allows.
     """
 
     def __init__(self, tags: int) -> None:
         self.cutoffs = {k: min(k, tags) for k in CUTOFFS}
         self.posts = 0  # that have a tag
-        self.hits = dict.fromkeys(CUTOFFS, 0)  # tags of posts among the first k, summed over posts
-        self.average_precision = 0.0  # summed over posts
+        self.sums = {f"{score}_at_{k}": 0.0 for score in ("precision", "recall", "f1", "ndcg") for k in CUTOFFS}
+        self.sums["lrap"] = 0.0  # each summed over posts
 
     def update(self, labels: csr_array, logits: csr_array, relevant: np.ndarray) -> None:
         """Rank the stored tags of some posts.
@@ -37,20 +40,25 @@ class Ranking:
         relevant: [entries of logits] whether the post has the tag
         """
         positives = np.diff(labels.indptr)
+        self.posts += int(np.count_nonzero(positives))
         posts, ranks = relevant_ranks(logits, relevant)
         # A tag's precision: which of the post's tags it is, in the order of the ranks, divided by its rank.
         order = np.lexsort((ranks, posts))
         posts, ranks = posts[order], ranks[order]
         place = np.arange(1, len(posts) + 1) - np.searchsorted(posts, posts)
-        self.posts += int(np.count_nonzero(positives))
-        self.average_precision += float((place / ranks / positives[posts]).sum())
-        for k in CUTOFFS:
-            self.hits[k] += int(np.count_nonzero(ranks <= k))
+        self.sums["lrap"] += float((place / ranks / positives[posts]).sum())
+        gains = 1 / np.log2(1 + np.arange(1, max(CUTOFFS) + 1))
+        for k, first in self.cutoffs.items():
+            found = ranks <= k
+            of_post, rank = positives[posts[found]], ranks[found]
+            ideal = gains.cumsum()[np.minimum(of_post, first) - 1]
+            self.sums[f"precision_at_{k}"] += len(rank) / first
+            self.sums[f"recall_at_{k}"] += float((1 / of_post).sum())
+            self.sums[f"f1_at_{k}"] += float((2 / (first + of_post)).sum())
+            self.sums[f"ndcg_at_{k}"] += float((gains[rank - 1] / ideal).sum())
 
     def compute(self) -> dict[str, float]:
-        posts = max(self.posts, 1)
-        precision = {f"precision_at_{k}": self.hits[k] / self.cutoffs[k] / posts for k in CUTOFFS}
-        return precision | {"lrap": self.average_precision / posts}
+        return {name: value / max(self.posts, 1) for name, value in self.sums.items()}
 
 
 def relevant_ranks(logits: csr_array, relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
