@@ -11,10 +11,12 @@ from scipy.sparse import csr_array
 from tagstudy.evaluation.scoring import ratio
 from tagstudy.predictions.thresholds import ThresholdSearch
 
-BINS = 10  # of probabilities, all of the same width
+BINS = np.array([0, 0.05, *np.arange(1, 10) / 10])  # of probabilities: the lower edges
 CUTOFFS = (1, 3, 5)  # k of precision at k
 CURVE_BINS = 2**16  # of logits, for a curve to look at
 RECALLS = np.arange(1, 101) / 100
+CLIP = float(np.finfo(np.float32).eps)  # probabilities are clipped to [CLIP, 1 - CLIP] for the log loss
+LOSSES = ("brier", "log_loss")
 
 
 class Ranking:
@@ -74,13 +76,43 @@ def relevant_ranks(logits: csr_array, relevant: np.ndarray) -> tuple[np.ndarray,
     return posts, 1 + np.count_nonzero((others > logit) | ((others == logit) & earlier), axis=1)
 
 
+class Losses:
+    """What probabilities cost, the less the better (Brier, 1950; Good, 1952); both are least in the mean for true ones.
+
+    Brier score: the squared difference from 1 where the post has the tag, from 0 where it has not. Log loss: minus the
+    logarithm of the probability given to what is so, clipped as scikit-learn clips a float32.
+    """
+
+    def __init__(self) -> None:
+        self.posts: list[np.ndarray] = []
+
+    def update(self, labels: csr_array, logits: csr_array, probabilities: np.ndarray, relevant: np.ndarray) -> None:
+        """Add some posts.
+
+        labels, logits: [posts, tags]; a post has at least one stored score
+        probabilities, relevant: [entries of logits] the probability of a tag, and whether the post has it
+        """
+        given = probabilities.astype(np.float64)
+        true = np.where(relevant, given, 1 - given).clip(CLIP, 1 - CLIP)
+        stored = np.stack([(given - relevant) ** 2, -np.log(true)], axis=1)
+        missed = np.diff(labels.indptr) - np.add.reduceat(relevant.astype(np.int64), logits.indptr[:-1])
+        others = labels.shape[1] - np.diff(logits.indptr) - missed  # without a stored score, and not the post's
+        sums = np.add.reduceat(stored, logits.indptr[:-1])
+        sums += np.outer(missed, [1, -np.log(CLIP)]) + np.outer(others, [0, -np.log1p(-CLIP)])
+        self.posts.append(sums / labels.shape[1])
+
+    def compute(self) -> np.ndarray:
+        """[posts, LOSSES] Means over tags."""
+        return np.concatenate(self.posts)
+
+
 class Reliability:
     """How often what gets a probability is true, in bins of probabilities; meters of several runs add up."""
 
     def __init__(self) -> None:
-        self.decisions = np.zeros(BINS, dtype=np.int64)  # pairs of a post and a tag
-        self.probability = np.zeros(BINS)  # summed over decisions
-        self.positives = np.zeros(BINS, dtype=np.int64)  # decisions whose post has the tag
+        self.decisions = np.zeros(len(BINS), dtype=np.int64)  # pairs of a post and a tag
+        self.probability = np.zeros(len(BINS))  # summed over decisions
+        self.positives = np.zeros(len(BINS), dtype=np.int64)  # decisions whose post has the tag
 
     def update(self, labels: csr_array, probabilities: np.ndarray, relevant: np.ndarray) -> None:
         """Count the decisions of some posts.
@@ -88,10 +120,10 @@ class Reliability:
         labels: [posts, tags]
         probabilities, relevant: [stored scores] the probability of a tag, and whether the post has it
         """
-        bins = np.minimum((probabilities * BINS).astype(np.int64), BINS - 1)
-        self.decisions += np.bincount(bins, minlength=BINS)
-        self.probability += np.bincount(bins, weights=probabilities, minlength=BINS)
-        self.positives += np.bincount(bins[relevant], minlength=BINS)
+        bins = np.searchsorted(BINS, probabilities, side="right") - 1
+        self.decisions += np.bincount(bins, minlength=len(BINS))
+        self.probability += np.bincount(bins, weights=probabilities, minlength=len(BINS))
+        self.positives += np.bincount(bins[relevant], minlength=len(BINS))
         self.decisions[0] += labels.shape[0] * labels.shape[1] - len(bins)  # without a stored score: probability 0
         self.positives[0] += labels.nnz - np.count_nonzero(relevant)
 
@@ -104,15 +136,17 @@ class Reliability:
     def compute(self) -> pd.DataFrame:
         """For each bin its lower edge, decisions, mean probability, the share that is true; 0 without decisions."""
         mean, share = (ratio(part, self.decisions) for part in (self.probability, self.positives))
-        return pd.DataFrame(
-            {"bin": np.arange(BINS) / BINS, "decisions": self.decisions, "probability": mean, "share": share}
-        )
+        return pd.DataFrame({"bin": BINS, "decisions": self.decisions, "probability": mean, "share": share})
 
     def calibration_error(self) -> float:
-        """Expected calibration error (Naeini et al., AAAI 2015): the mean of a decision's gap between those two."""
-        bins = self.compute()
+        """The mean gap between those two, over the decisions with a probability of .05 or more.
+
+        Over all decisions (Naeini et al., AAAI 2015) it says nothing: most are clear, and whoever gives each post the
+        frequencies of the tags has next to none.
+        """
+        bins = self.compute()[1:]
         gaps = (bins["probability"] - bins["share"]).abs()
-        return float((gaps * bins["decisions"]).sum() / bins["decisions"].sum())
+        return float(ratio((gaps * bins["decisions"]).sum(), bins["decisions"].sum()))
 
 
 class PrecisionRecall:

@@ -13,6 +13,7 @@ from tagstudy.core.paths import ARMS
 from tagstudy.core.processes import available_cores, worker_pool
 from tagstudy.evaluation import figures, style, tables
 from tagstudy.evaluation.comparison import Scores, compare
+from tagstudy.evaluation.probabilities import loss_table
 from tagstudy.evaluation.scoring import METRICS
 from tagstudy.evaluation.systems import System
 
@@ -54,6 +55,7 @@ def write_metrics(folder: Path, results: Results, costs: pd.DataFrame) -> None:
     differences = results.differences[: len(METRICS)]
     write_csv(folder / "comparison.csv", differences)
     write_csv(folder / "fusion.csv", fusion_gains(results.scores))
+    write_csv(folder / "calibration.csv", loss_table(results.systems))
     (folder / "verdict.txt").write_text(results.verdict + "\n", encoding="utf-8")
     micro_f1, low, high, p = differences.iloc[0][["difference", "low", "high", "p"]]
     difference = {"micro_f1": micro_f1, "low": low, "high": high, "p": p}

@@ -13,7 +13,7 @@ from tagstudy.core.corpus import Corpus
 from tagstudy.evaluation import scoring
 from tagstudy.evaluation.blocks import Block, decide, read_blocks
 from tagstudy.evaluation.fusion import fuse, tune_weight
-from tagstudy.evaluation.meters import PrecisionRecall, Ranking, Reliability
+from tagstudy.evaluation.meters import LOSSES, Losses, PrecisionRecall, Ranking, Reliability
 from tagstudy.evaluation.outcomes import NEAR, Outcomes, at_thresholds, best_thresholds, candidate_thresholds
 from tagstudy.predictions.predictions import Predictions
 
@@ -31,6 +31,7 @@ class Run(NamedTuple):
     test: Outcomes
     valid_micro_f1: float
     decisions: csr_array  # at the first threshold: [posts, tags] booleans, an entry for each predicted tag
+    losses: np.ndarray  # [test posts, LOSSES]
     reliability: Reliability
     precision: np.ndarray  # [RECALLS]
 
@@ -143,13 +144,15 @@ def assess(fold: int, labels: dict[str, csr_array], read: Read, threshold: str |
     thresholds = candidates[chosen[:, 0]].tolist()
     near = candidates[: chosen.max() + 1 + NEAR]
     valid.keep(len(near))
-    ranking, reliability, precision_recall = Ranking(labels["test"].shape[1]), Reliability(), PrecisionRecall()
+    ranking, losses = Ranking(labels["test"].shape[1]), Losses()
+    reliability, precision_recall = Reliability(), PrecisionRecall()
     decisions = []
 
     def metered(blocks: Iterator[Block]) -> Iterator[Block]:
         for block in blocks:
             decisions.append(decide(block, thresholds[0]))
             ranking.update(block.labels, block.logits, block.relevant)
+            losses.update(block.labels, block.logits, block.probabilities, block.relevant)
             reliability.update(block.labels, block.probabilities, block.relevant)
             precision_recall.update(block.logits.data, block.relevant, block.labels.nnz)
             yield block
@@ -164,7 +167,8 @@ def assess(fold: int, labels: dict[str, csr_array], read: Read, threshold: str |
         **{f"threshold_{metric}": value for metric, value in zip(scoring.METRICS[1:], thresholds[1:], strict=True)},
         **scoring.scores(counts),
         **ranking.compute(),
-        "calibration_error": reliability.calibration_error(),
+        **dict(zip(LOSSES, losses.compute().mean(axis=0).tolist(), strict=True)),
+        "calibration_error_above_05": reliability.calibration_error(),
     }
     return Run(
         fold,
@@ -175,6 +179,7 @@ def assess(fold: int, labels: dict[str, csr_array], read: Read, threshold: str |
         test,
         float(scoring.f1(scoring.total(at_thresholds(on_valid, chosen)[0]))[0]),
         vstack(decisions, format="csr"),
+        losses.compute(),
         reliability,
         precision_recall.compute(),
     )
