@@ -4,7 +4,7 @@
     python src/predict.py --file posts.csv --output tags.parquet
     python src/predict.py --export onnx
 
-Each arm predicts with its first run, and so does their fusion, at its threshold in metrics/prediction.json.
+Each arm predicts with its first run, and so does their fusion, as data/decisions says.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from tagstudy.core.errors import UserError, user_errors
 from tagstudy.data.readers import Post, Skipped, as_post, endings, holds_posts, read_posts
 from tagstudy.evaluation.tables import escape_cells
 from tagstudy.inference.predictor import SYSTEMS, Predictor
+from tagstudy.predictions.decisions import Decision
 
 BATCH = 256  # posts at a time
 SHOWN = 5  # tags of a text, at least
@@ -63,7 +64,7 @@ def main() -> None:
         predictor = open_predictor()
         if options.json:
             explained = predictor.explain(text).items()
-            by_name = {name: {"threshold": predictor.thresholds[name], "tags": tags} for name, tags in explained}
+            by_name = {name: predictor.decisions[name].describe() | {"tags": tags} for name, tags in explained}
             print(json_line({"text": options.text} | by_name))
         else:
             print(side_by_side(predictor, text))
@@ -94,12 +95,18 @@ def side_by_side(predictor: Predictor, text: Text) -> str:
     first = [tag for tag in explained["fusion"] if tag in predicted]
     first += [tag for tag in predictor.names if tag in predicted and tag not in first]
     others = [tag for tag in explained["fusion"] if tag not in predicted][: max(0, SHOWN - len(first))]
-    table = [["", *(f"{name} (* from {predictor.thresholds[name]:.2f})" for name in explained)]]
+    table = [["", *(heading(name, predictor.decisions[name]) for name in explained)]]
     for tag in first + others:
         table.append([tag, *(cell(rows.get(tag)) for rows in explained.values())])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ("   ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in table)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def heading(name: str, decision: Decision) -> str:
+    if decision.top is not None:
+        return f"{name} (* the best {decision.top})"
+    return f"{name} (* from {decision.threshold:.2f})" if decision.one_threshold else f"{name} (* from its threshold)"
 
 
 def cell(row: dict[str, Any] | None) -> str:

@@ -76,16 +76,17 @@ def test_tags_are_those_that_evaluate_predicts() -> None:
     """But for what a batch of another size rounds otherwise, close to a threshold."""
     corpus, loaded = Corpus(POSTS), Predictor()
     arms = (Predictions(PREDICTIONS / arm) for arm in ARMS)
-    systems, weights = assess_systems(corpus, *arms, read_params().evaluate.threshold)
+    systems, weights = assess_systems(corpus, *arms, read_params().evaluate.threshold, read_params().evaluate.calibrate)
     assert loaded.dense_weight == weights[0]
     scores = loaded.scores(texts_of_test())
     for name in SYSTEMS:
         run = systems[name].runs[0]
-        assert loaded.thresholds[name] == run.scores["threshold"]
+        threshold = loaded.decisions[name].threshold
+        assert threshold == run.scores["threshold"]
         predicted = np.zeros(run.decisions.shape, dtype=bool)
         predicted[np.repeat(np.arange(len(predicted)), np.diff(run.decisions.indptr)), run.decisions.indices] = True
-        other = (scores[name].probabilities >= loaded.thresholds[name]) != predicted
-        assert np.abs(scores[name].probabilities[other] - loaded.thresholds[name]).max(initial=0) < 1e-5
+        other = (scores[name].probabilities >= threshold) != predicted
+        assert np.abs(scores[name].probabilities[other] - threshold).max(initial=0) < 1e-4  # a calibration may be steep
 
 
 def test_a_text_gets_tags_of_all_and_the_words_that_speak_for_them(study: Path) -> None:
@@ -100,11 +101,12 @@ def test_a_text_gets_tags_of_all_and_the_words_that_speak_for_them(study: Path) 
     whole = loaded.scores([Text(text, "")])
     for name in SYSTEMS:
         rows = {row["tag"]: row for row in printed[name]["tags"]}
-        assert printed[name]["threshold"] == loaded.thresholds[name]
+        threshold = loaded.decisions[name].threshold
+        assert printed[name]["threshold"] == threshold
         probabilities = dict(zip(loaded.names, whole[name].probabilities[0].tolist(), strict=True))
         assert {tag: row["probability"] for tag, row in rows.items()} == pytest.approx(probabilities, abs=1e-4)
         for tag, row in rows.items():
-            assert row["predicted"] == (probabilities[tag] >= loaded.thresholds[name])
+            assert row["predicted"] == (probabilities[tag] >= threshold)
             for word in row["words"]:
                 without = Text(" ".join(token for token in tokenize(text) if token != word), "")
                 fall = (whole[name].logits - loaded.scores([without])[name].logits)[0, loaded.names.index(tag)]
@@ -259,7 +261,7 @@ def test_onnx_says_what_torch_says(study: Path, tmp_path: Path) -> None:
         ):  # sizes that the export did not check
             columns, weights = pad(*arm.vectorize(texts))
             [probabilities] = session.run(None, {"columns": columns, "weights": weights})
-            np.testing.assert_allclose(probabilities, arm.scores(texts).probabilities, atol=1e-5)
+            np.testing.assert_allclose(probabilities, arm.scores(texts).probabilities, atol=1e-5)  # not yet calibrated
 
 
 def test_onnx_and_torch_agree_with_a_skip_connection_over_frequent_terms(study: Path, tmp_path: Path) -> None:
