@@ -29,7 +29,7 @@ from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError, user_errors
 from tagstudy.data.readers import Post, Skipped, as_post, endings, holds_posts, read_posts
 from tagstudy.evaluation.tables import escape_cells
-from tagstudy.inference.predictor import SYSTEMS, Predictor
+from tagstudy.inference.predictor import SYSTEMS, Predictor, Scores
 from tagstudy.predictions.decisions import Decision
 
 BATCH = 256  # posts at a time
@@ -46,6 +46,8 @@ def main() -> None:
         raise UserError("--output is for the tags of a file's posts; name one with --file")
     if options.output and options.json:
         raise UserError("--json is for what is printed; the ending of --output says what it writes")
+    if options.arms and (options.export or options.file or options.json):
+        raise UserError("--arms is for the table of a text; files and JSON have both arms and their fusion")
     if options.export:
         from tagstudy.inference.onnx_export import export_onnx  # and with it what requirements-onnx.txt installs
 
@@ -65,9 +67,10 @@ def main() -> None:
         if options.json:
             explained = predictor.explain(text).items()
             by_name = {name: predictor.decisions[name].describe() | {"tags": tags} for name, tags in explained}
-            print(json_line({"text": options.text} | by_name))
+            known = bool(predictor.scores([text])["fusion"].known[0])
+            print(json_line({"text": options.text, "known_words": known} | by_name))
         else:
-            print(side_by_side(predictor, text))
+            print(side_by_side(predictor, text, SYSTEMS if options.arms else ("fusion",)))
 
 
 def open_predictor() -> Predictor:
@@ -83,14 +86,18 @@ def arguments() -> argparse.Namespace:
     )
     what.add_argument("--export", choices=["onnx"], help="write each arm to data/models as ONNX")
     parser.add_argument("--output", type=Path, help=f"for the tags of a file's posts, ending in {', '.join(WRITERS)}")
+    parser.add_argument("--arms", action="store_true", help="show both arms beside their fusion, not it alone")
     parser.add_argument("--json", action="store_true", help="print JSON, a line for each post")
     parser.add_argument("--format", default="csv", help="what ending standard input would have as a file (csv)")
     return parser.parse_args()
 
 
-def side_by_side(predictor: Predictor, text: Text) -> str:
+def side_by_side(predictor: Predictor, text: Text, systems: tuple[str, ...]) -> str:
     """A table: the tags that any of the systems predicts, and at least SHOWN, filled up with the fusion's next best."""
+    if not predictor.scores([text])["fusion"].known[0]:
+        return "no known words: no post that the study was trained on has any of these, or too few have; no tags"
     explained = {name: {row["tag"]: row for row in rows} for name, rows in predictor.explain(text).items()}
+    explained = {name: explained[name] for name in systems}
     predicted = {tag for rows in explained.values() for tag, row in rows.items() if row["predicted"]}
     first = [tag for tag in explained["fusion"] if tag in predicted]
     first += [tag for tag in predictor.names if tag in predicted and tag not in first]
@@ -110,10 +117,14 @@ def heading(name: str, decision: Decision) -> str:
 
 
 def cell(row: dict[str, Any] | None) -> str:
-    """A tag's probability, a star where it is predicted, and its evidence; nothing where it is far from the best."""
+    """A tag's probability, a star where it is predicted, and its evidence, by how much each word adds to the logit.
+
+    Nothing where the tag is far from the best.
+    """
     if row is None:
         return ""
-    return f"{row['probability']:.2f}{'*' if row['predicted'] else ' '} {', '.join(row['words'])}"
+    words = (f"{word['word']} {word['weight']:+.2f}" for word in row["words"])
+    return f"{row['probability']:.2f}{'*' if row['predicted'] else ' '} {', '.join(words)}"
 
 
 def predict_file(source: str, output: Path | None, format: str, default: str) -> None:
@@ -127,7 +138,7 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
         raise UserError(f"--format {format}: no format of posts; a file of posts ends in {endings()}")
     predictor = open_predictor()
     name = "standard input" if source == "-" else source
-    found = skipped = 0
+    found = skipped = unknown = 0
     with TemporaryDirectory(dir=output and output.parent, prefix=".predict-") as scratch:
         if source == "-":
             source = f"{scratch}/stdin.{format}"
@@ -141,13 +152,23 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
                 found += len(posts)
                 skipped += len(batch) - len(posts)
                 if posts:
-                    write(tags_of(predictor, posts))
+                    scores = predictor.scores([post.text for post in posts])
+                    unknown += int((~scores["fusion"].known).sum())
+                    write(tags_of(predictor, posts, scores))
             if not found:
                 write(SCHEMA.empty_table())
         if output:
             half.replace(output)
+    tell_of_posts(name, found, unknown, skipped)
+
+
+def tell_of_posts(name: str, found: int, unknown: int, skipped: int) -> None:
+    """What a table of tags does not show."""
     if not found:
         print(f"predict: {name} holds no posts", file=sys.stderr)
+    if unknown:
+        posts_get = "1 post gets" if unknown == 1 else f"{unknown:,} posts get"
+        print(f"predict: {posts_get} no tags, for want of known words", file=sys.stderr)
     if skipped:
         rows_are = "1 row is not a post and was" if skipped == 1 else f"{skipped:,} rows are not posts and were"
         print(f"predict: {rows_are} skipped", file=sys.stderr)
@@ -161,10 +182,10 @@ def next_rows(rows: Iterator[Post | Skipped], source: str, name: str) -> list[Po
         raise UserError(str(problem).replace(source, name)) from None
 
 
-def tags_of(predictor: Predictor, posts: list[Post]) -> pa.Table:
+def tags_of(predictor: Predictor, posts: list[Post], by_system: dict[str, Scores]) -> pa.Table:
     """A row for each post: its id, and of each system the predicted tags, the most probable first, with scores."""
     columns: dict[str, list] = {"id": [post.id for post in posts]}
-    for name, scores in predictor.scores([post.text for post in posts]).items():
+    for name, scores in by_system.items():
         rows = predictor.predicted(scores, name)
         columns[f"{name}_tags"] = [[tag for tag, _ in row] for row in rows]
         columns[f"{name}_scores"] = [[probability for _, probability in row] for row in rows]

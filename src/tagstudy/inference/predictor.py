@@ -23,14 +23,16 @@ SYSTEMS = (*ARMS, "fusion")
 BATCH = 256  # posts at a time
 WORDS = 200  # of a text that are left out in turn
 SHOWN_WORDS = 5  # of a tag
+WEAK, NOTHING = 1 / 3, 0.05
 SHOWN_TAGS = 30  # of a text, with their evidence
 
 
 class Scores(NamedTuple):
-    """What a system says of some posts, each [posts, tags]."""
+    """What a system says of some posts."""
 
-    logits: np.ndarray
-    probabilities: np.ndarray
+    logits: np.ndarray  # [posts, tags]
+    probabilities: np.ndarray  # [posts, tags]
+    known: np.ndarray  # [posts] whether the post has a word of the vocabulary; an encoder knows every post
 
 
 class Arm:
@@ -50,8 +52,10 @@ class Arm:
 
     @torch.no_grad()
     def scores(self, texts: list[Text]) -> Scores:
-        logits = self.network(*to(torch.device("cpu"), self.vectorize(texts))).numpy()
-        return Scores(logits, PROBABILITIES[self.loss](logits))
+        batch = self.vectorize(texts)
+        logits = self.network(*to(torch.device("cpu"), batch)).numpy()
+        known = np.diff(batch[1]) > 0 if len(batch) == 3 else np.ones(len(texts), dtype=bool)
+        return Scores(logits, PROBABILITIES[self.loss](logits), known)
 
 
 class Predictor:
@@ -71,7 +75,8 @@ class Predictor:
         """The scores of each of SYSTEMS."""
         dense, sparse = (arm.scores(texts) for arm in self.arms.values())
         weight = self.dense_weight
-        fusion = Scores(*(weight * a + (1 - weight) * b for a, b in zip(dense, sparse, strict=True)))
+        logits, probabilities = (weight * a + (1 - weight) * b for a, b in zip(dense[:2], sparse[:2], strict=True))
+        fusion = Scores(logits, probabilities, dense.known | sparse.known)
         tags = np.arange(len(self.names))
         return {
             name: scores._replace(probabilities=self.decisions[name].probabilities(scores.probabilities, tags))
@@ -99,25 +104,26 @@ class Predictor:
         return rows
 
     def decided(self, scores: Scores, system: str) -> np.ndarray:
-        """[posts, tags] Whether each tag is predicted."""
+        """[posts, tags] Whether each tag is predicted: none for a post that has no known word."""
         decision = self.decisions[system]
         if decision.top is None:
-            return scores.probabilities >= decision.threshold
-        best = np.argsort(-scores.logits, axis=1, kind="stable")[:, : decision.top]
-        decided = np.zeros(scores.logits.shape, dtype=bool)
-        np.put_along_axis(decided, best, True, axis=1)
-        return decided
+            decided = scores.probabilities >= decision.threshold
+        else:
+            best = np.argsort(-scores.logits, axis=1, kind="stable")[:, : decision.top]
+            decided = np.zeros(scores.logits.shape, dtype=bool)
+            np.put_along_axis(decided, best, True, axis=1)
+        return decided & scores.known[:, None]
 
     def explain(self, text: Text) -> dict[str, list[dict[str, Any]]]:
         """For each of SYSTEMS its best tags, the most probable first, each with the words that are evidence for it.
 
         All predicted tags are shown, and the best SHOWN_TAGS; the predicted ones first. A word is evidence for a tag by
-        as much as the tag's logit falls without it (erasure; Li, Monroe and Jurafsky, 2016).
+        as much as the tag's logit falls without it (erasure; Li, Monroe and Jurafsky, 2016); see :func:`evidence`.
         """
         words, variants = leave_out_each_word(text)
         explained = {}
         for name, scores in self.scores([text, *variants]).items():
-            logits, probabilities = scores
+            logits, probabilities, _ = scores
             decided = self.decided(scores, name)[0]
             falls = logits[1] - logits[2:]  # [words, tags]
             best = np.lexsort([-logits[0], -probabilities[0], ~decided])  # many a probability may be 0
@@ -127,11 +133,21 @@ class Predictor:
                     "tag": self.names[tag],
                     "probability": round(float(probabilities[0, tag]), 4),
                     "predicted": bool(decided[tag]),
-                    "words": [words[word] for word in np.argsort(-falls[:, tag])[:SHOWN_WORDS] if falls[word, tag] > 0],
+                    "words": evidence(words, falls[:, tag]),
                 }
                 for tag in best[:shown]
             ]
         return explained
+
+
+def evidence(words: list[str], falls: np.ndarray) -> list[dict[str, Any]]:
+    """The words that matter most for a tag, and by how much: ``falls`` [words] of its logit without each of them.
+
+    What is less than WEAK of the highest fall, or less than NOTHING, is left out: mostly function words.
+    """
+    least = max(WEAK * falls.max(initial=0), NOTHING)
+    best = [word for word in np.argsort(-falls, kind="stable")[:SHOWN_WORDS] if falls[word] >= least]
+    return [{"word": words[word], "weight": round(float(falls[word]), 2)} for word in best]
 
 
 def leave_out_each_word(text: Text) -> tuple[list[str], list[Text]]:
