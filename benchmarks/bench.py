@@ -149,7 +149,7 @@ def call(folder: Path, script: str, *arguments: str) -> bool:
 def compare(folder: Path, names: list[str]) -> pd.DataFrame:
     """A row for each contestant: its scores, its difference from the best one, and what it costs; means over folds."""
     corpus = Corpus(folder / POSTS)
-    assessor = Assessor(corpus, "tuned")
+    assessor = Assessor(corpus, "tuned", "none")
     summaries = {name: read_json(folder / f"results/{name}.json") for name in names}
     systems = {name: assessor.system(map(reader(folder, name), assessor.labels, range(corpus.folds))) for name in names}
     candidates = {

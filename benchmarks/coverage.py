@@ -84,7 +84,7 @@ def study(params: Params) -> pd.DataFrame:
         train_arm(params.train_sparse, arm_folders("sparse"))
         other_seed = params.train_sparse.model_copy(update={"seed": params.train_sparse.seed + 1000})
         train_arm(other_seed, in_other_place(arm_folders("sparse")))
-    assessor = Assessor(corpus, "tuned")
+    assessor = Assessor(corpus, "tuned", "none")
     arms = {name: Predictions(PREDICTIONS / name) for name in ("dense", "sparse", "again")}
     scores = score(corpus, {name: assessor.arm(arm) for name, arm in arms.items()}, params.evaluate.resamples)
     tables = []

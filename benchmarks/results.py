@@ -76,7 +76,7 @@ def compare(corpus: str, experiments: list[Experiment], code: str) -> None:
     """Hold all systems on a corpus against one another, and write what is found."""
     folder = work_folder(corpus)
     params, posts = read_params(folder / "params.yaml").evaluate, Corpus(folder / POSTS)
-    systems = gather_systems(posts, experiments, params.threshold)
+    systems = gather_systems(posts, experiments, params.threshold, params.calibrate)
     ranking = rank_candidates(posts, systems, params.resamples, METRIC)
     others = pd.DataFrame({name: each.system.scores() for name, each in systems.items()}).T
     table = ranking.systems.merge(others[["macro_f1", "hamming_loss"]], left_on="system", right_index=True)

@@ -31,7 +31,7 @@ def main() -> None:
     options = arguments()
     params, corpus = read_params().evaluate, Corpus(POSTS)
     with open_experiments(options.experiments or names_of_experiments(), corpus.fingerprint) as experiments:
-        candidates = gather_systems(corpus, experiments, params.threshold)
+        candidates = gather_systems(corpus, experiments, params.threshold, params.calibrate)
         ranking = rank_candidates(corpus, candidates, params.resamples, options.metric)
     with whole_folder(options.output) as folder:
         write_csv(folder / "systems.csv", ranking.systems)

@@ -1,18 +1,19 @@
 """Stage evaluate: score both arms on test, at thresholds that come from valid, and tell which is better.
 
 in:  data/posts, data/predictions, data/models (what a network costs, its training curves), data/timings
-out: metrics/metrics.json (headline scores over all folds, and the difference of the arms), runs.csv (every score of
-     each run, and over all of them), prediction.json (of each run, for predict.py: thresholds, the dense arm's weight
-     in the fusion), comparison.csv (differences of the arms with their intervals), verdict.txt (the first one in a
-     sentence), fusion.csv (the fusion's gain over each arm, and over two runs of the better one), timings.json
-     (seconds, which alone change from run to run, with plots/images/cost.png);
+out: data/decisions (of each run: how scores become probabilities and tags, the dense arm's weight in the fusion)
+     metrics/metrics.json (headline scores over all folds, and the difference of the arms), runs.csv (every score of
+     each run, and over all of them), calibration.csv (Brier score and log loss), comparison.csv (differences of the
+     arms with their intervals), verdict.txt (the first one in a sentence), fusion.csv (the fusion's gain over each arm,
+     and over two runs of the better one), timings.json (seconds, which alone change from run to run, with
+     plots/images/cost.png);
      plots/*.csv, which DVC draws or a reader opens, and plots/images/*.png, drawn with matplotlib
 """
 
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import whole_folder
-from tagstudy.core.paths import ARMS, METRICS, MODELS, PLOTS, POSTS, PREDICTIONS, TIMINGS
+from tagstudy.core.paths import ARMS, DECISIONS, METRICS, MODELS, PLOTS, POSTS, PREDICTIONS, TIMINGS
 from tagstudy.core.stage import run
 from tagstudy.evaluation import comparison, report
 from tagstudy.evaluation.scoring import METRICS as COMPARED
@@ -25,7 +26,7 @@ def main() -> str:
     params = read_params().evaluate
     corpus = Corpus(POSTS)
     arms = {arm: Predictions(PREDICTIONS / arm) for arm in ARMS}
-    systems, weights = assess_systems(corpus, arms["dense"], arms["sparse"], params.threshold)
+    systems, weights = assess_systems(corpus, arms["dense"], arms["sparse"], params.threshold, params.calibrate)
     scores = comparison.score(corpus, systems, params.resamples)
     differences = comparison.compare(scores["dense"], scores["sparse"])
     differences.insert(0, "score", [*COMPARED, *corpus.tags])
@@ -41,9 +42,10 @@ def main() -> str:
         posts=len(corpus.tested()),
         margin=params.margin,
     )
-    results = report.Results(systems, scores, weights, differences, finding)
+    results = report.Results(systems, scores, differences, finding)
     costs = report.cost_table(report.read_costs(MODELS, TIMINGS), systems)
-    with whole_folder(METRICS) as metrics, whole_folder(PLOTS) as plots:
+    with whole_folder(DECISIONS) as decisions, whole_folder(METRICS) as metrics, whole_folder(PLOTS) as plots:
+        report.write_run_decisions(decisions, systems, weights)
         report.write_metrics(metrics, results, costs)
         report.write_plots(plots, results, costs, corpus, MODELS)
     return finding

@@ -4,7 +4,7 @@
     python src/predict.py --file posts.csv --output tags.parquet
     python src/predict.py --export onnx
 
-Each arm predicts with its first run, and so does their fusion, at its threshold in metrics/prediction.json.
+Each arm predicts with its first run, and so does their fusion, as data/decisions says.
 """
 
 import argparse
@@ -30,7 +30,8 @@ from tagstudy.core.errors import UserError, user_errors
 from tagstudy.data.files import File, Told, described, distinct
 from tagstudy.data.readers import Post, Skipped, as_post, endings, holds_posts, read_posts
 from tagstudy.evaluation.tables import escape_cells
-from tagstudy.inference.predictor import SYSTEMS, Predictor
+from tagstudy.inference.predictor import SYSTEMS, Predictor, Scores
+from tagstudy.predictions.decisions import Decision
 
 BATCH = 256  # posts at a time
 SHOWN = 5  # tags of a text, at least
@@ -46,6 +47,8 @@ def main() -> None:
         raise UserError("--output is for the tags of a file's posts; name one with --file")
     if options.output and options.json:
         raise UserError("--json is for what is printed; the ending of --output says what it writes")
+    if options.arms and (options.export or options.file or options.json):
+        raise UserError("--arms is for the table of a text; files and JSON have both arms and their fusion")
     if options.export:
         from tagstudy.inference.onnx_export import export_onnx  # and with it what requirements-onnx.txt installs
 
@@ -64,10 +67,11 @@ def main() -> None:
         predictor = open_predictor()
         if options.json:
             explained = predictor.explain(text).items()
-            by_name = {name: {"threshold": predictor.thresholds[name], "tags": tags} for name, tags in explained}
-            print(json_line({"text": options.text} | by_name))
+            by_name = {name: predictor.decisions[name].describe() | {"tags": tags} for name, tags in explained}
+            known = bool(predictor.scores([text])["fusion"].known[0])
+            print(json_line({"text": options.text, "known_words": known} | by_name))
         else:
-            print(side_by_side(predictor, text))
+            print(side_by_side(predictor, text, SYSTEMS if options.arms else ("fusion",)))
 
 
 def open_predictor() -> Predictor:
@@ -83,19 +87,23 @@ def arguments() -> argparse.Namespace:
     )
     what.add_argument("--export", choices=["onnx"], help="write each arm to data/models as ONNX")
     parser.add_argument("--output", type=Path, help=f"for the tags of a file's posts, ending in {', '.join(WRITERS)}")
+    parser.add_argument("--arms", action="store_true", help="show both arms beside their fusion, not it alone")
     parser.add_argument("--json", action="store_true", help="print JSON, a line for each post")
     parser.add_argument("--format", default="csv", help="what ending standard input would have as a file (csv)")
     return parser.parse_args()
 
 
-def side_by_side(predictor: Predictor, text: Text) -> str:
+def side_by_side(predictor: Predictor, text: Text, systems: tuple[str, ...]) -> str:
     """A table: the tags that any of the systems predicts, and at least SHOWN, filled up with the fusion's next best."""
+    if not predictor.scores([text])["fusion"].known[0]:
+        return "no known words: no post that the study was trained on has any of these, or too few have; no tags"
     explained = {name: {row["tag"]: row for row in rows} for name, rows in predictor.explain(text).items()}
+    explained = {name: explained[name] for name in systems}
     predicted = {tag for rows in explained.values() for tag, row in rows.items() if row["predicted"]}
     first = [tag for tag in explained["fusion"] if tag in predicted]
     first += [tag for tag in predictor.names if tag in predicted and tag not in first]
     others = [tag for tag in explained["fusion"] if tag not in predicted][: max(0, SHOWN - len(first))]
-    table = [["", *(f"{name} (* from {predictor.thresholds[name]:.2f})" for name in explained)]]
+    table = [["", *(heading(name, predictor.decisions[name]) for name in explained)]]
     for tag in first + others:
         table.append([tag, *(cell(rows.get(tag)) for rows in explained.values())])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -103,11 +111,21 @@ def side_by_side(predictor: Predictor, text: Text) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def heading(name: str, decision: Decision) -> str:
+    if decision.top is not None:
+        return f"{name} (* the best {decision.top})"
+    return f"{name} (* from {decision.threshold:.2f})" if decision.one_threshold else f"{name} (* from its threshold)"
+
+
 def cell(row: dict[str, Any] | None) -> str:
-    """A tag's probability, a star where it is predicted, and its evidence; nothing where it is far from the best."""
+    """A tag's probability, a star where it is predicted, and its evidence, by how much each word adds to the logit.
+
+    Nothing where the tag is far from the best.
+    """
     if row is None:
         return ""
-    return f"{row['probability']:.2f}{'*' if row['predicted'] else ' '} {', '.join(row['words'])}"
+    words = (f"{word['word']} {word['weight']:+.2f}" for word in row["words"])
+    return f"{row['probability']:.2f}{'*' if row['predicted'] else ' '} {', '.join(words)}"
 
 
 def predict_file(source: str, output: Path | None, format: str, default: str) -> None:
@@ -122,7 +140,7 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
     predictor = open_predictor()
     name = "standard input" if source == "-" else source
     told, files = told_of_files(), list[File]()
-    found = skipped = 0
+    found = skipped = unknown = 0
     with TemporaryDirectory(dir=output and output.parent, prefix=".predict-") as scratch:
         if source == "-":
             source = f"{scratch}/stdin.{format}"
@@ -136,7 +154,9 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
                 found += len(posts)
                 skipped += len(batch) - len(posts)
                 if posts:
-                    write(tags_of(predictor, posts))
+                    scores = predictor.scores([post.text for post in posts])
+                    unknown += int((~scores["fusion"].known).sum())
+                    write(tags_of(predictor, posts, scores))
             if not found:
                 write(SCHEMA.empty_table())
         if output:
@@ -144,8 +164,16 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
     if told.columns or told.encoding:
         for alike in distinct(files):
             print(f"predict: {described(alike)}", file=sys.stderr)
+    tell_of_posts(name, found, unknown, skipped)
+
+
+def tell_of_posts(name: str, found: int, unknown: int, skipped: int) -> None:
+    """What a table of tags does not show."""
     if not found:
         print(f"predict: {name} holds no posts", file=sys.stderr)
+    if unknown:
+        posts_get = "1 post gets" if unknown == 1 else f"{unknown:,} posts get"
+        print(f"predict: {posts_get} no tags, for want of known words", file=sys.stderr)
     if skipped:
         rows_are = "1 row is not a post and was" if skipped == 1 else f"{skipped:,} rows are not posts and were"
         print(f"predict: {rows_are} skipped", file=sys.stderr)
@@ -166,10 +194,10 @@ def next_rows(rows: Iterator[Post | Skipped], source: str, name: str) -> list[Po
         raise UserError(str(problem).replace(source, name)) from None
 
 
-def tags_of(predictor: Predictor, posts: list[Post]) -> pa.Table:
+def tags_of(predictor: Predictor, posts: list[Post], by_system: dict[str, Scores]) -> pa.Table:
     """A row for each post: its id, and of each system the predicted tags, the most probable first, with scores."""
     columns: dict[str, list] = {"id": [post.id for post in posts]}
-    for name, scores in predictor.scores([post.text for post in posts]).items():
+    for name, scores in by_system.items():
         rows = predictor.predicted(scores, name)
         columns[f"{name}_tags"] = [[tag for tag, _ in row] for row in rows]
         columns[f"{name}_scores"] = [[probability for _, probability in row] for row in rows]

@@ -179,3 +179,22 @@ def test_a_section_that_is_none_is_named(tmp_path_factory: pytest.TempPathFactor
     path.write_text(yaml.safe_dump(PARAMS | {"train": value}), encoding="utf-8")
     with pytest.raises(UserError, match="train"):
         read_params(path)
+
+
+@pytest.mark.parametrize("threshold", ["tuned", 0.5, "top_3"])
+def test_a_threshold_is_tuned_or_a_number_or_so_many_tags(tmp_path: Path, threshold: str | float) -> None:
+    write_params(tmp_path, evaluate={"threshold": threshold})
+    assert read_params(tmp_path / "params.yaml").evaluate.threshold == threshold
+
+
+@pytest.mark.parametrize("threshold", [1, "top_0", "top", "best"])
+def test_no_other_threshold_is_taken(tmp_path: Path, threshold: str | float) -> None:
+    write_params(tmp_path, evaluate={"threshold": threshold})
+    assert "evaluate.threshold: Input should be 'tuned' or 'per_tag'" in message(tmp_path)
+
+
+def test_thresholds_of_tags_need_their_calibration(tmp_path: Path) -> None:
+    write_params(tmp_path, evaluate={"threshold": "per_tag", "calibrate": "pooled"})
+    assert "evaluate: threshold: per_tag is of probabilities" in message(tmp_path)
+    write_params(tmp_path, evaluate={"threshold": "per_tag", "calibrate": "per_tag"})
+    assert read_params(tmp_path / "params.yaml").evaluate.threshold == "per_tag"

@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 from tagstudy.core.corpus import Corpus
 from tagstudy.evaluation.blocks import Block
 from tagstudy.evaluation.systems import Run, System, assess
+from tagstudy.predictions.decisions import Decision
 from tagstudy.predictions.links import squared_hinge
 from tagstudy.predictions.predictions import is_relevant
 
@@ -36,7 +37,7 @@ def run_of(corpus: Corpus, labels: np.ndarray, fold: int, logits: np.ndarray) ->
     rows = {split: corpus.rows(split, fold) for split in ("valid", "test")}
     blocks = {split: blocks_of(labels[chosen], logits[chosen]) for split, chosen in rows.items()}
     true = {split: labels_of(labels[chosen]) for split, chosen in rows.items()}
-    return assess(fold, true, lambda split: iter(blocks[split]), "tuned")
+    return assess(fold, true, lambda split: iter(blocks[split]), Decision(None, None))
 
 
 def labels_of(labels: np.ndarray) -> csr_array:

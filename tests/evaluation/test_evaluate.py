@@ -37,20 +37,26 @@ def write_predictions(
     return Predictions(folder)
 
 
-@pytest.mark.parametrize("kept", [2, TAGS])
-@pytest.mark.parametrize("folds", [1, 3])
-def test_thresholds_and_weights_follow_from_valid_alone(kept: int, folds: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("threshold", "calibrate", "kept", "folds"),
+    [("tuned", "none", 2, 3), ("tuned", "pooled", TAGS, 1), ("per_tag", "per_tag", 2, 3)],
+)
+def test_decisions_follow_from_valid_alone(
+    threshold: str, calibrate: str, kept: int, folds: int, tmp_path: Path
+) -> None:
     labels = np.random.default_rng(0).random((POSTS, TAGS)) < 0.3
     corpus = corpus_of(tmp_path / "posts", labels, folds)
 
-    def chosen(name: str, **known: np.ndarray) -> tuple[dict[str, list], list[float]]:
+    def chosen(name: str, **known: np.ndarray) -> list[str]:
+        """What predict.py reads."""
         rng = np.random.default_rng(1)
         arms = [
             write_predictions(tmp_path / name / arm, corpus, known, rng, repeats=2, kept=kept)
             for arm in ("dense", "sparse")
         ]
-        systems, weights = assess_systems(corpus, *arms, "tuned")
-        return {system: [run.thresholds for run in systems[system].runs] for system in systems}, weights
+        systems, weights = assess_systems(corpus, *arms, threshold, calibrate)
+        report.write_run_decisions(tmp_path / name, systems, weights)
+        return [(tmp_path / name / f"run-{number}.json").read_text() for number in range(2 * folds)]
 
     as_it_is = chosen("a", valid=labels, test=labels)
     assert chosen("b", valid=labels, test=~labels) == as_it_is
@@ -69,14 +75,15 @@ def arms_of(folder: Path, folds: int, repeats: int) -> tuple[Corpus, list[Predic
 
 def test_a_threshold_can_be_fixed(tmp_path: Path) -> None:
     corpus, arms = arms_of(tmp_path, folds=3, repeats=1)
-    systems, _ = assess_systems(corpus, *arms, 0.5)
+    systems, _ = assess_systems(corpus, *arms, 0.5, "none")
     assert {value for system in systems.values() for run in system.runs for value in run.thresholds} == {0.5}
+    assert {run.decision.threshold for system in systems.values() for run in system.runs} == {0.5}
 
 
 @pytest.mark.parametrize(("folds", "repeats", "controlled"), [(3, 1, False), (3, 2, True), (1, 3, True), (1, 1, False)])
 def test_two_runs_of_a_fold_make_a_control(folds: int, repeats: int, controlled: bool, tmp_path: Path) -> None:
     corpus, arms = arms_of(tmp_path, folds, repeats)
-    systems, weights = assess_systems(corpus, *arms, "tuned")
+    systems, weights = assess_systems(corpus, *arms, "tuned", "pooled")
     assert ("control" in systems) == controlled
     assert {len(system.runs) for system in systems.values()} == {folds * repeats} and len(weights) == folds * repeats
     if controlled:  # two independent views are better than one
@@ -86,7 +93,7 @@ def test_two_runs_of_a_fold_make_a_control(folds: int, repeats: int, controlled:
 
 def test_gains_are_those_of_the_fusion_over_every_other_system(tmp_path: Path) -> None:
     corpus, arms = arms_of(tmp_path, folds=3, repeats=2)
-    systems, _ = assess_systems(corpus, *arms, "tuned")
+    systems, _ = assess_systems(corpus, *arms, "tuned", "pooled")
     table = report.fusion_gains(comparison.score(corpus, systems, resamples=100)).set_index(["over", "score"])
     assert set(table.index) == {(arm, score) for arm in ("dense", "sparse", "control") for score in METRICS}
     for arm in ("dense", "sparse"):

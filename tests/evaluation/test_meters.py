@@ -9,7 +9,8 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics
 
 from tagstudy.evaluation.blocks import Block
-from tagstudy.evaluation.meters import RECALLS, PrecisionRecall, Ranking, Reliability
+from tagstudy.evaluation.meters import RECALLS, Losses, PrecisionRecall, Ranking, Reliability
+from tagstudy.predictions.links import squared_hinge
 from tagstudy.predictions.predictions import is_relevant
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(2, 5))
@@ -50,7 +51,16 @@ def test_rankings_are_scikit_learn_s_where_no_two_logits_are_equal(data: st.Data
     assert scores["lrap"] == pytest.approx(lrap)
     for k in (1, 3, 5):
         best = np.argsort(-logits[tagged])[:, :k]
-        assert scores[f"precision_at_{k}"] == pytest.approx(np.take_along_axis(labels[tagged], best, axis=1).mean())
+        predicted = np.zeros_like(labels[tagged])
+        np.put_along_axis(predicted, best, True, axis=1)
+        right, first, own = (part.sum(axis=1) for part in (predicted & labels[tagged], predicted, labels[tagged]))
+        expected = {
+            "precision": (right / first).mean(),
+            "recall": (right / own).mean(),
+            "f1": (2 * right / (first + own)).mean(),
+            "ndcg": metrics.ndcg_score(labels[tagged], logits[tagged], k=k),
+        }
+        assert {name: scores[f"{name}_at_{k}"] for name in expected} == pytest.approx(expected)
 
 
 def test_equal_logits_rank_in_the_order_of_the_tags() -> None:
@@ -70,14 +80,29 @@ def test_a_tag_that_is_not_stored_is_not_found() -> None:
     assert scores["precision_at_3"] == pytest.approx((1 / 3 + 0) / 2)
 
 
+@pytest.mark.parametrize("kept", [2, 4])
+def test_losses_are_scikit_learn_s(kept: int) -> None:
+    rng = np.random.default_rng(0)
+    labels, logits = rng.random((30, 4)) < 0.4, (2 * rng.random((30, 4)) - 1).astype(np.float32)
+    logits[:5] = 3 * np.sign(logits[:5])  # probabilities of 0 and 1, some of them wrong
+    meter = Losses()
+    for block in blocks_of(labels, logits, kept, size=7):
+        meter.update(block.labels, block.logits, block.probabilities, block.relevant)
+    probabilities = squared_hinge(np.where(stored(np.exp(logits), kept).toarray() > 0, logits, -1))
+    brier = metrics.brier_score_loss(labels.ravel(), probabilities.ravel())
+    log_loss = metrics.log_loss(labels.ravel(), probabilities.ravel())
+    assert meter.compute().shape == (30, 2)
+    assert meter.compute().mean(axis=0) == pytest.approx([brier, log_loss], rel=1e-5)
+
+
 def test_a_bin_shows_how_often_its_probability_is_true() -> None:
     probabilities = np.array([[0.0, 0.05, 0.31], [1.0, 0.39, 0.97]])
     labels = np.array([[False, False, True], [True, False, True]])
     meter = reliability(labels, probabilities)
     table = meter.compute().set_index("bin")
-    assert table["decisions"].to_dict() == {bin: {0: 2, 0.3: 2, 0.9: 2}.get(bin, 0) for bin in table.index}
+    assert table["decisions"].to_dict() == {bin: {0: 1, 0.05: 1, 0.3: 2, 0.9: 2}.get(bin, 0) for bin in table.index}
     assert table.loc[0.3].tolist() == [2, pytest.approx(0.35), 0.5]
-    assert meter.calibration_error() == pytest.approx((2 * 0.025 + 2 * 0.15 + 2 * 0.015) / 6)
+    assert meter.calibration_error() == pytest.approx((1 * 0.05 + 2 * 0.15 + 2 * 0.015) / 5)  # but for the first bin
 
 
 def test_a_decision_without_a_stored_score_has_probability_zero() -> None:

@@ -32,6 +32,8 @@ def test_scores_are_scikit_learn_s(data: st.DataObject) -> None:
         )
         names = (f"{average}_precision", f"{average}_recall", f"{average}_f1")
         assert [scores[name] for name in names] == pytest.approx([precision, recall, f1])
+    of_tags = metrics.f1_score(labels, by_metric[1], average=None, zero_division=0)[labels.any(axis=0)]
+    assert scores["macro_f1_tested"] == pytest.approx(of_tags.mean() if len(of_tags) else 0)
     assert scores["hamming_loss"] == pytest.approx((labels != by_metric[2]).mean())
     assert scores["subset_accuracy"] == pytest.approx((labels == by_metric[3]).all(axis=1).mean())
     for place, at in enumerate(counts):

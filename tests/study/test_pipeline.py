@@ -57,7 +57,9 @@ def test_metrics_and_plots_are_written(study: Path) -> None:
         metrics["dense"]["micro_f1"] - metrics["sparse"]["micro_f1"], abs=2e-4
     )
     runs = (study / "metrics/runs.csv").read_text().splitlines()
-    assert {"macro_precision", "subset_accuracy", "lrap", "calibration_error"} < set(runs[0].split(","))
+    assert {"macro_precision", "subset_accuracy", "lrap", "brier", "calibration_error_above_05"} < set(
+        runs[0].split(",")
+    )
     assert len(runs) == 1 + 3 * 3 + 3  # of both arms and the fusion each fold, and all of them together
     assert "test micro-F1" in (study / "metrics/verdict.txt").read_text()
     images = {path.name for path in (study / "plots/images").iterdir()}

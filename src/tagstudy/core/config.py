@@ -18,6 +18,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Names = Annotated[list[Name], Field(min_length=1)]
+Top = Annotated[str, StringConstraints(pattern=r"^top_[1-9]\d{0,8}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Embedding = Literal["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 
@@ -126,9 +127,18 @@ class Train(Section):
 
 
 class Evaluate(Section):
-    threshold: Literal["tuned"] | Fraction
+    threshold: Literal["tuned", "per_tag"] | Top | Fraction
+    calibrate: Literal["none", "pooled", "per_tag"]
     resamples: Annotated[int, Field(ge=100)]
     margin: Annotated[float, Field(ge=0, lt=1)]
+
+    @model_validator(mode="after")
+    def threshold_what_is_calibrated(self) -> "Evaluate":
+        if self.threshold == "per_tag" and self.calibrate != "per_tag":
+            raise ValueError(
+                "threshold: per_tag is of probabilities that are calibrated per tag; set calibrate to per_tag too"
+            )
+        return self
 
 
 class Params(Section):

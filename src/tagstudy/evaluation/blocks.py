@@ -1,12 +1,13 @@
 """Scores of posts, read in blocks beside their labels, and the tags that are predicted at a threshold."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from tagstudy.core.store import CsrMatrix
+from tagstudy.predictions.decisions import Decision
 from tagstudy.predictions.predictions import is_relevant
 
 
@@ -26,6 +27,36 @@ def read_blocks(labels: csr_array, run: CsrMatrix, probability: Callable[[np.nda
         block = labels[start : start + logits.shape[0]]
         yield Block(block, logits, probability(logits.data), is_relevant(block, logits))
         start += logits.shape[0]
+
+
+def calibrated(blocks: Iterable[Block], decision: Decision) -> Iterator[Block]:
+    """Blocks with the probabilities that a system's scores stand for."""
+    for block in blocks:
+        yield block._replace(probabilities=decision.probabilities(block.probabilities, block.logits.indices))
+
+
+def compared(blocks: Iterable[Block], decision: Decision) -> Iterator[Block]:
+    """Blocks with what a single threshold is compared with, in place of the probabilities.
+
+    Where each tag has a threshold, that is by how much it is passed: from 0 on a tag is predicted. Where the best tags
+    are predicted, it is minus a tag's rank by its logit.
+    """
+    for block in blocks:
+        if decision.top is not None:
+            yield block._replace(probabilities=-ranks(block.logits).astype(float))
+        elif isinstance(decision.threshold, np.ndarray):
+            yield block._replace(probabilities=block.probabilities - decision.threshold[block.logits.indices])
+        else:
+            yield block
+
+
+def ranks(logits: csr_array) -> np.ndarray:
+    """[entries] From 1; equal logits rank in the order of the tags."""
+    posts = np.repeat(np.arange(logits.shape[0]), np.diff(logits.indptr))
+    order = np.lexsort((-logits.data, posts))  # stable
+    found = np.empty(len(order), dtype=np.int64)
+    found[order] = np.arange(len(order)) - logits.indptr[posts] + 1
+    return found
 
 
 def decide(block: Block, threshold: float) -> csr_array:

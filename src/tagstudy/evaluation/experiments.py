@@ -103,12 +103,14 @@ class Candidate(NamedTuple):
     problem: str | None  # why it has not converged
 
 
-def gather_systems(corpus: Corpus, experiments: list[Experiment], threshold: str | float) -> dict[str, Candidate]:
+def gather_systems(
+    corpus: Corpus, experiments: list[Experiment], threshold: str | float, calibrate: str
+) -> dict[str, Candidate]:
     """The different systems of experiments, by name: arms, fusions, and the control of the arm that is best on valid.
 
     Equal predictions are one system. Different ones of the same embedding have the experiment's name behind theirs.
     """
-    assessor = Assessor(corpus, threshold)
+    assessor = Assessor(corpus, threshold, calibrate)
     arms: dict[str, Predictions] = {}
     candidates: dict[str, Candidate] = {}
     name_of: dict[str, str] = {}  # by the hash of predictions, or of two

@@ -11,24 +11,29 @@ from scipy.sparse import csr_array
 from tagstudy.evaluation.scoring import ratio
 from tagstudy.predictions.thresholds import ThresholdSearch
 
-BINS = 10  # of probabilities, all of the same width
-CUTOFFS = (1, 3, 5)  # k of precision@k
+BINS = np.array([0, 0.05, *np.arange(1, 10) / 10])  # of probabilities: the lower edges
+CUTOFFS = (1, 3, 5)  # k of precision at k
 CURVE_BINS = 2**16  # of logits, for a curve to look at
 RECALLS = np.arange(1, 101) / 100
+CLIP = float(np.finfo(np.float32).eps)  # probabilities are clipped to [CLIP, 1 - CLIP] for the log loss
+LOSSES = ("brier", "log_loss")
 
 
 class Ranking:
-    """For those who suggest tags: precision@k, and label-ranking average precision (LRAP).
+    """For those who suggest tags: precision, recall, F1 and nDCG of the first k tags, and label-ranking average
+    precision (LRAP).
 
-    Both are means over the posts that have a tag. Equal logits rank in the order of the tags. Where there are fewer
-    than k tags, the first k are all of them. A post's tag without a stored score counts as not found.
+    All are means over the posts that have a tag. Equal logits rank in the order of the tags. Where there are fewer than
+    k tags, the first k are all of them. A post's tag without a stored score counts as not found. F1 at k is a post's
+    harmonic mean of the first two. nDCG at k (Järvelin and Kekäläinen, TOIS 2002) counts a tag of the post by
+    1 / log2(1 + its rank), and divides by the highest sum that the post's number of tags allows.
     """
 
     def __init__(self, tags: int) -> None:
         self.cutoffs = {k: min(k, tags) for k in CUTOFFS}
         self.posts = 0  # that have a tag
-        self.hits = dict.fromkeys(CUTOFFS, 0)  # tags of posts among the first k, summed over posts
-        self.average_precision = 0.0  # summed over posts
+        self.sums = {f"{score}_at_{k}": 0.0 for score in ("precision", "recall", "f1", "ndcg") for k in CUTOFFS}
+        self.sums["lrap"] = 0.0  # each summed over posts
 
     def update(self, labels: csr_array, logits: csr_array, relevant: np.ndarray) -> None:
         """Rank the stored tags of some posts.
@@ -37,20 +42,25 @@ class Ranking:
         relevant: [entries of logits] whether the post has the tag
         """
         positives = np.diff(labels.indptr)
+        self.posts += int(np.count_nonzero(positives))
         posts, ranks = relevant_ranks(logits, relevant)
         # A tag's precision: which of the post's tags it is, in the order of the ranks, divided by its rank.
         order = np.lexsort((ranks, posts))
         posts, ranks = posts[order], ranks[order]
         place = np.arange(1, len(posts) + 1) - np.searchsorted(posts, posts)
-        self.posts += int(np.count_nonzero(positives))
-        self.average_precision += float((place / ranks / positives[posts]).sum())
-        for k in CUTOFFS:
-            self.hits[k] += int(np.count_nonzero(ranks <= k))
+        self.sums["lrap"] += float((place / ranks / positives[posts]).sum())
+        gains = 1 / np.log2(1 + np.arange(1, max(CUTOFFS) + 1))
+        for k, first in self.cutoffs.items():
+            found = ranks <= k
+            of_post, rank = positives[posts[found]], ranks[found]
+            ideal = gains.cumsum()[np.minimum(of_post, first) - 1]
+            self.sums[f"precision_at_{k}"] += len(rank) / first
+            self.sums[f"recall_at_{k}"] += float((1 / of_post).sum())
+            self.sums[f"f1_at_{k}"] += float((2 / (first + of_post)).sum())
+            self.sums[f"ndcg_at_{k}"] += float((gains[rank - 1] / ideal).sum())
 
     def compute(self) -> dict[str, float]:
-        posts = max(self.posts, 1)
-        precision = {f"precision_at_{k}": self.hits[k] / self.cutoffs[k] / posts for k in CUTOFFS}
-        return precision | {"lrap": self.average_precision / posts}
+        return {name: value / max(self.posts, 1) for name, value in self.sums.items()}
 
 
 def relevant_ranks(logits: csr_array, relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -66,13 +76,43 @@ def relevant_ranks(logits: csr_array, relevant: np.ndarray) -> tuple[np.ndarray,
     return posts, 1 + np.count_nonzero((others > logit) | ((others == logit) & earlier), axis=1)
 
 
+class Losses:
+    """What probabilities cost, the less the better (Brier, 1950; Good, 1952); both are least in the mean for true ones.
+
+    Brier score: the squared difference from 1 where the post has the tag, from 0 where it has not. Log loss: minus the
+    logarithm of the probability given to what is so, clipped as scikit-learn clips a float32.
+    """
+
+    def __init__(self) -> None:
+        self.posts: list[np.ndarray] = []
+
+    def update(self, labels: csr_array, logits: csr_array, probabilities: np.ndarray, relevant: np.ndarray) -> None:
+        """Add some posts.
+
+        labels, logits: [posts, tags]; a post has at least one stored score
+        probabilities, relevant: [entries of logits] the probability of a tag, and whether the post has it
+        """
+        given = probabilities.astype(np.float64)
+        true = np.where(relevant, given, 1 - given).clip(CLIP, 1 - CLIP)
+        stored = np.stack([(given - relevant) ** 2, -np.log(true)], axis=1)
+        missed = np.diff(labels.indptr) - np.add.reduceat(relevant.astype(np.int64), logits.indptr[:-1])
+        others = labels.shape[1] - np.diff(logits.indptr) - missed  # without a stored score, and not the post's
+        sums = np.add.reduceat(stored, logits.indptr[:-1])
+        sums += np.outer(missed, [1, -np.log(CLIP)]) + np.outer(others, [0, -np.log1p(-CLIP)])
+        self.posts.append(sums / labels.shape[1])
+
+    def compute(self) -> np.ndarray:
+        """[posts, LOSSES] Means over tags."""
+        return np.concatenate(self.posts)
+
+
 class Reliability:
     """How often what gets a probability is true, in bins of probabilities; meters of several runs add up."""
 
     def __init__(self) -> None:
-        self.decisions = np.zeros(BINS, dtype=np.int64)  # pairs of a post and a tag
-        self.probability = np.zeros(BINS)  # summed over decisions
-        self.positives = np.zeros(BINS, dtype=np.int64)  # decisions whose post has the tag
+        self.decisions = np.zeros(len(BINS), dtype=np.int64)  # pairs of a post and a tag
+        self.probability = np.zeros(len(BINS))  # summed over decisions
+        self.positives = np.zeros(len(BINS), dtype=np.int64)  # decisions whose post has the tag
 
     def update(self, labels: csr_array, probabilities: np.ndarray, relevant: np.ndarray) -> None:
         """Count the decisions of some posts.
@@ -80,10 +120,10 @@ class Reliability:
         labels: [posts, tags]
         probabilities, relevant: [stored scores] the probability of a tag, and whether the post has it
         """
-        bins = np.minimum((probabilities * BINS).astype(np.int64), BINS - 1)
-        self.decisions += np.bincount(bins, minlength=BINS)
-        self.probability += np.bincount(bins, weights=probabilities, minlength=BINS)
-        self.positives += np.bincount(bins[relevant], minlength=BINS)
+        bins = np.searchsorted(BINS, probabilities, side="right") - 1
+        self.decisions += np.bincount(bins, minlength=len(BINS))
+        self.probability += np.bincount(bins, weights=probabilities, minlength=len(BINS))
+        self.positives += np.bincount(bins[relevant], minlength=len(BINS))
         self.decisions[0] += labels.shape[0] * labels.shape[1] - len(bins)  # without a stored score: probability 0
         self.positives[0] += labels.nnz - np.count_nonzero(relevant)
 
@@ -96,15 +136,17 @@ class Reliability:
     def compute(self) -> pd.DataFrame:
         """For each bin its lower edge, decisions, mean probability, the share that is true; 0 without decisions."""
         mean, share = (ratio(part, self.decisions) for part in (self.probability, self.positives))
-        return pd.DataFrame(
-            {"bin": np.arange(BINS) / BINS, "decisions": self.decisions, "probability": mean, "share": share}
-        )
+        return pd.DataFrame({"bin": BINS, "decisions": self.decisions, "probability": mean, "share": share})
 
     def calibration_error(self) -> float:
-        """Expected calibration error (Naeini et al., AAAI 2015): the mean of a decision's gap between those two."""
-        bins = self.compute()
+        """The mean gap between those two, over the decisions with a probability of .05 or more.
+
+        Over all decisions (Naeini et al., AAAI 2015) it says nothing: most are clear, and whoever gives each post the
+        frequencies of the tags has next to none.
+        """
+        bins = self.compute()[1:]
         gaps = (bins["probability"] - bins["share"]).abs()
-        return float((gaps * bins["decisions"]).sum() / bins["decisions"].sum())
+        return float(ratio((gaps * bins["decisions"]).sum(), bins["decisions"].sum()))
 
 
 class PrecisionRecall:

@@ -13,8 +13,10 @@ from tagstudy.core.paths import ARMS
 from tagstudy.core.processes import available_cores, worker_pool
 from tagstudy.evaluation import figures, style, tables
 from tagstudy.evaluation.comparison import Scores, compare
+from tagstudy.evaluation.probabilities import loss_table
 from tagstudy.evaluation.scoring import METRICS
 from tagstudy.evaluation.systems import System
+from tagstudy.predictions.decisions import RunDecisions, write_decisions
 
 HEADLINE = ["micro_f1", "macro_f1", "hamming_loss"]
 SECONDS = ["training_seconds", "posts_per_second"]  # the costs that change each time
@@ -25,7 +27,6 @@ class Results(NamedTuple):
 
     systems: dict[str, System]
     scores: dict[str, Scores]
-    weights: list[float]  # of the dense arm in each run of the fusion
     differences: pd.DataFrame  # of the arms, a row for each of METRICS and then for each tag
     verdict: str
 
@@ -49,11 +50,12 @@ def read_costs(models: Path, timings: Path) -> dict[str, dict[str, float]]:
 
 
 def write_metrics(folder: Path, results: Results, costs: pd.DataFrame) -> None:
-    """Write the scores of every run, the comparisons, and what `dvc metrics` and predict.py read."""
+    """Write the scores of every run, the comparisons, and what `dvc metrics` reads."""
     write_csv(folder / "runs.csv", run_table(results.systems))
     differences = results.differences[: len(METRICS)]
     write_csv(folder / "comparison.csv", differences)
     write_csv(folder / "fusion.csv", fusion_gains(results.scores))
+    write_csv(folder / "calibration.csv", loss_table(results.systems))
     (folder / "verdict.txt").write_text(results.verdict + "\n", encoding="utf-8")
     micro_f1, low, high, p = differences.iloc[0][["difference", "low", "high", "p"]]
     difference = {"micro_f1": micro_f1, "low": low, "high": high, "p": p}
@@ -62,9 +64,14 @@ def write_metrics(folder: Path, results: Results, costs: pd.DataFrame) -> None:
     }
     headline["difference"] = difference
     write_json(folder / "metrics.json", {part: rounded(scores) for part, scores in headline.items()})
-    thresholds = {arm: [run.thresholds[0] for run in system.runs] for arm, system in results.systems.items()}
-    write_json(folder / "prediction.json", {"thresholds": thresholds, "dense_weights": results.weights})
     write_json(folder / "timings.json", costs[SECONDS].round(2).T.to_dict())
+
+
+def write_run_decisions(folder: Path, systems: Mapping[str, System], weights: list[float]) -> None:
+    """Write what each run of both arms and of their fusion decides by; ``weights`` are the dense arm's."""
+    for number, weight in enumerate(weights):
+        decisions = {name: systems[name].runs[number].decision for name in (*ARMS, "fusion")}
+        write_decisions(folder / f"run-{number}.json", RunDecisions(decisions, weight))
 
 
 def rounded(scores: Mapping[str, float]) -> dict[str, float | None]:

@@ -93,12 +93,14 @@ def measure(counts: Counts) -> np.ndarray:
 def scores(by_metric: Sequence[Counts]) -> dict[str, np.ndarray]:
     """The scores of a run: micro (over all decisions), macro (mean over tags), Hamming loss, subset accuracy.
 
-    ``by_metric`` are the counts at the threshold tuned for each of METRICS.
+    ``by_metric`` are the counts at the threshold tuned for each of METRICS. ``macro_f1_tested`` is the mean over the
+    tags that a post has; in ``macro_f1`` the others count as 0.
     """
     micro, macro, hamming, subset = by_metric
     return {
         **{f"micro_{name}": value for name, value in by_tag(total(micro)).items()},
         **{f"macro_{name}": value.mean(axis=-1) for name, value in by_tag(macro).items()},
+        "macro_f1_tested": ratio(f1(macro).sum(axis=-1), (macro.tp + macro.fn > 0).sum(axis=-1)),
         "hamming_loss": hamming_loss(hamming),
         "subset_accuracy": subset.exact / subset.posts,
     }

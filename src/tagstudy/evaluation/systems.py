@@ -11,10 +11,12 @@ from scipy.sparse import csr_array, vstack
 
 from tagstudy.core.corpus import Corpus
 from tagstudy.evaluation import scoring
-from tagstudy.evaluation.blocks import Block, decide, read_blocks
+from tagstudy.evaluation.blocks import Block, calibrated, compared, decide, read_blocks
+from tagstudy.evaluation.calibration import count_scores, fit_per_tag, fit_pooled, thresholds_per_tag
 from tagstudy.evaluation.fusion import fuse, tune_weight
-from tagstudy.evaluation.meters import PrecisionRecall, Ranking, Reliability
+from tagstudy.evaluation.meters import LOSSES, Losses, PrecisionRecall, Ranking, Reliability
 from tagstudy.evaluation.outcomes import NEAR, Outcomes, at_thresholds, best_thresholds, candidate_thresholds
+from tagstudy.predictions.decisions import Decision
 from tagstudy.predictions.predictions import Predictions
 
 Read = Callable[[str], Iterator[Block]]  # the scores of a split, in blocks
@@ -25,12 +27,14 @@ class Run(NamedTuple):
 
     fold: int
     scores: dict[str, Any]  # on test, each at the threshold tuned for it
-    thresholds: list[float]  # for each of scoring.METRICS
+    decision: Decision
+    thresholds: list[float]  # of what is compared, for each of scoring.METRICS
     counts: list[scoring.Counts]  # on test, at each of these thresholds
     valid: Outcomes
     test: Outcomes
     valid_micro_f1: float
     decisions: csr_array  # at the first threshold: [posts, tags] booleans, an entry for each predicted tag
+    losses: np.ndarray  # [test posts, LOSSES]
     reliability: Reliability
     precision: np.ndarray  # [RECALLS]
 
@@ -67,13 +71,11 @@ class System(NamedTuple):
 
 
 class Assessor:
-    """Turns predictions into systems: all on the same posts, each with thresholds of its own.
+    """Turns predictions into systems: all on the same posts, each with decisions of its own."""
 
-    ``threshold``: "tuned" on valid, or one for all.
-    """
-
-    def __init__(self, corpus: Corpus, threshold: str | float) -> None:
-        self.folds, self.threshold = corpus.folds, threshold
+    def __init__(self, corpus: Corpus, threshold: str | float, calibrate: str) -> None:
+        """``threshold`` and ``calibrate`` are as in params.yaml."""
+        self.folds, self.threshold, self.calibrate = corpus.folds, threshold, calibrate
         self.labels = [
             {split: corpus.labels.take(corpus.rows(split, fold)) for split in ("valid", "test")}
             for fold in range(corpus.folds)
@@ -110,18 +112,19 @@ class Assessor:
         runs = []
         for number, read in enumerate(readers):
             fold = number % self.folds
-            runs.append(assess(fold, self.labels[fold], read, self.threshold))
+            decision = choose(read, self.labels[fold]["valid"].shape[1], self.threshold, self.calibrate)
+            runs.append(assess(fold, self.labels[fold], read, decision))
         return System(runs, self.folds)
 
 
 def assess_systems(
-    corpus: Corpus, dense: Predictions, sparse: Predictions, threshold: str | float
+    corpus: Corpus, dense: Predictions, sparse: Predictions, threshold: str | float, calibrate: str
 ) -> tuple[dict[str, System], list[float]]:
     """The dense and the sparse arm, their fusion, and its control if the better arm has several runs of a fold.
 
-    Also returns the dense arm's weight in each run of the fusion. ``threshold``: "tuned" on valid, or one for all.
+    Also returns the dense arm's weight in each run of the fusion. ``threshold``, ``calibrate``: as in params.yaml.
     """
-    assessor = Assessor(corpus, threshold)
+    assessor = Assessor(corpus, threshold, calibrate)
     systems = {"dense": assessor.arm(dense), "sparse": assessor.arm(sparse)}
     systems["fusion"], weights = assessor.fusion(dense, sparse)
     better = dense if systems["dense"].valid_micro_f1() > systems["sparse"].valid_micro_f1() else sparse
@@ -134,47 +137,99 @@ def fused_reader(dense: Read, sparse: Read, weight: float) -> Read:
     return lambda split: fuse(dense(split), sparse(split), weight)
 
 
-def assess(fold: int, labels: dict[str, csr_array], read: Read, threshold: str | float) -> Run:
-    """Tune a run's thresholds on valid and score it on test; ``labels`` [posts, tags] by split."""
-    candidates = candidate_thresholds(read("valid")) if threshold == "tuned" else np.array([float(threshold)])
-    valid = Outcomes(labels["valid"], read("valid"), candidates)
-    on_valid = valid.counts(np.ones((valid.posts, 1), dtype=np.float32))
-    chosen = best_thresholds(on_valid)
+def choose(read: Read, tags: int, threshold: str | float, calibrate: str) -> Decision:
+    """What valid says of a run's probabilities and thresholds; a tuned threshold is still to be found."""
+    calibration = None if calibrate == "none" else fit_pooled(read("valid"), tags)
+    if calibration and calibrate == "per_tag":
+        scores = count_scores(calibration, read("valid"), tags)
+        calibration = fit_per_tag(calibration, scores)
+        if threshold == "per_tag":
+            return Decision(calibration, thresholds_per_tag(calibration, scores))
+    if isinstance(threshold, float):
+        return Decision(calibration, threshold)
+    return Decision(calibration, None, int(threshold.removeprefix("top_")) if threshold.startswith("top_") else None)
+
+
+def candidates_of(decision: Decision, valid: Iterable[Block]) -> np.ndarray:
+    """The thresholds that are tried on what is compared: one, unless it is to be tuned."""
+    if decision.top is not None:
+        return np.array([-float(decision.top)])
+    if decision.to_tune:
+        return candidate_thresholds(valid)
+    return np.zeros(1) if isinstance(decision.threshold, np.ndarray) else np.array([decision.threshold])
+
+
+def assess(fold: int, labels: dict[str, csr_array], read: Read, decision: Decision) -> Run:
+    """Tune a run's thresholds on valid, unless they are chosen, and score it on test; ``labels`` by split.
+
+    Thresholds of tags stay the same when posts are resampled: the interval then covers their choice only by way of the
+    folds, each of which has thresholds of its own.
+    """
+
+    def on_valid() -> Iterator[Block]:
+        return compared(calibrated(read("valid"), decision), decision)
+
+    candidates = candidates_of(decision, on_valid())
+    valid = Outcomes(labels["valid"], on_valid(), candidates)
+    valid_counts = valid.counts(np.ones((valid.posts, 1), dtype=np.float32))
+    chosen = best_thresholds(valid_counts)
     thresholds = candidates[chosen[:, 0]].tolist()
     near = candidates[: chosen.max() + 1 + NEAR]
     valid.keep(len(near))
-    ranking, reliability, precision_recall = Ranking(labels["test"].shape[1]), Reliability(), PrecisionRecall()
+    meters = Meters(labels["test"].shape[1])
     decisions = []
 
-    def metered(blocks: Iterator[Block]) -> Iterator[Block]:
-        for block in blocks:
+    def on_test() -> Iterator[Block]:
+        for block in compared(meters.read(calibrated(read("test"), decision)), decision):
             decisions.append(decide(block, thresholds[0]))
-            ranking.update(block.labels, block.logits, block.relevant)
-            reliability.update(block.labels, block.probabilities, block.relevant)
-            precision_recall.update(block.logits.data, block.relevant, block.labels.nnz)
             yield block
 
-    test = Outcomes(labels["test"], metered(read("test")), near)
+    test = Outcomes(labels["test"], on_test(), near)
     counts = [
         scoring.Counts(*(np.squeeze(part, 0) for part in at))
         for at in at_thresholds(test.counts(np.ones((test.posts, 1), dtype=np.float32)), chosen)
     ]
-    scores = {
-        "threshold": thresholds[0],
-        **{f"threshold_{metric}": value for metric, value in zip(scoring.METRICS[1:], thresholds[1:], strict=True)},
-        **scoring.scores(counts),
-        **ranking.compute(),
-        "calibration_error": reliability.calibration_error(),
-    }
     return Run(
         fold,
-        scores,
+        named_thresholds(decision, thresholds) | scoring.scores(counts) | meters.scores(),
+        decision._replace(threshold=thresholds[0]) if decision.to_tune else decision,
         thresholds,
         counts,
         valid,
         test,
-        float(scoring.f1(scoring.total(at_thresholds(on_valid, chosen)[0]))[0]),
+        float(scoring.f1(scoring.total(at_thresholds(valid_counts, chosen)[0]))[0]),
         vstack(decisions, format="csr"),
-        reliability,
-        precision_recall.compute(),
+        meters.losses.compute(),
+        meters.reliability,
+        meters.precision_recall.compute(),
     )
+
+
+def named_thresholds(decision: Decision, thresholds: list[float]) -> dict[str, float]:
+    """Those of probabilities; none where each tag has its own, or there is none."""
+    names = ["threshold", *(f"threshold_{metric}" for metric in scoring.METRICS[1:])]
+    return dict(zip(names, thresholds, strict=True)) if decision.to_tune or decision.one_threshold else {}
+
+
+class Meters:
+    """What follows from a run's probabilities and rankings, whatever is decided."""
+
+    def __init__(self, tags: int) -> None:
+        self.ranking, self.losses = Ranking(tags), Losses()
+        self.reliability, self.precision_recall = Reliability(), PrecisionRecall()
+
+    def read(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """The blocks, each of them added to every meter."""
+        for block in blocks:
+            self.ranking.update(block.labels, block.logits, block.relevant)
+            self.losses.update(block.labels, block.logits, block.probabilities, block.relevant)
+            self.reliability.update(block.labels, block.probabilities, block.relevant)
+            self.precision_recall.update(block.logits.data, block.relevant, block.labels.nnz)
+            yield block
+
+    def scores(self) -> dict[str, Any]:
+        return {
+            **self.ranking.compute(),
+            **dict(zip(LOSSES, self.losses.compute().mean(axis=0).tolist(), strict=True)),
+            "calibration_error_above_05": self.reliability.calibration_error(),
+        }

@@ -2,9 +2,9 @@
 
 An arm over CSR features takes `columns` and `weights`, both [posts, longest], each post padded with weights of 0; an
 arm over an encoder's vectors takes `vectors` [posts, dims]. Either gives `probabilities` [posts, tags]. Columns are
-numbered as in the vocabulary.json of the arm's features, tags as in its model.json. The fusion is a mean of both files'
-probabilities: metrics/prediction.json has the weight of the dense arm, and all thresholds; the first of each list
-belongs to these files.
+numbered as in the vocabulary.json of the arm's features, tags as in its model.json. These probabilities are not yet
+calibrated, and the fusion's are a mean of both files'. data/decisions/run-0.json has the weight of the dense arm, the
+calibration of each system, and its threshold.
 """
 
 import copy
