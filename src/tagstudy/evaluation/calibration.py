@@ -11,7 +11,8 @@ probabilities of all posts are not. The thresholds are the best for the sum of m
 alone, rare tags would cost much micro-F1.
 
 Thresholds are found on the posts that the calibration is fitted on. Fitting it on other fifths of valid made no
-difference: a curve for all tags and two numbers for each, held by the prior, do not fit single posts.
+difference to them (at most .0013 in macro-F1): a curve for all tags and two numbers for each, held by the prior, do not
+fit single posts.
 """
 
 from collections.abc import Iterable

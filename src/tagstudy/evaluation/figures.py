@@ -65,7 +65,7 @@ def confusion(path: Path, tables: dict[str, pd.DataFrame]) -> None:
     shown = tags[:SHOWN]
     across = min(len(shown), 5)
     high, down = 3 * len(tables), -(-len(shown) // across)  # rows of a tag, tags below one another
-    figure, axes = sheet("", 1.2 + 0.3 * (high + 1) * down, 1 + 1.24 * across)
+    figure, axes = sheet("", 1.2 + 0.3 * (high + 1) * down, 0.9 + 1.24 * across)
     shades = np.full(((high + 1) * down - 1, 3 * across - 1), np.nan)
     for row, (arm, table) in enumerate(tables.items()):
         cells = table.pivot(index="tag", columns=["actual", "predicted"], values="posts").sort_index(axis="columns")
