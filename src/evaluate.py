@@ -9,6 +9,7 @@ out: metrics/metrics.json (headline scores over all folds, and the difference of
      plots/*.csv, which DVC draws or a reader opens, and plots/images/*.png, drawn with matplotlib
 """
 
+from tagstudy.core.checksums import check_made_from
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import whole_folder
@@ -23,6 +24,8 @@ from tagstudy.predictions.predictions import Predictions
 
 def main() -> str:
     params = read_params().evaluate
+    for arm in ARMS:
+        check_made_from(PREDICTIONS / arm, POSTS, MODELS / arm)
     corpus = Corpus(POSTS)
     arms = {arm: Predictions(PREDICTIONS / arm) for arm in ARMS}
     systems, weights = assess_systems(corpus, arms["dense"], arms["sparse"], params.threshold)
@@ -43,7 +46,8 @@ def main() -> str:
     )
     results = report.Results(systems, scores, weights, differences, finding)
     costs = report.cost_table(report.read_costs(MODELS, TIMINGS), systems)
-    with whole_folder(METRICS) as metrics, whole_folder(PLOTS) as plots:
+    made_from = [MODELS / arm for arm in ARMS]
+    with whole_folder(METRICS, made_from) as metrics, whole_folder(PLOTS) as plots:
         report.write_metrics(metrics, results, costs)
         report.write_plots(plots, results, costs, corpus, MODELS)
     return finding

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
+from tagstudy.core.checksums import checked
 from tagstudy.core.corpus import Corpus, Text
 from tagstudy.data.text import tokenize
 from tagstudy.evaluation import scoring
@@ -26,7 +27,7 @@ def history(folder: Path) -> pd.DataFrame:
 def read_history(folder: Path) -> pd.DataFrame:
     """What dvclive logged of a run: a row an epoch."""
     paths = sorted((folder / "plots" / "metrics").glob("*.tsv"))
-    logs = [pd.read_csv(path, sep="\t", index_col="step") for path in paths]
+    logs = [pd.read_csv(checked(path), sep="\t", index_col="step") for path in paths]
     return pd.concat(logs, axis="columns").rename_axis("epoch").reset_index()
 
 
