@@ -24,9 +24,9 @@ from tagstudy.predictions.predictions import Predictions
 
 def main() -> str:
     params = read_params().evaluate
+    corpus = Corpus(POSTS)
     for arm in ARMS:
         check_made_from(PREDICTIONS / arm, POSTS, MODELS / arm)
-    corpus = Corpus(POSTS)
     arms = {arm: Predictions(PREDICTIONS / arm) for arm in ARMS}
     systems, weights = assess_systems(corpus, arms["dense"], arms["sparse"], params.threshold)
     scores = comparison.score(corpus, systems, params.resamples)

@@ -9,6 +9,7 @@ Each arm predicts with its first run, and so does their fusion, at its threshold
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
@@ -27,6 +28,7 @@ from tqdm import tqdm
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError, user_errors
+from tagstudy.core.printing import tell, visible
 from tagstudy.data.readers import Post, Skipped, as_post, endings, holds_posts, read_posts
 from tagstudy.evaluation.tables import escape_cells
 from tagstudy.inference.predictor import SYSTEMS, Predictor
@@ -49,7 +51,7 @@ def main() -> None:
         from tagstudy.inference.onnx_export import export_onnx  # and with it what requirements-onnx.txt installs
 
         for name, arm in open_predictor().arms.items():
-            print(export_onnx(name, arm))
+            tell(export_onnx(name, arm))
     elif options.file:
         predict_file(options.file, options.output, options.format, ".jsonl" if options.json else ".csv")
     else:
@@ -64,9 +66,9 @@ def main() -> None:
         if options.json:
             explained = predictor.explain(text).items()
             by_name = {name: {"threshold": predictor.thresholds[name], "tags": tags} for name, tags in explained}
-            print(json_line({"text": options.text} | by_name))
+            standard_output().write(f"{json_line({'text': options.text} | by_name)}\n".encode())
         else:
-            print(side_by_side(predictor, text))
+            tell(side_by_side(predictor, text))
 
 
 def open_predictor() -> Predictor:
@@ -96,7 +98,7 @@ def side_by_side(predictor: Predictor, text: Text) -> str:
     others = [tag for tag in explained["fusion"] if tag not in predicted][: max(0, SHOWN - len(first))]
     table = [["", *(f"{name} (* from {predictor.thresholds[name]:.2f})" for name in explained)]]
     for tag in first + others:
-        table.append([tag, *(cell(rows.get(tag)) for rows in explained.values())])
+        table.append([visible(tag), *(cell(rows.get(tag)) for rows in explained.values())])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ("   ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in table)
     return "\n".join(line.rstrip() for line in lines)
@@ -106,18 +108,16 @@ def cell(row: dict[str, Any] | None) -> str:
     """A tag's probability, a star where it is predicted, and its evidence; nothing where it is far from the best."""
     if row is None:
         return ""
-    return f"{row['probability']:.2f}{'*' if row['predicted'] else ' '} {', '.join(row['words'])}"
+    return f"{row['probability']:.2f}{'*' if row['predicted'] else ' '} {visible(', '.join(row['words']))}"
 
 
 def predict_file(source: str, output: Path | None, format: str, default: str) -> None:
     """Write the tags of all posts, some at a time; a file is there whole or not."""
     suffix = output.suffix.lower() if output else default
-    if suffix not in WRITERS or (output and not output.parent.is_dir()):
-        raise UserError(f"--output {output}: name a file in a folder that is there, ending in {', '.join(WRITERS)}")
-    if output and Path(source).exists() and any(at.exists() and at.samefile(source) for at in (output, output.parent)):
-        raise UserError(f"--output {output}: it would be among the posts; name a file elsewhere")
-    if source == "-" and not holds_posts(f"posts.{format}"):
-        raise UserError(f"--format {format}: no format of posts; a file of posts ends in {endings()}")
+    if output:
+        check_output(output, source)
+    if source == "-":
+        check_input(format)
     predictor = open_predictor()
     name = "standard input" if source == "-" else source
     found = skipped = 0
@@ -127,7 +127,7 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
             with Path(source).open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)
         half = Path(scratch) / "half"
-        with half.open("wb") if output else nullcontext(sys.stdout.buffer) as out, WRITERS[suffix](out) as write:
+        with half.open("wb") if output else nullcontext(standard_output()) as out, WRITERS[suffix](out) as write:
             rows = iter(tqdm(read_posts(source, tagged=False), desc="predict", unit=" posts", disable=None))
             while batch := next_rows(rows, source, name):
                 posts = [row for row in batch if isinstance(row, Post)]
@@ -140,10 +140,28 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
         if output:
             half.replace(output)
     if not found:
-        print(f"predict: {name} holds no posts", file=sys.stderr)
+        tell(f"predict: {name} holds no posts", sys.stderr)
     if skipped:
         rows_are = "1 row is not a post and was" if skipped == 1 else f"{skipped:,} rows are not posts and were"
-        print(f"predict: {rows_are} skipped", file=sys.stderr)
+        tell(f"predict: {rows_are} skipped", sys.stderr)
+
+
+def check_output(output: Path, source: str) -> None:
+    if output.suffix.lower() not in WRITERS or not output.parent.is_dir() or output.is_dir():
+        raise UserError(f"--output {output}: name a file in a folder that is there, ending in {', '.join(WRITERS)}")
+    if not os.access(output.parent, os.W_OK | os.X_OK):
+        raise UserError(f"--output {output}: you may not write into this folder; name a file in another")
+    if Path(source).exists() and any(at.exists() and at.samefile(source) for at in (output, output.parent)):
+        raise UserError(f"--output {output}: it would be among the posts; name a file elsewhere")
+
+
+def check_input(format: str) -> None:
+    """Of standard input."""
+    name = f"posts.{format}"
+    if Path(name).name != name or not holds_posts(name):
+        raise UserError(f"--format {format}: no format of posts; a file of posts ends in {endings()}")
+    if sys.stdin is None:
+        raise UserError("--file -: standard input is closed; name a file")
 
 
 def next_rows(rows: Iterator[Post | Skipped], source: str, name: str) -> list[Post | Skipped]:
@@ -193,12 +211,28 @@ def parquet_writer(file: BinaryIO) -> Iterator[Callable[[pa.Table], None]]:
 
 
 def json_line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    """JSON, in which what cannot be printed is escaped."""
+    line = json.dumps(value, ensure_ascii=False)
+    if line.isprintable():
+        return line
+    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in line)
+
+
+def standard_output() -> BinaryIO:
+    if sys.stdout is None:
+        raise UserError("standard output is closed; name a file in --output")
+    return sys.stdout.buffer
 
 
 WRITERS = {".csv": csv_writer, ".jsonl": json_writer, ".parquet": parquet_writer}
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly where nobody reads on, as `| head` does
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and scratch folders are removed
     with user_errors("predict"):
-        main()
+        try:
+            main()
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:  # ends quietly where nobody reads on, as `| head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)

@@ -45,7 +45,7 @@ def study(finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def predict(study: Path, *arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess:
     """Run the script in this process, which saves its imports."""
     given, out, err = (io.TextIOWrapper(io.BytesIO(data), "utf-8", write_through=True) for data in (stdin, b"", b""))
-    code, heard = 0, signal.getsignal(signal.SIGPIPE)
+    code, heard = 0, signal.getsignal(signal.SIGTERM)
     streams = {"argv": ["src/predict.py", *map(str, arguments)], "stdin": given, "stdout": out, "stderr": err}
     with chdir(study), mock.patch.multiple(sys, **streams):
         try:
@@ -54,7 +54,7 @@ def predict(study: Path, *arguments: str | Path, stdin: bytes = b"") -> subproce
             code = 1
             print(end.code, file=err)
         finally:
-            signal.signal(signal.SIGPIPE, heard)
+            signal.signal(signal.SIGTERM, heard)
     return subprocess.CompletedProcess("predict.py", code, out.buffer.getvalue(), err.buffer.getvalue())  # type: ignore[attr-defined]
 
 
@@ -223,7 +223,7 @@ def test_before_the_study_has_run_it_says_so(clone: Path) -> None:
     done = predict(clone, "a post")
     assert done.returncode == 1
     assert done.stderr.decode().splitlines() == [
-        "predict: data/models/dense/model.json is missing; `dvc repro` runs the stages that write it"
+        "predict: data/models/dense/SHA256SUMS is missing; `dvc repro` runs the stages that write it"
     ]
 
 

@@ -133,11 +133,11 @@ def test_the_best_weights_are_kept_and_patience_ends_the_run(data: Posts, tmp_pa
 @pytest.mark.parametrize(("loss", "value"), [("cross_entropy", "0.6931"), ("squared_hinge", "1.0000")])
 def test_an_untrained_network_knows_nothing(data: Posts, loss: str, value: str) -> None:
     model = network(settings())
-    training.check_first_loss(model, data, LOSSES[loss])
+    training.check_first_loss(model, data, LOSSES[loss], settings())
     with torch.no_grad():
         model.output_bias.fill_(3)
     with pytest.raises(UserError, match=f"not {value}"):
-        training.check_first_loss(model, data, LOSSES[loss])
+        training.check_first_loss(model, data, LOSSES[loss], settings())
 
 
 @pytest.mark.parametrize(("batch_size", "where"), [(16, r"epoch \d+, batch \d+"), (POSTS, "valid after epoch 1")])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tagstudy.core.checksums import checked
@@ -72,11 +73,15 @@ class Corpus:
 
     def read(self, columns: list[str]) -> Iterator[tuple[int, list[list[str]]]]:
         """Columns of posts.parquet in blocks of at most BLOCK posts, each with the row of its first post."""
-        # With pre_buffer, pyarrow would keep in memory everything that it has read.
-        file = pq.ParquetFile(checked(self.folder / "posts.parquet"), pre_buffer=False)
-        size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
-        rows = max(1, min(BLOCK, BLOCK_BYTES * len(self) // max(1, size)))
         start = 0
-        for batch in file.iter_batches(rows, columns=columns):
+        for batch in read_batches(checked(self.folder / "posts.parquet"), columns):
             yield start, [batch[name].to_pylist() for name in columns]
             start += len(batch)
+
+
+def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file in batches of at most BLOCK, fewer where texts are very long."""
+    file = pq.ParquetFile(path, pre_buffer=False)  # which would keep in memory everything that was read
+    size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
+    rows = max(1, min(BLOCK, BLOCK_BYTES * file.metadata.num_rows // max(1, size)))
+    yield from file.iter_batches(rows, columns=columns)

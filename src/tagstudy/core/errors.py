@@ -57,7 +57,7 @@ def explain(problem: BaseException, again: str) -> str | None:
         return "not enough memory on the GPU; lower train.batch_size, or use train.device: cpu"
     if isinstance(problem, MemoryError) or any(sign in message for sign in NO_MEMORY):
         return "not enough memory; free some, or give fewer posts or tags"
-    return message if isinstance(problem, OSError) and not isinstance(problem, BrokenPipeError) else None
+    return message if isinstance(problem, OSError) else None
 
 
 @contextmanager

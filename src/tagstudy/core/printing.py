@@ -2,6 +2,7 @@
 
 import io
 import sys
+from typing import TextIO
 from unicodedata import category
 
 JOINERS = "\u200c\u200d"  # which letters of Persian and Hindi, and emoji, are spelled with
@@ -26,10 +27,10 @@ def visible_character(character: str) -> str:
     return character
 
 
-def tell(text: str) -> None:
-    """Print lines that may hold text from outside."""
+def tell(text: str, file: TextIO | None = None) -> None:
+    """Print lines that may hold text from outside, on standard output unless told otherwise."""
     for line in text.split("\n"):
-        print(visible(line))
+        print(visible(line), file=file)
 
 
 def print_anywhere() -> None:

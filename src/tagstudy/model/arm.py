@@ -53,8 +53,8 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
     Runs are independent and are trained side by side: as many as there are cores for their threads, or as fit on a GPU.
     One that was stopped continues from its checkpoint. Raises :class:`UserError` when a loss is NaN or infinite.
     """
-    check_made_from(folders.features, folders.posts)
     corpus = Corpus(folders.posts)
+    check_made_from(folders.features, folders.posts)
     posts = int(corpus.is_in("train", fold=0).sum())
     print(f"{posts:,} posts to train on, {len(corpus.tags)} tags")
     if overrides := settings.overrides():
