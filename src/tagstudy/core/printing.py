@@ -11,7 +11,7 @@ JOINERS = "\u200c\u200d"  # which letters of Persian and Hindi, and emoji, are s
 def visible(text: str) -> str:
     """The text on one line without what cannot be seen: white space is a space, what has no width is dropped.
 
-    Control characters and lone surrogates become U+FFFD. Joiners stay.
+    Control characters become U+FFFD. Joiners stay, and lone surrogates, which no stream lets through.
     """
     return text if text.isprintable() else "".join(map(visible_character, text))
 
@@ -20,7 +20,7 @@ def visible_character(character: str) -> str:
     if character.isspace():
         return " "
     match category(character):
-        case "Cc" | "Cs":
+        case "Cc":
             return "\N{REPLACEMENT CHARACTER}"
         case "Cf" if character not in JOINERS:
             return ""

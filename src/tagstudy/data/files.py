@@ -56,6 +56,8 @@ def peek(rows: Iterator[T], count: int = SAMPLE) -> tuple[list[T], Iterator[T]]:
 
 def as_text(value: Any) -> str:
     """A cell as text; a missing value, such as None or NaN, is empty. Raises ValueError for a list or an object."""
+    if isinstance(value, str):  # most often
+        return value
     if isinstance(value, list | dict | tuple):
         raise ValueError(f"an object or a part of a list where text is expected: {value!r:.60}")
     if isinstance(value, bytes):

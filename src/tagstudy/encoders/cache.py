@@ -32,7 +32,7 @@ class EmbeddingCache:
         self.fingerprint = fingerprint(encoder)
         path.parent.mkdir(parents=True, exist_ok=True)
         with self.readable():
-            self.database = sqlite3.connect(path, timeout=WAIT)
+            self.database = sqlite3.connect(path)
             self.wait_for_others()
             self.database.execute(
                 "CREATE TABLE IF NOT EXISTS vectors (text BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID"
@@ -43,12 +43,15 @@ class EmbeddingCache:
         """Around what reads and writes the file. Raises :class:`UserError` where it is damaged."""
         try:
             yield
-        except sqlite3.DatabaseError as problem:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as problem:  # which quotes what is damaged
             if "locked" in str(problem):
                 raise UserError(f"{self.path}: another process keeps it locked; end that one, and run again") from None
             if "full" in str(problem):  # the disk, which core.errors reports
                 raise
-            raise UserError(f"{self.path}: cannot be read ({problem}); delete it, and posts are encoded anew") from None
+            reason = f"{problem!s:.200}"
+            if "readonly" in reason or "unable to open" in reason:
+                raise UserError(f"{self.path}: cannot be written ({reason}); get the permission to write it") from None
+            raise UserError(f"{self.path}: cannot be read ({reason}); delete it, and posts are encoded anew") from None
 
     def wait_for_others(self) -> None:
         """Say so where another run is writing to the file, and wait for it, for WAIT seconds."""
