@@ -18,6 +18,7 @@ from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import user_errors
 from tagstudy.core.files import whole_folder
 from tagstudy.core.paths import POSTS
+from tagstudy.core.printing import tell
 from tagstudy.evaluation import figures
 from tagstudy.evaluation.experiments import gather_systems, names_of_experiments, open_experiments
 from tagstudy.evaluation.ranking import rank_candidates, sentence
@@ -38,8 +39,8 @@ def main() -> None:
         write_csv(folder / "pairs.csv", ranking.pairs)
         figures.systems(folder / "systems.png", ranking.systems, options.metric)
     shown = ranking.systems.drop(columns="problem") if ranking.systems["problem"].isna().all() else ranking.systems
-    print(in_markdown(shown.round(4)) if options.md else shown.round(4).to_string(index=False))
-    print(f"\n{sentence(ranking, options.metric, params.margin)}\n(table, all pairs and picture: {options.output})")
+    tell(in_markdown(shown.round(4)) if options.md else shown.round(4).to_string(index=False))
+    tell(f"\n{sentence(ranking, options.metric, params.margin)}\n(table, all pairs and picture: {options.output})")
 
 
 def in_markdown(table: pd.DataFrame) -> str:

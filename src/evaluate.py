@@ -10,6 +10,7 @@ out: data/decisions (of each run: how scores become probabilities and tags, the 
      plots/*.csv, which DVC draws or a reader opens, and plots/images/*.png, drawn with matplotlib
 """
 
+from tagstudy.core.checksums import check_made_from
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import whole_folder
@@ -25,6 +26,8 @@ from tagstudy.predictions.predictions import Predictions
 def main() -> str:
     params = read_params().evaluate
     corpus = Corpus(POSTS)
+    for arm in ARMS:
+        check_made_from(PREDICTIONS / arm, POSTS, MODELS / arm)
     arms = {arm: Predictions(PREDICTIONS / arm) for arm in ARMS}
     systems, weights = assess_systems(corpus, arms["dense"], arms["sparse"], params.threshold, params.calibrate)
     scores = comparison.score(corpus, systems, params.resamples)
@@ -44,7 +47,12 @@ def main() -> str:
     )
     results = report.Results(systems, scores, differences, finding)
     costs = report.cost_table(report.read_costs(MODELS, TIMINGS), systems)
-    with whole_folder(DECISIONS) as decisions, whole_folder(METRICS) as metrics, whole_folder(PLOTS) as plots:
+    made_from = [MODELS / arm for arm in ARMS]
+    with (
+        whole_folder(DECISIONS, made_from) as decisions,
+        whole_folder(METRICS) as metrics,
+        whole_folder(PLOTS) as plots,
+    ):
         report.write_run_decisions(decisions, systems, weights)
         report.write_metrics(metrics, results, costs)
         report.write_plots(plots, results, costs, corpus, MODELS)

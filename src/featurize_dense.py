@@ -26,7 +26,7 @@ CACHE = Path("data/encoded.sqlite")
 
 def main() -> str:
     params = read_params()
-    with whole_folder(FEATURES / "dense") as folder:
+    with whole_folder(FEATURES / "dense", made_from=[POSTS]) as folder:
         summary, cost = write_dense(folder, Corpus(POSTS), params.featurize_dense, params.train.device, CACHE)
     TIMINGS.mkdir(exist_ok=True)
     write_json(TIMINGS / "encode_dense.json", cost)

@@ -16,7 +16,7 @@ from tagstudy.features.tfidf import write_tfidf
 
 def main() -> str:
     settings = read_params().featurize_tfidf
-    with whole_folder(FEATURES / "tfidf") as folder:
+    with whole_folder(FEATURES / "tfidf", made_from=[POSTS]) as folder:
         return write_tfidf(folder, Corpus(POSTS), settings)
 
 

@@ -7,6 +7,7 @@ out: data/posts: posts.parquet (id, title, body), splits.npy, labels/, tags.json
 from tagstudy.core.config import read_params
 from tagstudy.core.files import whole_folder
 from tagstudy.core.paths import POSTS
+from tagstudy.core.printing import tell
 from tagstudy.core.stage import run
 from tagstudy.data.files import and_more, described
 from tagstudy.data.ingest import ingest
@@ -16,19 +17,19 @@ MANY = 200_000  # posts, from which on folds cost more than they tell
 
 def main() -> str:
     settings = read_params().ingest
-    with whole_folder(POSTS) as folder:
+    with whole_folder(POSTS, made_from=[]) as folder:
         summary = ingest(settings, folder)
     for found in summary["files"]:
-        print(described(found))
+        tell(described(found))
     if unseen := summary["unseen_tags"]:
         in_scores = {"leave_out": "left out of networks and scores", "count": "never predicted, and counted as missed"}
-        print(
+        tell(
             f"tags without train posts, {in_scores[settings.unseen_tags]} (ingest.unseen_tags): "
             f"{and_more(list(unseen))} ({len(unseen):,} in all, see {POSTS / 'summary.json'})"
         )
     kept, folds = summary["kept"], summary["folds"]
     if len(folds) > 1 and kept > MANY:
-        print(f"{kept:,} posts are enough for a single split; ingest.folds=1 saves most of the time")
+        tell(f"{kept:,} posts are enough for a single split; ingest.folds=1 saves most of the time")
     sizes = ", ".join(f"{count:,} {name}" for name, count in folds[0].items())
     splits = f"{len(folds)} folds of {sizes}" if len(folds) > 1 else sizes
     return f"read {summary['read']:,} rows, kept {kept:,} posts with {len(summary['tags'])} tags: {splits}"

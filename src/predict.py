@@ -9,6 +9,7 @@ Each arm predicts with its first run, and so does their fusion, as data/decision
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
@@ -27,6 +28,7 @@ from tqdm import tqdm
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError, user_errors
+from tagstudy.core.printing import tell, visible
 from tagstudy.data.files import File, Told, described, distinct
 from tagstudy.data.readers import Post, Skipped, as_post, endings, holds_posts, read_posts
 from tagstudy.evaluation.tables import escape_cells
@@ -53,7 +55,7 @@ def main() -> None:
         from tagstudy.inference.onnx_export import export_onnx  # and with it what requirements-onnx.txt installs
 
         for name, arm in open_predictor().arms.items():
-            print(export_onnx(name, arm))
+            tell(export_onnx(name, arm))
     elif options.file:
         predict_file(options.file, options.output, options.format, ".jsonl" if options.json else ".csv")
     else:
@@ -69,9 +71,10 @@ def main() -> None:
             explained = predictor.explain(text).items()
             by_name = {name: predictor.decisions[name].describe() | {"tags": tags} for name, tags in explained}
             known = bool(predictor.scores([text])["fusion"].known[0])
-            print(json_line({"text": options.text, "known_words": known} | by_name))
+            line = json_line({"text": options.text, "known_words": known} | by_name)
+            standard_output().write(f"{line}\n".encode())
         else:
-            print(side_by_side(predictor, text, SYSTEMS if options.arms else ("fusion",)))
+            tell(side_by_side(predictor, text, SYSTEMS if options.arms else ("fusion",)))
 
 
 def open_predictor() -> Predictor:
@@ -105,7 +108,7 @@ def side_by_side(predictor: Predictor, text: Text, systems: tuple[str, ...]) -> 
     others = [tag for tag in explained["fusion"] if tag not in predicted][: max(0, SHOWN - len(first))]
     table = [["", *(heading(name, predictor.decisions[name]) for name in explained)]]
     for tag in first + others:
-        table.append([tag, *(cell(rows.get(tag)) for rows in explained.values())])
+        table.append([visible(tag), *(cell(rows.get(tag)) for rows in explained.values())])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ("   ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in table)
     return "\n".join(line.rstrip() for line in lines)
@@ -125,18 +128,16 @@ def cell(row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
     words = (f"{word['word']} {word['weight']:+.2f}" for word in row["words"])
-    return f"{row['probability']:.2f}{'*' if row['predicted'] else ' '} {', '.join(words)}"
+    return f"{row['probability']:.2f}{'*' if row['predicted'] else ' '} {visible(', '.join(words))}"
 
 
 def predict_file(source: str, output: Path | None, format: str, default: str) -> None:
     """Write the tags of all posts, some at a time; a file is there whole or not."""
     suffix = output.suffix.lower() if output else default
-    if suffix not in WRITERS or (output and not output.parent.is_dir()):
-        raise UserError(f"--output {output}: name a file in a folder that is there, ending in {', '.join(WRITERS)}")
-    if output and Path(source).exists() and any(at.exists() and at.samefile(source) for at in (output, output.parent)):
-        raise UserError(f"--output {output}: it would be among the posts; name a file elsewhere")
-    if source == "-" and not holds_posts(f"posts.{format}"):
-        raise UserError(f"--format {format}: no format of posts; a file of posts ends in {endings()}")
+    if output:
+        check_output(output, source)
+    if source == "-":
+        check_input(format)
     predictor = open_predictor()
     name = "standard input" if source == "-" else source
     told, files = told_of_files(), list[File]()
@@ -147,7 +148,7 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
             with Path(source).open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)
         half = Path(scratch) / "half"
-        with half.open("wb") if output else nullcontext(sys.stdout.buffer) as out, WRITERS[suffix](out) as write:
+        with half.open("wb") if output else nullcontext(standard_output()) as out, WRITERS[suffix](out) as write:
             rows = iter(tqdm(read_posts(source, told=told, files=files), desc="predict", unit=" posts", disable=None))
             while batch := next_rows(rows, source, name):
                 posts = [row for row in batch if isinstance(row, Post)]
@@ -163,20 +164,38 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
             half.replace(output)
     if told.columns or told.encoding:
         for alike in distinct(files):
-            print(f"predict: {described(alike)}", file=sys.stderr)
+            tell(f"predict: {described(alike)}", sys.stderr)
     tell_of_posts(name, found, unknown, skipped)
 
 
 def tell_of_posts(name: str, found: int, unknown: int, skipped: int) -> None:
     """What a table of tags does not show."""
     if not found:
-        print(f"predict: {name} holds no posts", file=sys.stderr)
+        tell(f"predict: {name} holds no posts", sys.stderr)
     if unknown:
         posts_get = "1 post gets" if unknown == 1 else f"{unknown:,} posts get"
-        print(f"predict: {posts_get} no tags, for want of known words", file=sys.stderr)
+        tell(f"predict: {posts_get} no tags, for want of known words", sys.stderr)
     if skipped:
         rows_are = "1 row is not a post and was" if skipped == 1 else f"{skipped:,} rows are not posts and were"
-        print(f"predict: {rows_are} skipped", file=sys.stderr)
+        tell(f"predict: {rows_are} skipped", sys.stderr)
+
+
+def check_output(output: Path, source: str) -> None:
+    if output.suffix.lower() not in WRITERS or not output.parent.is_dir() or output.is_dir():
+        raise UserError(f"--output {output}: name a file in a folder that is there, ending in {', '.join(WRITERS)}")
+    if not os.access(output.parent, os.W_OK | os.X_OK):
+        raise UserError(f"--output {output}: you may not write into this folder; name a file in another")
+    if Path(source).exists() and any(at.exists() and at.samefile(source) for at in (output, output.parent)):
+        raise UserError(f"--output {output}: it would be among the posts; name a file elsewhere")
+
+
+def check_input(format: str) -> None:
+    """Of standard input."""
+    name = f"posts.{format}"
+    if Path(name).name != name or not holds_posts(name):
+        raise UserError(f"--format {format}: no format of posts; a file of posts ends in {endings()}")
+    if sys.stdin is None:
+        raise UserError("--file -: standard input is closed; name a file")
 
 
 def told_of_files() -> Told:
@@ -233,12 +252,28 @@ def parquet_writer(file: BinaryIO) -> Iterator[Callable[[pa.Table], None]]:
 
 
 def json_line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    """JSON, in which what cannot be printed is escaped."""
+    line = json.dumps(value, ensure_ascii=False)
+    if line.isprintable():
+        return line
+    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in line)
+
+
+def standard_output() -> BinaryIO:
+    if sys.stdout is None:
+        raise UserError("standard output is closed; name a file in --output")
+    return sys.stdout.buffer
 
 
 WRITERS = {".csv": csv_writer, ".jsonl": json_writer, ".parquet": parquet_writer}
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly where nobody reads on, as `| head` does
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and scratch folders are removed
     with user_errors("predict"):
-        main()
+        try:
+            main()
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:  # ends quietly where nobody reads on, as `| head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)

@@ -140,10 +140,56 @@ def test_all_problems_are_told_at_once_and_each_once(tmp_path: Path) -> None:
     assert "train_dense" not in told
 
 
-@pytest.mark.parametrize("text", ["", "- 1", "a: [", "\x00"])
+ALIASES = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "- 1", "a: [", "\x00", "a: 2020-99-99", "a: " + "9" * 5000, "? [a]\n: b", "x" * 100_000),
+        *(ALIASES, "ingest: " + "[" * 5000, "ingest: " + "[" * 5000 + "]" * 5000, "a: &a [*a]", "a: {" * 5000),
+        "".join(f"key{number}: 1\n" for number in range(1000)),
+    ],
+)
 def test_a_file_that_is_no_params_yaml(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     assert "params.yaml" in message(tmp_path)
+    assert len(message(tmp_path)) < 2000
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        (section, name)
+        for section, values in PARAMS.items()
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ],
+)
+def test_every_number_has_an_upper_end(tmp_path: Path, section: str, name: str) -> None:
+    write_params(tmp_path, **{section: {name: 99999999999999999999999 * 10**20}})
+    assert f"{section}.{name}" in message(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("section", "change"),
+    [
+        ("featurize_dense", {"embedding_dim": 99999999999999999999999}),
+        ("evaluate", {"resamples": 100_000_000}),
+        ("ingest", {"folds": 128}),
+        ("train", {"hidden": [10**6]}),
+        ("train", {"hidden": [1] * 1000}),
+        ("train", {"clip_value": 1e300}),
+        ("train", {"weight_decay": 1e300}),
+        ("train", {"device": "cuda:99999999999"}),
+        ("train", {"runs": 10**6}),
+        ("ingest", {"max_train": 10**30}),
+        ("featurize_tfidf", {"max_features": 10**30}),
+    ],
+)
+def test_a_number_beyond_use_is_refused(tmp_path: Path, section: str, change: dict) -> None:
+    write_params(tmp_path, **{section: change})
+    assert f"{section}.{next(iter(change))}" in message(tmp_path)
 
 
 def test_a_missing_section_is_named(tmp_path: Path) -> None:

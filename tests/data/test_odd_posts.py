@@ -16,6 +16,7 @@ import ingest
 import train_dense
 import train_sparse
 from tagstudy.core.corpus import Corpus
+from tagstudy.core.printing import visible
 
 STAGES = (ingest, featurize_dense, featurize_tfidf, train_dense, train_sparse, evaluate)
 pytestmark = pytest.mark.filterwarnings("error")
@@ -82,7 +83,7 @@ def posts(tags: list[list[str]], count: int = 60) -> list[dict]:
 
 def test_tags_of_any_spelling(tmp_path: Path) -> None:
     study(posts([[tag, ODD[0]] for tag in ODD], count=20 * len(ODD)))
-    assert set(json.loads((tmp_path / "data/posts/tags.json").read_text(encoding="utf-8"))) == set(ODD)
+    assert set(json.loads((tmp_path / "data/posts/tags.json").read_text(encoding="utf-8"))) == set(map(visible, ODD))
     told = pd.concat([pd.read_csv(path, dtype=str) for path in (tmp_path / "plots").glob("*.csv")])
     cells = told.stack().astype(str)
     words = cells[pd.to_numeric(cells, errors="coerce").isna()]
@@ -121,3 +122,11 @@ def test_no_words_a_million_words_and_ids_repeated(tmp_path: Path) -> None:
         rows[number]["title"] = title
     study([row | {"id": "same"} for row in rows])
     assert len(Corpus(tmp_path / "data/posts")) >= 58
+
+
+def test_ids_and_tags_hold_nothing_that_cannot_be_seen(tmp_path: Path) -> None:
+    rows = [row | {"id": f"x\r=1+1\u200b{n}"} for n, row in enumerate(posts([["a\r=1", "\ufeff"], ["\x1b[31mb"]]))]
+    study(rows)
+    assert set(json.loads((tmp_path / "data/posts/tags.json").read_text(encoding="utf-8"))) == {"a =1", "�[31mb"}
+    [ids] = [columns[0] for _, columns in Corpus(tmp_path / "data/posts").read(["id"])]
+    assert ids == [f"x =1+1{n}" for n in range(len(rows))]

@@ -141,4 +141,42 @@ def test_the_file_is_a_plain_database(encoder: Encoder, path: Path) -> None:
     with tqdm(disable=True) as bar:
         vectors = EmbeddingCache(encoder, path).vectors(TEXTS, bar)
     rows = sqlite3.connect(path).execute("SELECT vector FROM vectors").fetchall()
-    assert {row for (row,) in rows} == {vector.tobytes() for vector in vectors}
+    assert {row[: -cache.DIGEST] for (row,) in rows} == {vector.tobytes() for vector in vectors}
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [None, "text", b"", 7, np.ones(383, np.float32).tobytes(), np.ones(384, np.float32).tobytes(), b"\xff" * (4 * 384)],
+)
+def test_what_is_no_vector_is_encoded_anew(encoder: Encoder, path: Path, blob: object) -> None:
+    with tqdm(disable=True) as bar:
+        right = EmbeddingCache(encoder, path).vectors(TEXTS, bar)
+        database = sqlite3.connect(path)
+        with database:
+            database.execute("UPDATE vectors SET vector = ?", [blob])
+        np.testing.assert_array_equal(EmbeddingCache(encoder, path).vectors(TEXTS, bar), right)
+    rows = database.execute("SELECT vector FROM vectors").fetchall()
+    assert {row for (row,) in rows} == {cache.pack(vector) for vector in right}  # and put in its place
+
+
+def test_vectors_that_are_not_finite_are_encoded_anew(encoder: Encoder, path: Path) -> None:
+    with tqdm(disable=True) as bar:
+        right = EmbeddingCache(encoder, path).vectors(TEXTS, bar)
+        with sqlite3.connect(path) as database:
+            database.execute("UPDATE vectors SET vector = ?", [cache.pack(np.full(encoder.dims, np.nan, np.float32))])
+        np.testing.assert_array_equal(EmbeddingCache(encoder, path).vectors(TEXTS, bar), right)
+
+
+def test_a_lock_that_another_process_holds_is_told(
+    encoder: Encoder, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(cache, "WAIT", 1)
+    EmbeddingCache(encoder, path)
+    other = sqlite3.connect(path)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(UserError, match="another process keeps it locked; end that one"):
+        EmbeddingCache(encoder, path)
+    assert capsys.readouterr().out == f"{path}: another process is writing to it; waiting for up to 1 s\n"
+    other.rollback()
+    EmbeddingCache(encoder, path)
+    assert capsys.readouterr().out == ""

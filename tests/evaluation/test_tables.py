@@ -1,6 +1,9 @@
 """tables.py: what it hands to DVC and to the figures."""
 
+import csv
+import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from sklearn.metrics import f1_score
 from tagstudy.core import store
 from tagstudy.core.corpus import Corpus, Text
 from tagstudy.core.store import CsrWriter
-from tagstudy.evaluation import scoring, tables
+from tagstudy.evaluation import report, scoring, tables
 from tagstudy.evaluation.meters import RECALLS
 
 LABELS = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], dtype=bool)
@@ -131,5 +134,37 @@ def test_disagreements_are_right_in_one_arm_alone_and_no_formulas(tmp_path: Path
 def test_text_stays_text_in_a_spreadsheet_and_a_browser() -> None:
     table = pd.DataFrame({"tag": ["=1", "-x", "\tx", "c++", "</script>"], "f1": [-0.5, 0, 0.25, 0.5, 1]})
     escaped = tables.escape_cells(table)
-    assert escaped["tag"].tolist() == ["'=1", "'-x", "'\tx", "c++", "‹/script>"]
+    assert escaped["tag"].tolist() == ["'=1", "'-x", " x", "c++", "‹/script>"]
     assert escaped["f1"].equals(table["f1"])
+
+
+@pytest.mark.parametrize(
+    ("cell", "escaped"),
+    [
+        ("x\r=1+1", "x =1+1"),
+        ("=1+1", "'=1+1"),
+        (";=1+1", ";'=1+1"),
+        ("x\t=1+1", "x =1+1"),
+        ("x|  @a", "x|  '@a"),
+        ("＝1+1", "'＝1+1"),
+        ("＠a", "'＠a"),
+        ("\0=1+1", "�=1+1"),
+        ("\ufeff=1+1", "'=1+1"),
+        ("\u200b=1+1", "'=1+1"),
+        ("\u200d=1+1", "\u200d'=1+1"),
+        ("\x85-2", " '-2"),
+        ('",=1', "\",'=1"),
+        ("c++", "c++"),
+        ("asp.net", "asp.net"),
+        ("a=b-c", "a=b-c"),
+    ],
+)
+def test_a_formula_is_escaped_wherever_a_program_would_see_one(tmp_path: Path, cell: str, escaped: str) -> None:
+    report.write_csv(tmp_path / "a.csv", pd.DataFrame({"id": [cell, "next"], "f1": [0.5, 1]}))
+    data = (tmp_path / "a.csv").read_bytes()
+    assert pd.read_csv(io.BytesIO(data), keep_default_na=False)["id"].tolist() == [escaped, "next"]
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == [escaped, "next"]
+    for separator in ",;|\t":  # at which a spreadsheet may split, whatever wrote the file
+        for part in csv.reader(io.StringIO(data.decode()), delimiter=separator):
+            assert not any(re.match("[=+@＝＋－＠]|-[^0-9.]", text.lstrip()) for text in part)

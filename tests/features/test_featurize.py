@@ -20,6 +20,7 @@ import featurize_dense
 import featurize_tfidf
 from tagstudy.core import corpus as corpus_module
 from tagstudy.core import store
+from tagstudy.core.checksums import seal
 from tagstudy.core.config import FeaturizeDense, FeaturizeTfidf
 from tagstudy.core.corpus import Corpus, Text
 from tagstudy.core.files import read_json, write_json
@@ -53,6 +54,7 @@ def write_corpus(folder: Path, posts: list[tuple[str, Text]]) -> Corpus:
     if not (folder / "labels").exists():
         save_csr(folder / "labels", csr_array(np.ones((len(posts), 1), dtype=np.uint8)), np.uint8)
     write_json(folder / "tags.json", ["a"])
+    seal(folder)
     return Corpus(folder)
 
 
@@ -193,6 +195,7 @@ def folded(tmp_path: Path) -> Corpus:
     """The same posts in three folds, each of which trains on other ones."""
     corpus = write_corpus(tmp_path / "folded", POSTS)
     np.save(corpus.folder / "splits.npy", np.stack([(np.arange(len(POSTS)) + fold) % 3 for fold in range(3)]))
+    seal(corpus.folder)
     return Corpus(corpus.folder)
 
 
@@ -241,6 +244,7 @@ def test_each_fold_has_an_embedding_matrix_for_its_own_vocabulary(
         assert read_json(own / "features.json")["embedding_dim"] == 4
         alone = write_corpus(tmp_path / f"alone-{fold}", POSTS)
         np.save(alone.folder / "splits.npy", folded.splits[[fold]])
+        seal(alone.folder)
         pretrained(tmp_path / f"features-{fold}", Corpus(alone.folder), embedding)
         np.testing.assert_array_equal(matrix, np.load(tmp_path / f"features-{fold}/fold-0/embedding.npy"))
         sizes.append(len(vocabulary))

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import chdir
 from pathlib import Path
 from unittest import mock
@@ -46,7 +47,7 @@ def study(finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def predict(study: Path, *arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess:
     """Run the script in this process, which saves its imports."""
     given, out, err = (io.TextIOWrapper(io.BytesIO(data), "utf-8", write_through=True) for data in (stdin, b"", b""))
-    code, heard = 0, signal.getsignal(signal.SIGPIPE)
+    code, heard = 0, signal.getsignal(signal.SIGTERM)
     streams = {"argv": ["src/predict.py", *map(str, arguments)], "stdin": given, "stdout": out, "stderr": err}
     with chdir(study), mock.patch.multiple(sys, **streams):
         try:
@@ -55,7 +56,7 @@ def predict(study: Path, *arguments: str | Path, stdin: bytes = b"") -> subproce
             code = 1
             print(end.code, file=err)
         finally:
-            signal.signal(signal.SIGPIPE, heard)
+            signal.signal(signal.SIGTERM, heard)
     return subprocess.CompletedProcess("predict.py", code, out.buffer.getvalue(), err.buffer.getvalue())  # type: ignore[attr-defined]
 
 
@@ -272,6 +273,10 @@ def test_nothing_is_written_over_posts_or_among_them(study: Path, tmp_path: Path
         (["--file", "-", "--format", "a/b"], "--format a/b: no format of posts"),
         (["--file", "-", "--format", "xml"], "predict: standard input: the file is empty"),
         ([" "], "predict: the text is empty; give a post's title"),
+        (["caf\udce9"], "predict: the text is not UTF-8; convert it"),
+        (["--file", "-", "--format", "a/b.csv"], "--format a/b.csv: no format of posts"),
+        (["--file", "data/sample/Posts.xml", "--output", "data/models"], "--output data/models: name a file"),
+        (["--file", "\x1b[31m.csv"], "\ufffd[31m.csv: No such file"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(study: Path, arguments: list[str], says: str) -> None:
@@ -281,11 +286,55 @@ def test_what_cannot_be_done_is_one_line(study: Path, arguments: list[str], says
     assert call("git", "status", "--porcelain", cwd=study).stdout == ""
 
 
+def run_program(study: Path, command: str) -> subprocess.CompletedProcess:
+    """predict.py in a shell; its status is that of predict.py."""
+    script = f"'{sys.executable}' src/predict.py {command}"
+    return subprocess.run(["bash", "-o", "pipefail", "-c", script], cwd=study, env=ENVIRONMENT, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "says"),
+    [
+        ("--file - <&-", 1, b"predict: --file -: standard input is closed; name a file\n"),
+        ("--json python >&-", 1, b"predict: standard output is closed; name a file in --output\n"),
+        ("--file data/sample/Posts.xml | head -1", 128 + signal.SIGPIPE, b""),
+    ],
+)
+def test_closed_streams_are_no_traceback(study: Path, command: str, status: int, says: bytes) -> None:
+    done = run_program(study, command)
+    assert (done.returncode, done.stderr) == (status, says)
+
+
+def test_a_terminal_that_is_ascii_gets_escapes(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONIOENCODING", "ascii")
+    done = run_program(study, "'naïve python'")
+    assert done.returncode == 0 and b"na\\xefve" in done.stdout and done.stderr == b""
+    printed = run_program(study, "--json 'naïve python'").stdout
+    assert json.loads(printed)["text"] == "naïve python"
+
+
+def test_a_termination_leaves_nothing_behind(study: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "src/predict.py", "--file", "-", "--output", str(tmp_path / "tags.csv")]
+    process = subprocess.Popen(command, cwd=study, env=ENVIRONMENT, stdin=subprocess.PIPE)
+    while not list(tmp_path.glob(".predict-*/stdin.csv")):  # it waits for standard input
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.terminate()
+    assert process.wait() == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_escapes_what_steers_a_terminal(study: Path) -> None:
+    printed = predict(study, "--json", "red \x9b31m\u202e python").stdout.decode()
+    assert json.loads(printed)["text"] == "red \x9b31m\u202e python"
+    assert printed.rstrip("\n").isprintable()
+
+
 def test_before_the_study_has_run_it_says_so(clone: Path) -> None:
     done = predict(clone, "a post")
     assert done.returncode == 1
     assert done.stderr.decode().splitlines() == [
-        "predict: data/models/dense/model.json is missing; `dvc repro` runs the stages that write it"
+        "predict: data/models/dense/SHA256SUMS is missing; `dvc repro` runs the stages that write it"
     ]
 
 

@@ -19,6 +19,7 @@ from scipy.sparse import csr_array, random_array
 
 import train_dense
 import train_sparse
+from tagstudy.core.checksums import seal
 from tagstudy.core.config import read_params
 from tagstudy.core.paths import ARMS, SPLITS, arm_folders
 from tagstudy.core.store import CsrMatrix
@@ -51,8 +52,16 @@ def study(tmp_path: Path) -> Path:
             save_csr(own / "matrix", rows)
             about = {"inputs": words, "csr": True, "embedding_dim": 30 if arm == "dense" else None}
             (own / "features.json").write_text(json.dumps(about))
+    seal_all(tmp_path)
     write_params(tmp_path, train=TRAIN)
     return tmp_path
+
+
+def seal_all(study: Path) -> None:
+    """As ingest and the featurize stages do."""
+    seal(study / "data/posts")
+    for features in ARMS.values():
+        seal(study / f"data/features/{features}", study / "data/posts")
 
 
 @contextmanager
@@ -83,7 +92,7 @@ def test_a_training_script_writes_the_same_side_by_side_and_one_after_the_other(
         alone = written(study, arm, run_stage({"dense": train_dense, "sparse": train_sparse}[arm], study))
     assert side_by_side == alone
     models = study / f"data/models/{arm}"
-    assert sorted(path.name for path in models.iterdir()) == ["model.json", "run-0", "run-1", "run-2"]
+    assert sorted(path.name for path in models.iterdir()) == ["SHA256SUMS", "model.json", "run-0", "run-1", "run-2"]
     weights = [load_file(models / f"run-{run}/weights.safetensors")["first.weight"] for run in range(3)]
     assert [len(rows) for rows in weights] == [WORDS, WORDS + 1, WORDS + 2]
     history = pd.read_csv(models / "run-0/plots/metrics/valid_micro_f1.tsv", sep="\t")
@@ -120,6 +129,7 @@ def test_runs_go_through_the_folds_each_with_a_seed_of_its_own(
 
 def test_runs_of_a_single_split_differ_by_their_seeds_and_the_same_seed_gives_the_same(study: Path) -> None:
     np.save(study / "data/posts/splits.npy", FOLDS[:1])
+    seal_all(study)
     write_params(study, train=TRAIN | {"runs": 2})
     assert run_stage(train_sparse, study).returncode == 0
     weights = [load_file(study / f"data/models/sparse/run-{run}/weights.safetensors") for run in range(2)]

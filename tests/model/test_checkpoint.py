@@ -78,8 +78,13 @@ def test_what_is_not_this_run_s_is_passed_over(tmp_path: Path, monkeypatch: pyte
     assert Checkpoint(path, "a").load() == {"history": [1]}
     assert Checkpoint(path, "b").load() is None
     whole = path.read_bytes()
-    for damaged in (b"", b"not torch", whole[:-40], whole[: len(whole) // 2]):
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1  # which torch would not find out
+    for damaged in (b"", b"not torch", whole[:-40], whole[: len(whole) // 2], whole[1:], bytes(flipped)):
         path.write_bytes(damaged)
+        assert Checkpoint(path, "a").load() is None
+    for other in ([1, 2], {"about": "a"}, {"about": "a", "seconds": "x"}, None):
+        torch.save(other, path)
         assert Checkpoint(path, "a").load() is None
 
 

@@ -5,6 +5,7 @@ these tests would have said so.
 """
 
 import copy
+import math
 from pathlib import Path
 
 import numpy as np
@@ -133,11 +134,11 @@ def test_the_best_weights_are_kept_and_patience_ends_the_run(data: Posts, tmp_pa
 @pytest.mark.parametrize(("loss", "value"), [("cross_entropy", "0.6931"), ("squared_hinge", "1.0000")])
 def test_an_untrained_network_knows_nothing(data: Posts, loss: str, value: str) -> None:
     model = network(settings())
-    training.check_first_loss(model, data, LOSSES[loss])
+    training.check_first_loss(model, data, LOSSES[loss], settings())
     with torch.no_grad():
         model.output_bias.fill_(3)
     with pytest.raises(UserError, match=f"not {value}"):
-        training.check_first_loss(model, data, LOSSES[loss])
+        training.check_first_loss(model, data, LOSSES[loss], settings())
 
 
 @pytest.mark.parametrize(("batch_size", "where"), [(16, r"epoch \d+, batch \d+"), (POSTS, "valid after epoch 1")])
@@ -277,3 +278,20 @@ def test_two_optimizers_hold_every_parameter_once() -> None:
     optimizers = training.make_optimizers(model, settings())
     held = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
     assert sorted(map(id, held)) == sorted(map(id, model.parameters()))
+
+
+def test_narrow_layers_are_told_to_be_widened(data: Posts) -> None:
+    model = network(settings())
+    with torch.no_grad():
+        model.output_bias.fill_(3)
+    for hidden, says in (([1] * 8, r"widen train\.hidden"), ([200], "features of one scale")):
+        with pytest.raises(UserError, match=says):
+            training.check_first_loss(model, data, LOSSES["squared_hinge"], settings(hidden=hidden))
+
+
+@pytest.mark.parametrize(
+    ("decay", "says"), [(1000, r"train\.weight_decay \(1000\)$"), (0.01, r"embedding_lr \(\S+\)$")]
+)
+def test_a_weight_decay_that_drives_weights_apart_is_named(decay: float, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        training.check_loss(math.nan, "in epoch 1", settings(lr=0.01, weight_decay=decay), ["lr", "embedding_lr"])

@@ -13,13 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraint
 
 from tagstudy.core.errors import UserError
 
-Count = Annotated[int, Field(ge=1)]
+# Every number has an upper end, far above what is of use.
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Width = Annotated[int, Field(ge=1, le=10**5)]  # of a layer
+Rate = Annotated[float, Field(gt=0, le=1e30)]  # float32 holds it; one that is too high ends with a NaN loss
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Names = Annotated[list[Name], Field(min_length=1)]
 Top = Annotated[str, StringConstraints(pattern=r"^top_[1-9]\d{0,8}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+DEEPEST = 10  # levels of lists and sections in params.yaml
+SHOWN = 20  # problems that a message names
 Embedding = Literal["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 
 
@@ -42,14 +46,14 @@ class Ingest(Section):
     tag_separator: str | None
     encoding: Name | None
     tags: Count | Names
-    min_tags: Annotated[int, Field(ge=0)]
+    min_tags: Annotated[int, Field(ge=0, le=10**9)]
     split: Literal["random", "given"]
-    folds: Count
+    folds: Annotated[int, Field(ge=1, le=100)]
     valid: Fraction
     test: Fraction
     seed: Seed
     unseen_tags: Literal["leave_out", "count"]
-    max_train: Annotated[int, Field(ge=2)] | None
+    max_train: Annotated[int, Field(ge=2, le=10**9)] | None
     max_malformed: Annotated[float, Field(ge=0, le=1)]
 
     @model_validator(mode="after")
@@ -68,8 +72,8 @@ class Ingest(Section):
 class FeaturizeDense(Section):
     embedding: Embedding
     min_count: Count
-    embedding_dim: Count
-    word2vec_epochs: Count
+    embedding_dim: Width
+    word2vec_epochs: Annotated[int, Field(ge=1, le=1000)]
     vectors: str | None
     encoder: Name
     seed: Seed
@@ -87,33 +91,33 @@ class Train(Section):
 
     _places: dict[str, str] = PrivateAttr(default_factory=dict)  # of those that do not come from `train`
 
-    runs: Count | Literal["auto"]
+    runs: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"]
     seed: Seed
-    epochs: Annotated[int, Field(ge=0)]
+    epochs: Annotated[int, Field(ge=0, le=10**5)]
     min_steps: Count
     max_steps: Count
     patience: Count
     loss: Literal["squared_hinge", "cross_entropy"]
     # With fewer, a batch might hold a single post, and batch normalisation needs a variance.
-    batch_size: Annotated[int, Field(ge=3)]
-    lr: Positive
-    embedding_lr: Positive
-    embedding_accumulator: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    clip_value: Positive | None
+    batch_size: Annotated[int, Field(ge=3, le=10**6)]
+    lr: Rate
+    embedding_lr: Rate
+    embedding_accumulator: Annotated[float, Field(ge=0, le=10**6)]
+    weight_decay: Annotated[float, Field(ge=0, le=1000)]
+    clip_value: Annotated[float, Field(gt=0, le=10**9)] | None
     pos_weight: bool
-    hidden: list[Count]
+    hidden: Annotated[list[Width], Field(max_length=100)]
     skip_connection: bool
     batch_norm: bool
     activation: Literal["relu", "gelu", "tanh"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     word_dropout: Annotated[float, Field(ge=0, lt=1)]
-    mixup: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    mixup: Annotated[float, Field(ge=0, le=1000)]
     freeze: bool
-    encoder_lr: Positive
+    encoder_lr: Rate
     layer_decay: Annotated[float, Field(gt=0, le=1)]
     warmup: Annotated[float, Field(ge=0, lt=1)]
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")]
     threads: Annotated[int, Field(ge=1, le=256)]
     top_tags: Count
 
@@ -129,7 +133,7 @@ class Train(Section):
 class Evaluate(Section):
     threshold: Literal["tuned", "per_tag"] | Top | Fraction
     calibrate: Literal["none", "pooled", "per_tag"]
-    resamples: Annotated[int, Field(ge=100)]
+    resamples: Annotated[int, Field(ge=100, le=10**5)]
     margin: Annotated[float, Field(ge=0, lt=1)]
 
     @model_validator(mode="after")
@@ -160,8 +164,8 @@ class Params(Section):
 def read_params(path: Path = Path("params.yaml")) -> Params:
     """The parameters of all stages. Raises :class:`UserError` with all problems in one line."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+        raw = yaml.load(path.read_text(encoding="utf-8"), PlainLoader)  # it is a SafeLoader
+    except (OSError, ValueError, yaml.YAMLError) as problem:
         raise UserError(f"{path}: cannot be read ({' '.join(str(problem).split())})") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path}: holds no sections; take the one that the repository has")
@@ -181,6 +185,22 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
             f"{path}: train_dense.freeze: keeps a pretrained embedding, which word2vec, glove and static have"
         )
     return params
+
+
+class PlainLoader(yaml.SafeLoader):
+    """Loads YAML without aliases, a few lines of which may stand for gigabytes, and of little depth."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"line {self.line + 1}: an alias; write out what it stands for")
+        if self.depth == DEEPEST:
+            raise yaml.YAMLError(f"line {self.line + 1}: more than {DEEPEST} levels of lists and sections")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def merged(raw: dict, embedding: object) -> dict:
@@ -223,7 +243,8 @@ def describe(problem: ValidationError) -> str:
             nearest = get_close_matches(str(error["loc"][-1]), names.model_fields, n=1)  # type: ignore[union-attr]
             message = "no such parameter" + (f"; did you mean {nearest[0]}?" if nearest else "")
         elif not isinstance(error["input"], dict):
-            message += f", not {error['input']!r}"
+            message += f", not {error['input']!r:.100}"
         depth = 3 if error["loc"][:2] == ("ingest", "columns") else 2  # behind it stand the types of a union
-        lines.setdefault(".".join(map(str, error["loc"][:depth])), []).append(message)
-    return "; ".join((name and f"{name}: ") + " or ".join(messages) for name, messages in lines.items())
+        lines.setdefault(".".join(f"{part!s:.50}" for part in error["loc"][:depth]), []).append(message)
+    told = [(name and f"{name}: ") + " or ".join(messages[:SHOWN]) for name, messages in lines.items()]
+    return "; ".join(told[:SHOWN] + [f"and {len(told) - SHOWN} more"] * (len(told) > SHOWN))

@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tagstudy.core.checksums import checked
 from tagstudy.core.files import read_json
 from tagstudy.core.paths import SPLITS
 from tagstudy.core.store import BLOCK, CsrMatrix
+
+BLOCK_BYTES = 2**26  # of the texts of a block, about
 
 
 class Text(NamedTuple):
@@ -31,7 +35,8 @@ class Corpus:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.tags: list[str] = read_json(folder / "tags.json")
-        self.splits = np.load(folder / "splits.npy", mmap_mode="r")  # [folds, posts] indices into SPLITS; -1: in none
+        # [folds, posts] Indices into SPLITS; -1: in none.
+        self.splits = np.load(checked(folder / "splits.npy"), mmap_mode="r")
         self.labels = CsrMatrix(folder / "labels")  # [posts, tags]
 
     def __len__(self) -> int:
@@ -68,10 +73,15 @@ class Corpus:
 
     def read(self, columns: list[str]) -> Iterator[tuple[int, list[list[str]]]]:
         """Columns of posts.parquet in blocks of at most BLOCK posts, each with the row of its first post."""
-        path = self.folder / "posts.parquet"
-        path.stat()  # if the file is missing, this error names it; pyarrow's does not
         start = 0
-        # With pre_buffer, pyarrow would keep in memory everything that it has read.
-        for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(BLOCK, columns=columns):
+        for batch in read_batches(checked(self.folder / "posts.parquet"), columns):
             yield start, [batch[name].to_pylist() for name in columns]
             start += len(batch)
+
+
+def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file in batches of at most BLOCK, fewer where texts are very long."""
+    file = pq.ParquetFile(path, pre_buffer=False)  # which would keep in memory everything that was read
+    size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
+    rows = max(1, min(BLOCK, BLOCK_BYTES * file.metadata.num_rows // max(1, size)))
+    yield from file.iter_batches(rows, columns=columns)

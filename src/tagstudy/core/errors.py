@@ -4,6 +4,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tagstudy.core.printing import print_anywhere, visible
+
+LONGEST = 1500  # characters of a message; of a longer one the middle is left out
 # What the messages of libraries say when the disk or its quota is full ("requested and": numpy's), and when memory is.
 DISK_FULL = ("No space left", "disk is full", "quota exceeded", "File too large", "requested and")
 NO_MEMORY = ("allocate memory", "out of memory", "Unable to allocate")
@@ -13,7 +16,13 @@ class UserError(Exception):
     """An error that the user can fix. Its text is one line: the place, the problem, the remedy."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(" ".join(text.splitlines()))  # messages of libraries quote input with its line breaks
+        super().__init__(one_line(text))
+
+
+def one_line(text: str) -> str:
+    """A message without what steers a terminal, cut if it is long: libraries quote input in theirs."""
+    text = visible(text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST * 2 // 3]} ... {text[-LONGEST // 3 :]}"
 
 
 @contextmanager
@@ -23,26 +32,32 @@ def user_errors(name: str, again: str = "run it again") -> Iterator[None]:
     These are :class:`UserError`, and a lack of memory, of disk space or of a file. Any other error is a bug and keeps
     its traceback. ``name`` is the program's; ``again`` says how to repeat what failed.
     """
+    print_anywhere()
     try:
         yield
-    except UserError as problem:
-        sys.exit(f"{name}: {problem}")
-    except FileNotFoundError as problem:
-        missing = problem.filename or " ".join(str(problem).split())  # safetensors sets no filename
-        sys.exit(f"{name}: {missing} is missing; `dvc repro` runs the stages that write it")
-    except KeyboardInterrupt:
-        sys.exit(f"{name}: interrupted; {again}")
-    except Exception as problem:
-        message = str(problem)
-        if any(sign in message for sign in DISK_FULL):
-            sys.exit(f"{name}: the disk is full, or its quota; make room and {again}")
-        if "CUDA out of memory" in message:
-            sys.exit(f"{name}: not enough memory on the GPU; lower train.batch_size, or use train.device: cpu")
-        if isinstance(problem, MemoryError) or any(sign in message for sign in NO_MEMORY):
-            sys.exit(f"{name}: not enough memory; free some, or give fewer posts or tags")
-        if isinstance(problem, OSError):
-            sys.exit(f"{name}: {' '.join(message.split())}")
-        raise
+    except (Exception, KeyboardInterrupt) as problem:
+        reason = explain(problem, again)
+        if reason is None:
+            raise
+        sys.exit(one_line(f"{name}: {reason}"))
+
+
+def explain(problem: BaseException, again: str) -> str | None:
+    """An error that the user can fix, in a line; None for any other."""
+    message = " ".join(str(problem).split())
+    if isinstance(problem, UserError):
+        return message
+    if isinstance(problem, FileNotFoundError):
+        return f"{problem.filename or message} is missing; `dvc repro` runs the stages that write it"
+    if isinstance(problem, KeyboardInterrupt):
+        return f"interrupted; {again}"
+    if any(sign in message for sign in DISK_FULL):
+        return f"the disk is full, or its quota; make room and {again}"
+    if "CUDA out of memory" in message:
+        return "not enough memory on the GPU; lower train.batch_size, or use train.device: cpu"
+    if isinstance(problem, MemoryError) or any(sign in message for sign in NO_MEMORY):
+        return "not enough memory; free some, or give fewer posts or tags"
+    return message if isinstance(problem, OSError) else None
 
 
 @contextmanager

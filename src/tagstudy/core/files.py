@@ -4,17 +4,20 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tagstudy.core.checksums import checked, damaged, seal
+
 
 @contextmanager
-def whole_folder(final: Path) -> Iterator[Path]:
+def whole_folder(final: Path, made_from: Iterable[Path] | None = None) -> Iterator[Path]:
     """An empty folder that replaces ``final`` when the block ends without an error.
 
+    With ``made_from``, the folders that a stage makes this one from, checksums are written into it.
     If the block fails or the process is killed, ``final`` stays as it was; killed between two renames at the end, the
     next call puts it back. That also removes what a killed process has left behind.
     """
@@ -29,6 +32,8 @@ def whole_folder(final: Path) -> Iterator[Path]:
         fresh = Path(scratch) / "fresh"
         fresh.mkdir()
         yield fresh
+        if made_from is not None:
+            seal(fresh, *made_from, final=final)
         if final.exists():
             final.rename(Path(scratch) / "stale")
         fresh.rename(final)
@@ -49,4 +54,15 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The value in a file that a stage wrote. Raises :class:`UserError` for one that is damaged."""
+    with undamaged(path):
+        return json.loads(checked(path).read_text(encoding="utf-8"))
+
+
+@contextmanager
+def undamaged(path: Path) -> Iterator[None]:
+    """Around what makes sense of a file without checksums: an error in it is that the file is damaged."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as problem:
+        raise damaged(path, " ".join(str(problem).split())) from None

@@ -16,6 +16,24 @@ METRICS = Path("metrics")
 PLOTS = Path("plots")
 
 
+# What is read behind the stage that writes it.
+WRITTEN_BY = {
+    POSTS: "ingest",
+    FEATURES / "dense": "featurize_dense",
+    FEATURES / "tfidf": "featurize_tfidf",
+    TIMINGS / "encode_dense.json": "featurize_dense",
+    **{folder: f"train_{arm}" for arm in ARMS for folder in (MODELS / arm, PREDICTIONS / arm, TIMINGS / f"{arm}.json")},
+    DECISIONS: "evaluate",
+}
+
+
+def repro(path: Path) -> str:
+    """The command that writes a file anew."""
+    place = f"/{path.as_posix()}/"
+    stages = [stage for output, stage in WRITTEN_BY.items() if f"/{output.as_posix()}/" in place]
+    return " ".join(["dvc repro", *(f"--force {stage}" for stage in stages[:1])])
+
+
 def features_of_fold(features: Path, fold: int) -> Path:
     """The folder of a fold's features, in that of an arm; an encoder's, which no split changes, are those of all."""
     own = features / f"fold-{fold}"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tagstudy.core.errors import user_errors
+from tagstudy.core.printing import tell
 
 
 def run(stage: Callable[[], str]) -> None:
@@ -15,9 +16,7 @@ def run(stage: Callable[[], str]) -> None:
     # No arguments but --help: params.yaml holds all that varies.
     argparse.ArgumentParser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     name = Path(sys.argv[0]).stem
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # flush every line, also into a pipe
-    print(f"{docstring.splitlines()[0].removeprefix('Stage ').rstrip('.')} ...")
-    start = time.perf_counter()
     with user_errors(name, again="run `dvc repro` again"):
-        summary = stage()
-    print(f"{name}: {summary} ({time.perf_counter() - start:.1f} s)")
+        tell(f"{docstring.splitlines()[0].removeprefix('Stage ').rstrip('.')} ...")
+        start = time.perf_counter()
+        tell(f"{name}: {stage()} ({time.perf_counter() - start:.1f} s)")

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
+from tagstudy.core.checksums import checked
+
 BLOCK = 2_000  # rows of a block
 
 
@@ -21,9 +23,9 @@ class CsrMatrix:
     """A CSR matrix on disk."""
 
     def __init__(self, folder: Path) -> None:
-        self.shape: tuple[int, int] = tuple(np.load(folder / "shape.npy").tolist())
+        self.shape: tuple[int, int] = tuple(np.load(checked(folder / "shape.npy")).tolist())
         self.indptr, self.indices, self.data = (
-            np.load(folder / f"{part}.npy", mmap_mode="r") for part in ("indptr", "indices", "data")
+            np.load(checked(folder / f"{part}.npy"), mmap_mode="r") for part in ("indptr", "indices", "data")
         )
 
     def __len__(self) -> int:
@@ -55,7 +57,7 @@ class DenseMatrix:
     """A dense matrix on disk."""
 
     def __init__(self, folder: Path) -> None:
-        self.rows = np.load(folder / "matrix.npy", mmap_mode="r")
+        self.rows = np.load(checked(folder / "matrix.npy"), mmap_mode="r")
         self.shape: tuple[int, int] = self.rows.shape
 
     def __len__(self) -> int:
@@ -133,6 +135,8 @@ class GrowingArray:
         np.lib.format.write_array_header_1_0(self.file, header)
 
     def append(self, values: np.ndarray) -> None:
+        if values.shape[1:] != self.width:
+            raise ValueError(f"rows of the shape {values.shape[1:]}, not {self.width}")
         self.file.write(np.ascontiguousarray(values, self.dtype).data)
         self.length += len(values)
 

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from tagstudy.core.corpus import Text
+from tagstudy.core.printing import visible
 from tagstudy.data.files import as_text
 from tagstudy.data.tags import WORDS, Spelling, parse_tags
 from tagstudy.data.text import clean, clean_markdown, unescape
@@ -38,7 +39,7 @@ def as_post(fields: dict[str, Any], default_id: str, split: str | None, spelling
         fields = fields | {name: unescape(as_text(fields.get(name))) for name in ("title", "body")}
     row_split = as_text(fields.get("split")).strip().lower()
     post = Post(
-        id=as_text(fields.get("id")).strip() or default_id,
+        id=visible(as_text(fields.get("id"))).strip() or default_id,
         title=(as_text(fields.get("plain_title")) or unescape(as_text(fields.get("title")))).replace("\n", " ").strip(),
         body=(
             clean_all(fields.get("body"))

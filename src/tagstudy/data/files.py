@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 SAMPLE = 1000  # rows of a file from which columns and the spelling of tags are found out
+SAMPLE_SIZE = 2**24  # characters of them
 NOTES = {
     "passed_over": "passed over: {}",
     "quotes_escaped_by_backslashes": "quotes are escaped by backslashes",
@@ -44,13 +45,22 @@ class Row(NamedTuple):
 
 
 def peek(rows: Iterator[T], count: int = SAMPLE) -> tuple[list[T], Iterator[T]]:
-    """The first rows, and all of them."""
-    sample = list(islice(rows, count))
+    """The first rows, fewer where they are very long, and all of them."""
+    sample, size = list[T](), 0
+    for row in islice(rows, count):
+        sample.append(row)
+        size += len(str(row))
+        if size > SAMPLE_SIZE:
+            break
     return sample, chain(sample, rows)
 
 
 def as_text(value: Any) -> str:
-    """A cell as text; a missing value, such as None or NaN, is empty."""
+    """A cell as text; a missing value, such as None or NaN, is empty. Raises ValueError for a list or an object."""
+    if isinstance(value, str):  # most often
+        return value
+    if isinstance(value, list | dict | tuple):
+        raise ValueError(f"an object or a part of a list where text is expected: {value!r:.60}")
     if isinstance(value, bytes):
         return value.decode()
     return "" if value is None or value != value else str(value)

@@ -9,7 +9,6 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from scipy.sparse import csr_array
 from tqdm import tqdm
 
 from tagstudy.core.config import Ingest
+from tagstudy.core.corpus import BLOCK_BYTES, read_batches
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import write_json
 from tagstudy.core.paths import SPLITS
@@ -102,7 +102,7 @@ def gather(settings: Ingest, path: Path) -> Gathered:
     files: list[File] = []
     posts = only_posts(settings, skipped, files)
     with pq.ParquetWriter(path, SCHEMA, compression="lz4") as writer:
-        while block := list(islice(posts, BLOCK)):
+        for block in blocks(posts):
             for post in block:
                 key = blake2b(fold(str(post.text)).encode(), digest_size=8).digest()
                 keys.append(int.from_bytes(key))
@@ -117,6 +117,20 @@ def gather(settings: Ingest, path: Path) -> Gathered:
     )
     source_splits = np.frombuffer(source_split, np.int8)
     return Gathered(np.frombuffer(keys, np.uint64), source_splits, labels, list(tags), skipped, files)
+
+
+def blocks(posts: Iterator[Post]) -> Iterator[list[Post]]:
+    """Posts in lists of at most BLOCK, shorter ones where their texts have more than about BLOCK_BYTES characters."""
+    block: list[Post] = []
+    size = 0
+    for post in posts:
+        block.append(post)
+        size += len(post.title) + len(post.body)
+        if len(block) == BLOCK or size >= BLOCK_BYTES:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
 
 
 def only_posts(settings: Ingest, skipped: Counter[str], files: list[File]) -> Iterator[Post]:
@@ -173,12 +187,11 @@ def write_posts(folder: Path, every_post: Path, kept: np.ndarray, labels: csr_ar
         CsrWriter(folder / "labels", labels.shape[1], np.uint8) as label_writer,
         pq.ParquetWriter(folder / "posts.parquet", SCHEMA, compression="zstd") as post_writer,
     ):
-        # With pre_buffer, what was read would stay in memory to the end.
-        for batch in pq.ParquetFile(every_post, pre_buffer=False).iter_batches(BLOCK):
+        for batch in read_batches(every_post):
             end = int(np.searchsorted(kept, start + len(batch)))
             label_writer.append_rows(labels[written:end])
             batches.append(batch.take(pa.array(kept[written:end] - start)))
-            if sum(map(len, batches)) >= BLOCK:
+            if sum(map(len, batches)) >= BLOCK or sum(batch.nbytes for batch in batches) >= BLOCK_BYTES:
                 post_writer.write_table(pa.Table.from_batches(batches))
                 batches.clear()
             start, written = start + len(batch), end

@@ -4,13 +4,12 @@ import csv
 import json
 import re
 from collections.abc import Iterator
-from itertools import count
 from typing import IO, Any
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.columns import Columns, choose_columns
 from tagstudy.data.decoding import text_lines
-from tagstudy.data.files import SAMPLE, File, Row, peek
+from tagstudy.data.files import File, Row, peek
 
 DELIMITERS = [",", "\t", ";", "|"]
 BACKSLASHED = re.compile(r'(?<!\\)((?:\\\\)*)\\"')  # a quote behind an odd number of backslashes
@@ -113,19 +112,19 @@ def read_tsv(file: File, stream: IO[bytes]) -> Iterator[Row]:
 
 def read_parquet(file: File, stream: IO[bytes]) -> Iterator[Row]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from tagstudy.data.parquet import ParquetRows
 
     number = 0
     try:
-        table = pq.ParquetFile(stream)
-        sample = next(table.iter_batches(SAMPLE), None)
-        columns = choose_columns(file, table.schema_arrow.names, sample.to_pylist() if sample else [])
-        classes = class_names(table.schema_arrow, columns.names.get("tags", []))
-        for batch in table.iter_batches(batch_size=100, columns=columns.needed()):
-            rows = map(Row, count(number + 1), batch.to_pylist())
-            for row in name_classes(fields_of(columns, rows), classes):
-                number = row.number
-                yield row
+        table = ParquetRows(file.path, stream)
+        names = table.schema.names
+        sample, _ = peek(table.rows([name for name in names if names.count(name) == 1]))
+        columns = choose_columns(file, names, [row.fields for row in sample if row.fields])
+        classes = class_names(table.schema, columns.names.get("tags", []))
+        for row in name_classes(fields_of(columns, table.rows(columns.needed())), classes):
+            number = row.number
+            yield row
     except (pa.ArrowException, UnicodeDecodeError) as problem:
         raise UserError(
             f"{file.path}, after row {number}: not Parquet that can be read ({problem!s:.200}); fetch it again"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from unicodedata import normalize
 
 from tagstudy.core.errors import UserError
+from tagstudy.core.printing import visible
 from tagstudy.data.files import File, as_text
 
 # What may stand between tags. A tag may hold those behind its separator (`Smith, J.; Doe, K.`), and none before it.
@@ -78,10 +79,10 @@ def refuse_vectors(file: File, values: list[Any], spelling: Spelling) -> None:
     lists = []
     for value in values:
         try:
-            lists.append(split_tags(value, spelling))
+            lists.append([as_text(tag) for tag in split_tags(value, spelling)])
         except ValueError:  # a malformed row, which is skipped later
             continue
-    tags = {as_text(tag) for tags in lists for tag in tags}
+    tags = {tag for tags in lists for tag in tags}
     if tags and tags <= {"0", "1", "0.0", "1.0", "False", "True"}:
         raise UserError(
             f"{file.path}: the tags are 0 and 1 alone, which are no names; give their names, or a column of 0 and 1 "
@@ -102,7 +103,7 @@ def parse_tags(value: Any, spelling: Spelling) -> list[str]:
     """
     if is_missing(value):
         return []
-    tags = dict.fromkeys(normalize("NFC", as_text(tag)).strip() for tag in split_tags(value, spelling))
+    tags = dict.fromkeys(visible(normalize("NFC", as_text(tag))).strip() for tag in split_tags(value, spelling))
     tags.pop("", None)
     for tag in tags:
         check_tag(tag)

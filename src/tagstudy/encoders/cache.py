@@ -14,6 +14,8 @@ from tagstudy.core.errors import UserError
 from tagstudy.encoders.encoder import Encoder, frozen_encoder
 
 FORMAT = 1  # raise it whenever a change of the code changes vectors, so that cached ones are no longer used
+DIGEST = 8  # bytes, behind each vector
+WAIT = 600  # seconds, for another run that is writing to the file
 COMMIT = 256  # texts encoded between two commits
 PROBE = "Ünïcode 中文, C# and $.ajax()"  # its vector shows what settings do not: architecture, device, libraries
 
@@ -30,7 +32,8 @@ class EmbeddingCache:
         self.fingerprint = fingerprint(encoder)
         path.parent.mkdir(parents=True, exist_ok=True)
         with self.readable():
-            self.database = sqlite3.connect(path, timeout=600)  # another run may be writing to it
+            self.database = sqlite3.connect(path)
+            self.wait_for_others()
             self.database.execute(
                 "CREATE TABLE IF NOT EXISTS vectors (text BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID"
             )
@@ -40,10 +43,27 @@ class EmbeddingCache:
         """Around what reads and writes the file. Raises :class:`UserError` where it is damaged."""
         try:
             yield
-        except sqlite3.DatabaseError as problem:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as problem:  # which quotes what is damaged
+            if "locked" in str(problem):
+                raise UserError(f"{self.path}: another process keeps it locked; end that one, and run again") from None
             if "full" in str(problem):  # the disk, which core.errors reports
                 raise
-            raise UserError(f"{self.path}: cannot be read ({problem}); delete it, and posts are encoded anew") from None
+            reason = f"{problem!s:.200}"
+            if "readonly" in reason or "unable to open" in reason:
+                raise UserError(f"{self.path}: cannot be written ({reason}); get the permission to write it") from None
+            raise UserError(f"{self.path}: cannot be read ({reason}); delete it, and posts are encoded anew") from None
+
+    def wait_for_others(self) -> None:
+        """Say so where another run is writing to the file, and wait for it, for WAIT seconds."""
+        try:
+            self.database.execute("PRAGMA busy_timeout = 1000")
+            self.database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as problem:
+            if "locked" not in str(problem):
+                raise
+            print(f"{self.path}: another process is writing to it; waiting for up to {WAIT} s")
+        self.database.rollback()
+        self.database.execute(f"PRAGMA busy_timeout = {WAIT * 1000}")
 
     def vectors(self, texts: list[str], bar: tqdm) -> np.ndarray:
         """Vectors [texts, dims]; the bar moves by a text at a time."""
@@ -52,8 +72,8 @@ class EmbeddingCache:
         with self.readable():
             for key in keys:
                 row = self.database.execute("SELECT vector FROM vectors WHERE text = ?", [key]).fetchone()
-                if row:
-                    vectors[key] = np.frombuffer(row[0], np.float32)
+                if row and (vector := self.unpack(row[0])) is not None:
+                    vectors[key] = vector
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         bar.update(len(texts) - len(missing))
         order = sorted(missing, key=lambda key: -len(missing[key]))
@@ -61,10 +81,23 @@ class EmbeddingCache:
             encoded = dict(zip(group, self.encoder.encode([missing[key] for key in group]), strict=True))
             vectors |= encoded
             with self.readable(), self.database:  # which commits
-                rows = [(key, vector.tobytes()) for key, vector in encoded.items()]
-                self.database.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
+                rows = [(key, pack(vector)) for key, vector in encoded.items()]
+                self.database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
             bar.update(len(group))
         return np.stack([vectors[key] for key in keys])
+
+    def unpack(self, blob: object) -> np.ndarray | None:
+        """The vector [dims] in a blob; None for what :func:`pack` has not written, which is encoded anew."""
+        if not isinstance(blob, bytes) or len(blob) != 4 * self.encoder.dims + DIGEST:
+            return None
+        vector = np.frombuffer(blob[:-DIGEST], np.float32)
+        return vector if pack(vector) == blob and np.isfinite(vector).all() else None
+
+
+def pack(vector: np.ndarray) -> bytes:
+    """A vector's numbers, and a digest of them, which tells whether the file is damaged."""
+    numbers = np.ascontiguousarray(vector, np.float32).tobytes()
+    return numbers + hashlib.blake2b(numbers, digest_size=DIGEST).digest()
 
 
 def open_cache(name: str, device: str, path: Path) -> EmbeddingCache:

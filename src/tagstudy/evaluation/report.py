@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tagstudy.core.corpus import Corpus
-from tagstudy.core.files import read_json, write_json
+from tagstudy.core.files import read_json, undamaged, write_json
 from tagstudy.core.paths import ARMS
 from tagstudy.core.processes import available_cores, worker_pool
 from tagstudy.evaluation import figures, style, tables
@@ -38,14 +38,15 @@ def read_costs(models: Path, timings: Path) -> dict[str, dict[str, float]]:
         network, seconds = read_json(models / arm / "model.json")["cost"], read_json(timings / f"{arm}.json")
         encoding = timings / f"encode_{arm}.json"
         encoder = read_json(encoding) if encoding.exists() else {"parameters": 0, "multiply_adds": 0, "seconds": 0}
-        parameters = encoder["parameters"] + network["parameters"]
-        costs[arm] = {
-            "parameters": parameters,
-            "megabytes": parameters * 4 / 1e6,
-            "multiply_adds": encoder["multiply_adds"] + network["multiply_adds"],
-            "training_seconds": float(np.mean(seconds["seconds"])),
-            "posts_per_second": 1 / (encoder["seconds"] + seconds["seconds_per_post"]),
-        }
+        with undamaged(timings):
+            parameters = encoder["parameters"] + network["parameters"]
+            costs[arm] = {
+                "parameters": parameters,
+                "megabytes": parameters * 4 / 1e6,
+                "multiply_adds": encoder["multiply_adds"] + network["multiply_adds"],
+                "training_seconds": float(np.mean(seconds["seconds"])),
+                "posts_per_second": 1 / (encoder["seconds"] + seconds["seconds_per_post"]),
+            }
     return costs
 
 

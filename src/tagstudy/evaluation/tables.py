@@ -1,5 +1,6 @@
 """The tables that evaluate writes: what DVC draws and the figures show."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -7,11 +8,15 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
+from tagstudy.core.checksums import checked
 from tagstudy.core.corpus import Corpus, Text
+from tagstudy.core.printing import JOINERS, visible
 from tagstudy.data.text import tokenize
 from tagstudy.evaluation import scoring
 from tagstudy.evaluation.meters import RECALLS, Reliability
 
+# What begins a formula, in full width, too, at the start of a cell or of what a separator would make one.
+FORMULA = re.compile(rf"""((?:^|[,;|])[\s"'{JOINERS}]*)([=+\-@＝＋－＠])""")
 DISAGREEMENTS = 20  # posts shown for each arm
 EXCERPT = 300  # characters of their texts
 
@@ -26,7 +31,7 @@ def history(folder: Path) -> pd.DataFrame:
 def read_history(folder: Path) -> pd.DataFrame:
     """What dvclive logged of a run: a row an epoch."""
     paths = sorted((folder / "plots" / "metrics").glob("*.tsv"))
-    logs = [pd.read_csv(path, sep="\t", index_col="step") for path in paths]
+    logs = [pd.read_csv(checked(path), sep="\t", index_col="step") for path in paths]
     return pd.concat(logs, axis="columns").rename_axis("epoch").reset_index()
 
 
@@ -166,6 +171,12 @@ def read_posts(corpus: Corpus, rows: set[int]) -> dict[int, tuple[str, Text]]:
 def escape_cells(table: pd.DataFrame) -> pd.DataFrame:
     """The table with its text made harmless to the programs that open it.
 
-    A spreadsheet would run a cell that begins like a formula, and DVC puts cells into its HTML as they are.
+    A spreadsheet would run a cell that begins like a formula, also where it splits lines at other separators than
+    commas. DVC puts cells into its HTML as they are. What cannot be seen is left out, and line breaks, at which some
+    programs end a row that csv does not quote.
     """
-    return table.replace({r"^([=+\-@\t\r])": r"'\1", "<": "‹"}, regex=True)
+    return table.map(lambda cell: escape_cell(cell) if isinstance(cell, str) else cell)
+
+
+def escape_cell(text: str) -> str:
+    return FORMULA.sub(r"\1'\2", visible(text)).replace("<", "‹")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tagstudy.core.checksums import checked
 from tagstudy.core.corpus import Text
 from tagstudy.core.files import read_json
 from tagstudy.features.counts import Vocabulary, Weigh, count_known
@@ -23,7 +24,7 @@ def open_vectorizer(folder: Path, device: str = "cpu") -> Vectorizer:
         case {"kind": "words"}:
             return csr_vectorizer(folder, 1, word_frequencies)
         case {"kind": "tfidf", "max_ngram": max_ngram, "sublinear_tf": sublinear_tf}:
-            return csr_vectorizer(folder, max_ngram, tfidf_weights(np.load(folder / "idf.npy"), sublinear_tf))
+            return csr_vectorizer(folder, max_ngram, tfidf_weights(np.load(checked(folder / "idf.npy")), sublinear_tf))
         case {"kind": "encoder", "encoder": name}:
             return encoder_vectorizer(name, device)
         case {"kind": "finetuned", "encoder": name}:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from tagstudy.core.checksums import check_made_from, checked
 from tagstudy.core.corpus import Text
 from tagstudy.core.files import read_json
 from tagstudy.core.paths import ARMS, DECISIONS, FEATURES, MODELS, features_of_fold
@@ -39,16 +40,15 @@ class Arm:
     """The network of an arm's first run, on the CPU, and what makes its features."""
 
     def __init__(self, study: Path, name: str, device: str) -> None:
-        folder = study / MODELS / name
+        folder, features = study / MODELS / name, study / FEATURES / ARMS[name]
+        check_made_from(folder, features)
         model = read_json(folder / "model.json")
         self.tags: list[str] = model["tags"]
         self.loss: str = model["loss"]
         run = folder / "run-0"
         self.network = build(read_json(run / "network.json")).eval()
-        self.network.load_state_dict(load_file(run / "weights.safetensors"))
-        self.vectorize = open_vectorizer(
-            features_of_fold(study / FEATURES / ARMS[name], model["runs"][0]["fold"]), device
-        )
+        self.network.load_state_dict(load_file(checked(run / "weights.safetensors")))
+        self.vectorize = open_vectorizer(features_of_fold(features, model["runs"][0]["fold"]), device)
 
     @torch.no_grad()
     def scores(self, texts: list[Text]) -> Scores:
@@ -62,13 +62,14 @@ class Predictor:
     """Tags for posts, by each of SYSTEMS and its decisions; the models are those of the study in a folder.
 
     ``device`` is where a frozen encoder runs; all else runs on the CPU. Raises FileNotFoundError where a stage has not
-    run.
+    run, and :class:`UserError` where features, models and thresholds do not belong together or are damaged.
     """
 
     def __init__(self, study: str | Path = ".", device: str = "auto") -> None:
         study = Path(study)
         self.arms = {name: Arm(study, name, device) for name in ARMS}
         self.names = self.arms["dense"].tags
+        check_made_from(study / DECISIONS, *(study / MODELS / name for name in ARMS))
         self.decisions, self.dense_weight = read_decisions(study / DECISIONS / "run-0.json")
 
     def scores(self, texts: list[Text]) -> dict[str, Scores]:

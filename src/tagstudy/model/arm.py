@@ -11,6 +11,7 @@ import torch
 from dvclive import Live
 from safetensors.torch import save_file
 
+from tagstudy.core.checksums import check_made_from
 from tagstudy.core.config import Train
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.device import choose_device
@@ -53,6 +54,7 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
     One that was stopped continues from its checkpoint. Raises :class:`UserError` when a loss is NaN or infinite.
     """
     corpus = Corpus(folders.posts)
+    check_made_from(folders.features, folders.posts)
     posts = int(corpus.is_in("train", fold=0).sum())
     print(f"{posts:,} posts to train on, {len(corpus.tags)} tags")
     if overrides := settings.overrides():
@@ -62,7 +64,11 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
     print(f"at most {budget.epochs} epochs{raised if budget.epochs > settings.epochs else ''}")
     print(f"{budget.batches:,} steps an epoch, {settings.batch_size} posts a step, patience {budget.patience} epochs")
     remedy = f"raise {settings.place(budget.bound_by(settings))}"  # for runs that have not converged
-    with whole_folder(folders.models) as models, whole_folder(folders.predictions) as predictions:
+    made_from = [folders.posts, folders.features]
+    with (  # the models are in place first: predictions are made from them
+        whole_folder(folders.predictions, [*made_from, folders.models]) as predictions,
+        whole_folder(folders.models, made_from) as models,
+    ):
         written = folders._replace(models=models, predictions=predictions)
         jobs = make_jobs(settings, corpus.folds, written)
         results = []

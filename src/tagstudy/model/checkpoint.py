@@ -1,9 +1,9 @@
 """The state of a run in a file, so that a run that was stopped continues from its last epoch."""
 
-import pickle
 import time
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+DIGEST = 32  # bytes
 SECONDS = 30  # between two checkpoints; a small study never writes one
 LIBRARY = Path(__file__).parents[1]
 CODE = [LIBRARY / name for name in ("core", "encoders", "model", "predictions")]
@@ -25,7 +26,10 @@ class Stateful(Protocol):
 
 
 class Checkpoint:
-    """The state of a run, in a file that is whole or absent; ``about`` is its :func:`fingerprint`."""
+    """The state of a run, in a file that is whole or absent; ``about`` is its :func:`fingerprint`.
+
+    The file starts with a digest, without which it is not read.
+    """
 
     def __init__(self, path: Path, about: str) -> None:
         self.path, self.about = path, about
@@ -35,23 +39,31 @@ class Checkpoint:
     def load(self) -> dict[str, Any] | None:
         """The state that was saved last, if it belongs to the same run."""
         try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
+            digest, state = np.split(np.fromfile(self.path, np.uint8), [DIGEST])
+        except OSError:
             return None
-        if state.pop("about", None) != self.about:
+        if digest.tobytes() != self.digest(state.data):  # damaged, or of another run
             return None
-        self.before = state.pop("seconds")
-        return state
+        saved = torch.load(BytesIO(state.tobytes()), map_location="cpu", weights_only=True)
+        self.before = saved.pop("seconds")
+        return saved
 
     def save(self, state_dict: Callable[[], dict[str, Any]]) -> None:
         """Write the state, of tensors, numbers, text, lists and dicts, unless the last one is younger than SECONDS."""
         if time.monotonic() - self.saved < SECONDS:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        half = self.path.with_suffix(".half")
-        torch.save(state_dict() | {"about": self.about, "seconds": self.seconds()}, half)
+        half, state = self.path.with_suffix(".half"), BytesIO()
+        torch.save(state_dict() | {"seconds": self.seconds()}, state)
+        with half.open("wb") as file:
+            file.write(self.digest(state.getbuffer()))
+            file.write(state.getbuffer())
         half.replace(self.path)
         self.saved = time.monotonic()
+
+    def digest(self, state: memoryview) -> bytes:
+        """[DIGEST bytes] Of the run and its state: torch does not find out that a file is damaged."""
+        return blake2b(state, digest_size=DIGEST, key=blake2b(self.about.encode()).digest()).digest()
 
     def seconds(self) -> float:
         """Seconds of the run, with those before it was stopped."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tagstudy.core.checksums import checked
 from tagstudy.core.config import Train
 from tagstudy.model.mlp import MLP
 
@@ -44,5 +45,5 @@ def load_pretrained_embedding(model: MLP, path: Path, freeze: bool) -> None:
     """Initialise the embedding matrix from a file, if there is one, and keep it so if ``freeze``."""
     if path.exists():
         with torch.no_grad():
-            model.first.weight.copy_(torch.from_numpy(np.load(path)))
+            model.first.weight.copy_(torch.from_numpy(np.load(checked(path))))
         model.first.weight.requires_grad_(not freeze)

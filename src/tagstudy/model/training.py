@@ -25,6 +25,7 @@ from tagstudy.predictions.thresholds import ThresholdSearch
 PREDICT_BATCH = 4096  # posts per batch outside training, at most
 PREDICT_LOGITS = 2**22  # and about so many logits
 FIRST = 256  # posts that the untrained network's loss is taken of
+NARROW = 8  # a hidden layer of fewer units may give almost any logits before training
 THRESHOLDS = 1000  # that are tried after each epoch: enough to compare epochs
 
 
@@ -79,7 +80,7 @@ class Run:
         self.tags = len(positives)
         # The original study's weights: posts / (tags × positives), so that the posts of a rare tag count for more.
         self.pos_weight = (posts / (self.tags * positives.clip(min=1))).to(self.device) if settings.pos_weight else None
-        check_first_loss(model, train, self.loss)
+        check_first_loss(model, train, self.loss, settings)
         if not settings.pos_weight:  # start from the tag frequencies, by Laplace's rule: never quite 0 or 1
             model.predict_everywhere(self.loss.logit((positives + 1) / (posts + 2)))
         self.rng = np.random.default_rng(seed)
@@ -194,11 +195,12 @@ def write_log(log: Log, scores: dict[str, float]) -> None:
 def check_loss(loss: float, where: str, settings: Train, rates: Iterable[str]) -> None:
     """Raise :class:`UserError` for a loss that is not finite; ``rates`` are the learning rates that count."""
     if not math.isfinite(loss):
+        rates = [*rates, *(["weight_decay"] if settings.weight_decay * settings.lr >= 1 else [])]
         named = " and ".join(f"{settings.place(rate)} ({getattr(settings, rate):g})" for rate in rates)
         raise UserError(f"the loss is {loss} {where}; lower {named}")
 
 
-def check_first_loss(model: MLP, posts: Posts, loss_of: Loss) -> None:
+def check_first_loss(model: MLP, posts: Posts, loss_of: Loss, settings: Train) -> None:
     """An untrained network knows nothing: its loss is near that of a logit of 0 for every tag.
 
     It is taken with the labels and with their complement: where most posts have a tag, a random bias towards it would
@@ -212,8 +214,10 @@ def check_first_loss(model: MLP, posts: Posts, loss_of: Loss) -> None:
         labels = posts.labels_of(first)
         loss = (loss_of(logits, labels).item() + loss_of(logits, 1 - labels).item()) / 2
     if not abs(loss / loss_of.untrained - 1) < 0.15:
+        narrow = min(settings.hidden, default=NARROW) < NARROW
         raise UserError(
-            f"the untrained network's loss is {loss:.4f}, not {loss_of.untrained:.4f}; are the features of one scale?"
+            f"the untrained network's loss is {loss:.4f}, not {loss_of.untrained:.4f}; "
+            + (f"widen {settings.place('hidden')}" if narrow else "are the features of one scale?")
         )
 
 

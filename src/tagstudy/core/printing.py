@@ -1,0 +1,39 @@
+"""Text from outside, made fit to be printed: posts, tags and file names may hold what steers a terminal."""
+
+import io
+import sys
+from typing import TextIO
+from unicodedata import category
+
+JOINERS = "\u200c\u200d"  # which letters of Persian and Hindi, and emoji, are spelled with
+
+
+def visible(text: str) -> str:
+    """The text on one line without what cannot be seen: white space is a space, what has no width is dropped.
+
+    Control characters become U+FFFD. Joiners stay, and lone surrogates, which no stream lets through.
+    """
+    return text if text.isprintable() else "".join(map(visible_character, text))
+
+
+def visible_character(character: str) -> str:
+    if character.isspace():
+        return " "
+    match category(character):
+        case "Cc":
+            return "\N{REPLACEMENT CHARACTER}"
+        case "Cf" if character not in JOINERS:
+            return ""
+    return character
+
+
+def tell(text: str, file: TextIO | None = None) -> None:
+    """Print lines that may hold text from outside, on standard output unless told otherwise."""
+    for line in text.split("\n"):
+        print(visible(line), file=file)
+
+
+def print_anywhere() -> None:
+    """Let standard output take any character, whatever its encoding, and flush every line, also into a pipe."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # it may be closed
+        sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)

@@ -1,0 +1,73 @@
+"""parquet.py: what a file decodes to is bounded; values that Python cannot hold are malformed rows."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tagstudy.core.errors import UserError
+from tagstudy.data import parquet
+from tagstudy.data.readers import Post, Skipped, read_posts
+
+ROWS = 40
+COLUMNS = {"title": pa.array(["read a file"] * ROWS), "tags": pa.array([["x", "y"]] * ROWS)}
+
+
+def read(folder: Path, **columns: Any) -> list[Post | Skipped]:
+    path = folder / "posts.parquet"
+    pq.write_table(pa.table(COLUMNS | columns), path, compression="zstd")
+    return list(read_posts(path))
+
+
+def repeated(text: str, rows: int) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array([0] * rows), pa.array([text]))
+
+
+@pytest.mark.parametrize("inside", ["title", "tags", "another"])
+def test_a_dictionary_of_one_long_text_is_refused_before_it_is_decoded(tmp_path: Path, inside: str) -> None:
+    texts = repeated("a" * 1_000_000, ROWS)
+    lists = pa.ListArray.from_arrays(pa.array(range(ROWS + 1), pa.int32()), texts)
+    with pytest.raises(UserError, match="decodes to more than 100 times its size"):
+        read(tmp_path, **{inside: lists if inside == "tags" else texts})
+    assert (tmp_path / "posts.parquet").stat().st_size < 2000
+
+
+def test_long_texts_come_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 1000)
+    texts = [f"{number} " * 50 for number in range(ROWS)]
+    assert [post.title for post in read(tmp_path, title=texts)] == [text.strip() for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("ids", "problem"),
+    [
+        (pa.array([10**9] + [1] * (ROWS - 1), pa.date32()), "days="),
+        (pa.array([2**62] + [1] * (ROWS - 1), pa.duration("s")), "too large"),
+        (pa.array([2**61] + [1] * (ROWS - 1), pa.timestamp("us")), "malformed row: "),
+        (pa.array([[1]] + [None] * (ROWS - 1)), "part of a list where text is expected"),
+    ],
+)
+def test_a_value_out_of_range_is_a_malformed_row(tmp_path: Path, ids: pa.Array, problem: str) -> None:
+    first, *others = read(tmp_path, id=ids)
+    assert isinstance(first, Skipped) and first.reason == "malformed row" and problem in first.place
+    assert len(others) == ROWS - 1 and all(isinstance(row, Post) for row in others)
+
+
+def test_a_date_is_an_id(tmp_path: Path) -> None:
+    assert read(tmp_path, id=[date(2020, 1, 2)] * ROWS)[0].id == "2020-01-02"
+
+
+def test_a_time_zone_need_not_be_installed(tmp_path: Path) -> None:
+    when = pa.array([0] * ROWS, pa.timestamp("s", tz="Nowhere/Land"))
+    assert all(isinstance(row, Post) for row in read(tmp_path, when=when))
+    assert read(tmp_path, id=when)[0].id == "1970-01-01 00:00:00"
+
+
+@pytest.mark.parametrize(
+    "column", [{"title": [{"a": "b"}] * ROWS}, {"title": [[["a"]]] * ROWS}, {"tags": [[["x"]]] * ROWS}]
+)
+def test_nested_values_are_malformed_rows(tmp_path: Path, column: dict[str, list]) -> None:
+    assert {row.reason for row in read(tmp_path, **column)} == {"malformed row"}
