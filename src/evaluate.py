@@ -47,11 +47,10 @@ def main() -> str:
     )
     results = report.Results(systems, scores, differences, finding)
     costs = report.cost_table(report.read_costs(MODELS, TIMINGS), systems)
-    made_from = [MODELS / arm for arm in ARMS]
-    with (
-        whole_folder(DECISIONS, made_from) as decisions,
-        whole_folder(METRICS) as metrics,
+    with (  # decisions, the last, is there first: metrics, which git has, say which decisions belong to them
+        whole_folder(METRICS, made_from=[DECISIONS]) as metrics,
         whole_folder(PLOTS) as plots,
+        whole_folder(DECISIONS, made_from=[MODELS / arm for arm in ARMS]) as decisions,
     ):
         report.write_run_decisions(decisions, systems, weights)
         report.write_metrics(metrics, results, costs)

@@ -59,7 +59,7 @@ def test_other_tags_in_posts_alone_change_no_prediction(study: Path) -> None:
         ),
         (
             {"data/models/sparse": ["data/posts", "data/features/tfidf"]},
-            "metrics was not made from this data/models/sp",
+            "data/decisions was not made from this data/models/sp",
         ),
     ],
 )
@@ -75,15 +75,16 @@ def test_git_checkout_alone_is_found_out(study: Path) -> None:
     other = study.parent / "other"
     shutil.copytree(study, other)
     made_otherwise(other, MODELS[1], "data/posts", "data/features/tfidf")
-    seal(other / "metrics", *(other / folder for folder in MODELS))
+    seal(other / "data/decisions", *(other / folder for folder in MODELS))
+    seal(other / "metrics", other / "data/decisions")
     assert tags(other)
     shutil.rmtree(study / "metrics")
     shutil.copytree(other / "metrics", study / "metrics")
-    with pytest.raises(UserError, match="metrics was not made from this data/models/sparse"):
+    with pytest.raises(UserError, match="metrics was not made from this data/decisions"):
         tags(study)
 
 
-@pytest.mark.parametrize("folder", ["data/features/dense", *MODELS, "metrics"])
+@pytest.mark.parametrize("folder", ["data/features/dense", *MODELS, "data/decisions", "metrics"])
 def test_without_checksums_there_are_no_tags(study: Path, folder: str) -> None:
     """As of an earlier version, or where a file was lost."""
     (study / folder / SUMS).unlink()

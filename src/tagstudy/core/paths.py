@@ -24,6 +24,7 @@ WRITTEN_BY = {
     TIMINGS / "encode_dense.json": "featurize_dense",
     **{folder: f"train_{arm}" for arm in ARMS for folder in (MODELS / arm, PREDICTIONS / arm, TIMINGS / f"{arm}.json")},
     DECISIONS: "evaluate",
+    METRICS: "evaluate",
 }
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tagstudy.core.checksums import check_made_from, checked
 from tagstudy.core.corpus import Text
 from tagstudy.core.files import read_json
-from tagstudy.core.paths import ARMS, DECISIONS, FEATURES, MODELS, features_of_fold
+from tagstudy.core.paths import ARMS, DECISIONS, FEATURES, METRICS, MODELS, features_of_fold
 from tagstudy.data.text import tokenize
 from tagstudy.features.vectorizer import open_vectorizer
 from tagstudy.model.batches import to
@@ -69,6 +69,7 @@ class Predictor:
         study = Path(study)
         self.arms = {name: Arm(study, name, device) for name in ARMS}
         self.names = self.arms["dense"].tags
+        check_made_from(study / METRICS, study / DECISIONS)
         check_made_from(study / DECISIONS, *(study / MODELS / name for name in ARMS))
         self.decisions, self.dense_weight = read_decisions(study / DECISIONS / "run-0.json")
 
