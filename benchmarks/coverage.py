@@ -73,12 +73,12 @@ def study(params: Params) -> pd.DataFrame:
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
-        with whole_folder(POSTS) as folder:
+        with whole_folder(POSTS, made_from=[]) as folder:
             ingest(params.ingest, folder)
         corpus = Corpus(POSTS)
-        with whole_folder(FEATURES / "dense") as folder:
+        with whole_folder(FEATURES / "dense", made_from=[POSTS]) as folder:
             write_dense(folder, corpus, params.featurize_dense, "cpu", Path("cache"))
-        with whole_folder(FEATURES / "tfidf") as folder:
+        with whole_folder(FEATURES / "tfidf", made_from=[POSTS]) as folder:
             write_tfidf(folder, corpus, params.featurize_tfidf)
         train_arm(params.train_dense, arm_folders("dense"))
         train_arm(params.train_sparse, arm_folders("sparse"))

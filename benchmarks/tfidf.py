@@ -40,7 +40,7 @@ def main() -> None:
 
 def study() -> None:
     settings = read_params().featurize_tfidf
-    with whole_folder(FEATURES / "tfidf") as folder:
+    with whole_folder(FEATURES / "tfidf", made_from=[POSTS]) as folder:
         write_tfidf(folder, Corpus(POSTS), settings)
 
 

@@ -8,7 +8,7 @@ from tagstudy.core.printing import print_anywhere, visible
 
 LONGEST = 1500  # characters of a message; of a longer one the middle is left out
 # What the messages of libraries say when the disk or its quota is full ("requested and": numpy's), and when memory is.
-DISK_FULL = ("No space left", "disk is full", "quota exceeded", "File too large", "requested and")
+DISK_FULL = ("No space left", "disk is full", "quota exceeded", "File too large", "requested and", "disk I/O error")
 NO_MEMORY = ("allocate memory", "out of memory", "Unable to allocate")
 
 
