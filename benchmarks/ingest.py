@@ -1,11 +1,14 @@
 """The whole ingest stage beside a bare lxml.iterparse over the same Posts.xml: seconds, and peak memory, by size.
 
-`python benchmarks/ingest.py --data FOLDER --megabytes 100 2000`. The files are made from real posts, and removed.
+`python benchmarks/ingest.py --data FOLDER --megabytes 100 2000`. The files are made from real posts, and removed. CPU
+seconds are those of all processes. On a machine that other programs share, they say more than those of the clock.
 """
 
+import resource
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from dumps import ROOT, arguments, make_dump, measure, write_params
 
@@ -25,20 +28,37 @@ def main() -> None:
         megabytes={"type": int, "nargs": "+", "default": [100, 2000], "help": "sizes of the files"},
         rounds={"type": int, "default": 3, "help": "how often both run, in turn; the ratio is a median"},
     )
-    print("    MB   bare s  ingest s  ratio  bare MB  ingest MB")
+    print("    MB   bare s  ingest s  ratio  bare CPU s  ingest CPU s  ratio  bare MB  ingest MB")
     for megabytes in options.megabytes:
         with TemporaryDirectory() as scratch:
             folder = Path(scratch)
             make_dump(folder / "Posts.xml", options.data, megabytes=megabytes)
             write_params(folder, ingest={"source": "Posts.xml", "tags": 50, "min_tags": 1})
             rounds = [
-                (measure(folder, "-c", BARE, "Posts.xml"), measure(folder, ROOT / "src/ingest.py"))
+                (run(folder, "-c", BARE, "Posts.xml"), run(folder, ROOT / "src/ingest.py"))
                 for _ in range(options.rounds)
             ]
-        bare, ingest = (min(seconds for seconds, _ in runs) for runs in zip(*rounds, strict=True))
-        bare_mb, ingest_mb = (max(peak for _, peak in runs) for runs in zip(*rounds, strict=True))
-        ratio = median(ingest[0] / bare[0] for bare, ingest in rounds)
-        print(f"{megabytes:6} {bare:8.1f} {ingest:9.1f} {ratio:6.2f} {bare_mb:8.0f} {ingest_mb:10.0f}", flush=True)
+        bare, ingest = (Run(*map(min, zip(*runs, strict=True))) for runs in zip(*rounds, strict=True))
+        seconds, cpu = (median(ingest[kind] / bare[kind] for bare, ingest in rounds) for kind in (0, 1))
+        peaks = [max(run.megabytes for run in runs) for runs in zip(*rounds, strict=True)]
+        print(
+            f"{megabytes:6} {bare.seconds:8.1f} {ingest.seconds:9.1f} {seconds:6.2f} {bare.cpu_seconds:11.1f} "
+            f"{ingest.cpu_seconds:13.1f} {cpu:6.2f} {peaks[0]:8.0f} {peaks[1]:10.0f}",
+            flush=True,
+        )
+
+
+class Run(NamedTuple):
+    seconds: float
+    cpu_seconds: float
+    megabytes: float
+
+
+def run(folder: Path, *command: str | Path) -> Run:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds, megabytes = measure(folder, *command)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Run(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, megabytes)
 
 
 if __name__ == "__main__":

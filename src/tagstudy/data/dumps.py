@@ -1,37 +1,54 @@
 """Posts.xml of a Stack Exchange data dump, or a part of one."""
 
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import IO
 
+import numpy as np
+
 from tagstudy.core.errors import UserError
-from tagstudy.data.files import File, Row
+from tagstudy.data.files import DROPPED, SAMPLE, File, Row, peek
 
 # References to characters that XML forbids; whole sites have some.
 FORBIDDEN = re.compile(rb"&#(?:x0*(?:[0-8b-cB-CeEfF]|1[0-9a-fA-F])|0*(?:[0-8]|1[1-24-9]|2[0-9]|3[01]));")
 LONGEST_CARRY = 2**20  # bytes
 LONGEST_REFERENCE = 20
 ROW_FIRST = re.compile(rb"(?:\xef\xbb\xbf)?\s*<row\b")
+# What stands before the rows of a dump that is read in parts: any other encoding and any other element are left whole.
+HEAD = re.compile(
+    rb"""(?:\xef\xbb\xbf)?\s*(?:<\?xml\s+version=["']1\.0["'](?:\s+encoding=["'](?i:utf-8)["'])?\s*\?>)?\s*(?:<posts>)?\s*"""
+)
+PART = 2**23  # bytes of a part
+PIECE = 2**16  # bytes that are parsed at a time
+AMPERSAND = "&#38;"  # as the parser gives every & of a value, because it resolves no entities
+POSITION = re.compile(r", line \d+, column \d+$")  # within the part; the row says more
 
 
 class Repaired:
     """The bytes of a dump without references to forbidden characters, and whole where `head` or `grep` cut it off.
 
-    Notes in ``file.found`` what was done.
+    Notes in ``file.found`` what was done. A part of a file becomes whole without a note.
     """
 
     def __init__(self, file: File, stream: IO[bytes]) -> None:
         self.found, self.stream = file.found, stream
+        self.has_start, self.has_end = file.start == 0, file.end is None
+        self.left = sys.maxsize if file.end is None else file.end - file.start  # bytes
         self.carry = b""  # what follows the last whole element
         self.root: bool | None = None  # whether there is one; None: nothing has been read
-        self.after_row = False  # whether what was given ends with a row
+        self.after_row = False  # whether what was given ends where a row may begin
 
     def read(self, size: int) -> bytes:
-        while data := self.stream.read(size):
+        while data := self.stream.read(min(size, self.left)):
+            self.left -= len(data)
             if self.root is None:
                 self.root = b"<posts" in data
                 if ROW_FIRST.match(data):
-                    self.root = self.found["part_of_a_dump"] = True
+                    self.root = True
+                    if self.has_start:
+                        self.found["part_of_a_dump"] = True
                     data = b"<posts>" + data.removeprefix(b"\xef\xbb\xbf")
             data = self.carry + data
             end = data.rfind(b">") + 1
@@ -41,9 +58,9 @@ class Repaired:
             data, self.carry = data[:end], data[end:]
             data, dropped = FORBIDDEN.subn(b"", data)
             if dropped:
-                self.found["forbidden_characters_dropped"] = self.found.get("forbidden_characters_dropped", 0) + dropped
+                self.found[DROPPED] = self.found.get(DROPPED, 0) + dropped
             if data:
-                self.after_row = data.endswith(b"/>")
+                self.after_row = data.endswith((b"/>", b"<posts>"))
                 return data
         return self.end()
 
@@ -52,16 +69,59 @@ class Repaired:
         data, self.carry = self.carry, b""
         if not (self.root and self.after_row):
             return data
-        self.after_row, self.found["part_of_a_dump"] = False, True
+        self.after_row = False
+        if not self.has_end:
+            return data + b"</posts>"
+        self.found["part_of_a_dump"] = True
         if data.strip():
             self.found["cut_off"] = True
         return b"</posts>"
 
 
-def read_dump(file: File, stream: IO[bytes]) -> Iterator[Row]:
-    """The questions of a Stack Exchange data dump's Posts.xml, streamed."""
+class Rows:
+    """What lxml's parser calls. It keeps the attributes of rows, and no tree, which takes longer to build and clear."""
+
+    def __init__(self, file: File) -> None:
+        self.file = file
+        self.rows: list[Mapping[str, str]] = []
+
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        if name == "row":
+            self.rows.append(attributes)
+
+    def doctype(self, *names: str | None) -> None:
+        raise UserError(f"{self.file.path}: declares a DOCTYPE, which no data dump does; remove it")
+
+    def close(self) -> None:
+        """Part of lxml's interface."""
+
+    def taken(self) -> list[Mapping[str, str]]:
+        """The rows since the last call."""
+        rows, self.rows = self.rows, []
+        return rows
+
+
+def parsed(file: File, stream: IO[bytes]) -> Iterator[Mapping[str, str]]:
+    """The attributes of each row."""
     from lxml import etree
 
+    whole, rows = Repaired(file, stream), Rows(file)
+    parser = etree.XMLParser(target=rows, resolve_entities=False, no_network=True, load_dtd=False)
+    try:
+        while piece := whole.read(PIECE):
+            parser.feed(piece)
+            yield from rows.taken()
+        parser.close()
+    except etree.XMLSyntaxError as problem:
+        yield from rows.taken()  # what stands before it
+        message = POSITION.sub("", problem.msg or "")
+        raise UserError(
+            f"{file.path}, after row {file.row}: malformed XML ({message:.200}); fetch it again or cut it there"
+        ) from None
+
+
+def read_dump(file: File, stream: IO[bytes]) -> Iterator[Row]:
+    """The questions of a Stack Exchange data dump's Posts.xml, streamed."""
     if b"<!DOCTYPE" in stream.peek(2**12):  # type: ignore[attr-defined]
         raise UserError(f"{file.path}: declares a DOCTYPE, which no data dump does; remove it")
     names = {"id": "Id", "plain_title": "Title", "body": "Body"} | ({"tags": "Tags"} if file.told.tagged else {})
@@ -69,27 +129,46 @@ def read_dump(file: File, stream: IO[bytes]) -> Iterator[Row]:
     if unknown and file.told.binding:
         raise UserError(f"{file.path}: a dump has no column {unknown[0]!r:.40}; set ingest.columns to null for it")
     file.found["columns"] = {field.removeprefix("plain_"): [name] for field, name in names.items()}
-    number = 0
-    try:
-        elements = etree.iterparse(Repaired(file, stream), resolve_entities=False, no_network=True, load_dtd=False)
-        for place, (_, element) in enumerate(elements):
-            if place == 0 and element.getroottree().docinfo.doctype:
-                raise UserError(f"{file.path}: declares a DOCTYPE, which no data dump does; remove it")
-            if element.tag == "row":
-                number += 1
-                kind = element.get("PostTypeId")
-                if kind is None:
-                    raise UserError(f"{file.path}, row {number}: no PostTypeId; is this a dump's Posts.xml?")
-                if kind == "1":
-                    yield Row(number, {field: element.get(name) for field, name in names.items()})
-                else:
-                    yield Row(number, None, "answer" if kind == "2" else "neither question nor answer")
-            element.clear()
-            while element.getprevious() is not None and element.getparent() is not None:
-                del element.getparent()[0]  # else the root keeps every row in memory
-    except etree.XMLSyntaxError as problem:
-        raise UserError(
-            f"{file.path}, after row {number}: malformed XML ({problem.msg:.200}); fetch it again or cut it there"
-        ) from None
-    if number == 0:
+    if file.start:
+        stream.seek(file.start)
+    for attributes in parsed(file, stream):
+        file.row += 1
+        kind = attributes.get("PostTypeId")
+        if kind is None:
+            raise UserError(f"{file.path}, row {file.row}: no PostTypeId; is this a dump's Posts.xml?")
+        if kind == "1":
+            fields = {field: attributes[name] for field, name in names.items() if name in attributes}
+            yield Row(file.row, {field: value.replace(AMPERSAND, "&") for field, value in fields.items()})
+        else:
+            yield Row(file.row, None, "answer" if kind == "2" else "neither question nor answer")
+    if file.row == 0:
         raise UserError(f"{file.path}: no <row> in it; is this a dump's Posts.xml?")
+
+
+def parts_of_dump(file: File) -> Iterator[File]:
+    """A dump in parts of about PART bytes, of which readers make what they make of the whole.
+
+    In well-formed XML, bytes whose every `<` begins a row hold rows and nothing else. Where something else stands, such
+    as a comment, the last part begins, which goes to the end.
+    """
+    try:
+        with file.path.open("rb") as stream:
+            sample, _ = peek(read_dump(replace(file, found={}), stream), SAMPLE)
+        tag_cells = tuple(row.fields.get("tags") for row in sample if row.fields)
+    except (OSError, UserError):  # which is told when the file is read
+        yield file
+        return
+    with file.path.open("rb") as stream:
+        start = row = 0
+        data = stream.read(PART)
+        head = max(0, data.find(b"<row "))
+        while len(data) == PART and HEAD.fullmatch(data, 0, head):
+            marks = np.flatnonzero(np.frombuffer(data, np.uint8, offset=head) == ord("<")) + head
+            rows = [mark for mark in marks.tolist() if data.startswith(b"<row ", mark)]
+            if len(rows) < max(2, len(marks)):
+                break
+            yield replace(file, start=start, end=start + rows[-1], row=row, found={}, tag_cells=tag_cells)
+            start, row, head = start + rows[-1], row + len(rows) - 1, 0
+            stream.seek(start)
+            data = stream.read(PART)
+        yield replace(file, start=start, row=row, found={}, tag_cells=tag_cells)

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple, TypeVar
 
 SAMPLE = 1000  # rows of a file from which columns and the spelling of tags are found out
 SAMPLE_SIZE = 2**24  # characters of them
+DROPPED = "forbidden_characters_dropped"
 NOTES = {
     "passed_over": "passed over: {}",
     "quotes_escaped_by_backslashes": "quotes are escaped by backslashes",
     "part_of_a_dump": "a part of a dump, without its beginning or its end",
     "cut_off": "the last row is cut off and was left out",
-    "forbidden_characters_dropped": "{:,} characters that XML forbids were dropped",
+    DROPPED: "{:,} characters that XML forbids were dropped",
 }
 SHOWN = 10  # names in a line
 T = TypeVar("T")
@@ -32,10 +33,20 @@ class Told:
 
 @dataclass
 class File:
+    """A file, or a part of one that can be read by itself."""
+
     path: Path
     told: Told = Told()
-    row: int = 0  # the last one that was read
+    row: int = 0  # the last one that was read; before a part is read, the last one before it
     found: dict[str, Any] = field(default_factory=dict)  # columns, left_out, tags, …, as summary.json has them
+    start: int = 0  # the bytes of a part
+    end: int | None = None
+    tag_cells: tuple[Any, ...] = ()  # of the file's first rows, for a part
+
+    def add(self, part: "File") -> None:
+        """Note what was found out of a further part of the same file."""
+        dropped = self.found.get(DROPPED, 0) + part.found.get(DROPPED, 0)
+        self.found |= part.found | ({DROPPED: dropped} if dropped else {})
 
 
 class Row(NamedTuple):

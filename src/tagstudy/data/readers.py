@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.archives import ARCHIVES, UNREADABLE, opened
+from tagstudy.data.dumps import parts_of_dump
 from tagstudy.data.fields import SPLIT_NAMES, Post, as_post
-from tagstudy.data.files import File, Row, Told, peek
+from tagstudy.data.files import SAMPLE, File, Row, Told, peek
 from tagstudy.data.formats import READERS
 from tagstudy.data.stacksample import read_stacksample, tables_of
 from tagstudy.data.tags import find_spelling
@@ -39,28 +40,39 @@ def read_posts(
     found out of it.
     Raises :class:`UserError` for a source that is missing, empty, unreadable or not of the format that its name says.
     """
-    source, told, files = Path(source), told or Told(tagged), [] if files is None else files
+    files = [] if files is None else files
+    for file in files_of(source, told or Told(tagged)):
+        files.append(file)
+        yield from read_file(file)
+
+
+def files_of(source: str | Path, told: Told) -> list[File]:
+    """The files of posts of a source, sorted by name. A folder that is read as one, such as StackSample, is one file.
+
+    Raises :class:`UserError` for a source that is missing or holds none.
+    """
+    source = Path(source)
     try:
         source.stat()
     except OSError as problem:
         raise UserError(f"{source}: {problem.strerror}; name a file or a folder of posts") from None
-    if tables := tables_of(source):
-        files.append(File(source, told))
-        with readable(files[-1]):
-            yield from posts_of(files[-1], read_stacksample(files[-1], tables), None)
-        return
-    if source.is_file():
-        files.append(File(source, told))
-        yield from read_file(files[-1])
-        return
+    if source.is_file() or tables_of(source):
+        return [File(source, told)]
     if not source.is_dir():
         raise UserError(f"{source}: neither a file nor a folder; name one of posts")
     paths = [path for path in sorted(source.iterdir()) if path.is_file() and holds_posts(path.name)]
     if not paths:
         raise UserError(f"{source}: no posts in this folder; a file of posts ends in {endings()}")
-    for path in paths:
-        files.append(File(path, told))
-        yield from read_file(files[-1])
+    return [File(path, told) for path in paths]
+
+
+def parts_of(file: File) -> Iterator[File]:
+    """The parts of a file that can be read each by itself, in order: those of a Posts.xml; of another, the whole."""
+    if file.path.suffix.lower() != ".xml":
+        yield file
+        return
+    with readable(file):
+        yield from parts_of_dump(file)
 
 
 def endings() -> str:
@@ -92,6 +104,10 @@ def holds_posts(name: str) -> bool:
 def read_file(file: File) -> Iterator[Post | Skipped]:
     """Posts and skipped rows of one file."""
     path = file.path
+    if tables := tables_of(path):
+        with readable(file):
+            yield from posts_of(file, read_stacksample(file, tables), None)
+        return
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty; fetch or export it again")
     if path.suffix.lower() in PICKLES:
@@ -107,10 +123,11 @@ def read_file(file: File) -> Iterator[Post | Skipped]:
 
 
 def posts_of(file: File, rows: Iterator[Row], split: str | None) -> Iterator[Post | Skipped]:
-    """Posts and skipped rows; the spelling of their tags is found out from the first."""
+    """Posts and skipped rows; the spelling of their tags is found out from the file's first rows."""
     full, short = str(file.path), file.path.name  # once, because a Path is slow to convert
-    sample, rows = peek(numbered(file, rows))
-    spelling = find_spelling(file, [row.fields.get("tags") for row in sample if row.fields])
+    sample, rows = peek(numbered(file, rows), 1 if file.tag_cells else SAMPLE)
+    tag_cells = file.tag_cells or [row.fields.get("tags") for row in sample if row.fields]
+    spelling = find_spelling(file, tag_cells)
     for number, fields, problem in rows:
         if fields is None:
             yield Skipped(problem.split(":")[0], f"{full}, row {number}: {problem}")

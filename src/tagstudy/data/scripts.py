@@ -1,7 +1,6 @@
 """Text of scripts that need more than a word pattern: combining marks, and words that no spaces separate."""
 
 import re
-import sys
 import unicodedata
 from collections.abc import Iterable
 from itertools import pairwise
@@ -12,7 +11,7 @@ NO_WORD = {
     *range(0x20D0, 0x2100),
     *range(0x2C00, 0x2E00),
     *range(0xFE00, 0xFE10),
-    *range(0xE0000, sys.maxunicode + 1),
+    *range(0xE0100, 0xE01F0),
 }
 LAST_MARK = 0x1F000
 
@@ -45,25 +44,27 @@ UNSPACED = (
 )
 JAMO = r"[\u1161-\u11ff]"  # letters of decomposed Hangul
 JOINERS = r"[\u200c\u200d]"  # within words of Indic scripts and of Persian
-SPECIAL_SETS = re.findall(r"\[(.*?)\]", MARK + UNSPACED + JAMO)
-BEYOND = re.compile(r"\\U000[1-9a-f]")  # the basic plane
-SPECIAL = [
-    re.compile(f"[{''.join(inside for inside in SPECIAL_SETS if bool(BEYOND.match(inside)) == beyond)}]")
-    for beyond in (False, True)
-]
+BASIC_PLANE = "".join(map(chr, range(0x10000)))
+
+
+def basic(character: str) -> str:
+    """The inside of a set: the characters of the basic plane that match. `re` looks these up in a bitmap."""
+    runs = re.finditer(f"(?:{character})++", BASIC_PLANE)
+    return "".join(f"\\u{run.start():04x}-\\u{run.end() - 1:04x}" for run in runs)
+
+
+# What is of scripts that need nothing more, such as Latin, Greek and Cyrillic.
+PLAIN = basic(rf"(?!{MARK}|{UNSPACED}|{JAMO})(?s:.)")
+PLAIN_LETTERS = basic(rf"(?=\w)[{PLAIN}]")
+EMOJI = r"\U0001f300-\U0001faff"
+PLAIN_TEXT = re.compile(f"[{PLAIN}{EMOJI}]*+")
 CHARACTER = re.compile(f"{UNSPACED}{MARK}*")
 RUN = re.compile(f"(?:{UNSPACED}{MARK}*)+")
-# Bytes of UTF-8 that no special character has first: a quick test, which most texts pass.
-PLAIN_BYTES = bytes({*range(0xCC), *range(0xCE, 0xD5), 0xE2})
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text is of scripts that need nothing more, such as Latin, Greek and Cyrillic."""
-    if sys.getsizeof(text) < 2 * len(text):  # a byte a character: Latin-1
-        return True
-    if not text.encode(errors="surrogatepass").translate(None, PLAIN_BYTES):
-        return True
-    return not any(special.search(text) for special in SPECIAL)
+    """Whether a text is of scripts that need nothing more, with emoji or without."""
+    return PLAIN_TEXT.fullmatch(text) is not None
 
 
 def separated(text: str) -> str:

@@ -4,7 +4,7 @@ import html
 import re
 
 from tagstudy.core.corpus import Text
-from tagstudy.data.scripts import JOINERS, MARK, is_plain, separated
+from tagstudy.data.scripts import JOINERS, MARK, PLAIN_LETTERS, is_plain, separated
 
 # Only HTML's own element names count as tags, so that `vector<int>` in plain text stays. The names are grouped by their
 # first letters: where those do not match, the search skips the whole group.
@@ -34,14 +34,16 @@ CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)  # in Markdown
 # A token keeps the characters that distinguish technologies: c#, c++, .net, asp.net, node.js, $.ajax. A leading dot
 # belongs to a token only at the start of a word; any other dot, hyphen or apostrophe separates two tokens
 # (`list.append`, `built-in`).
-# The pattern starts with a set of characters because `re` finds those fastest. Then follows the rest of a plain word,
-# of a word after `$` or `$.`, or of a word after a leading dot.
-PLAIN_TOKEN = (
-    r"[\w$.](?:(?<![$.])\w*+|(?<=\$)\.?\w++|(?<![\w)\]]\.)\w++)(?:(?=[.+#])(?:\.(?:io|js|net)\b)?(?:\+\+|#)?)?"
+# The pattern starts with a set of characters because `re` finds those fastest: a letter, or `$`, `$.` or a leading dot
+# before a letter. Most words end behind the rest of the letters: a branch for that is faster than an optional group.
+PATTERN = (
+    r"[\w$.](?:(?<![$.])|(?<=\$)\.?(?=\w)|(?<![\w)\]]\.)(?=\w))REST"
+    r"(?:(?![.+#])|(?:\.(?:io|js|net)\b)?(?:\+\+|#)?)"
 )
-TOKEN = re.compile(PLAIN_TOKEN)
-# The same where words hold combining marks, and joiners behind these.
-MARKED_TOKEN = re.compile(PLAIN_TOKEN.replace(r"\w++", r"\w\w*+").replace(r"\w*+", rf"(?:\w|{MARK}+{JOINERS}?)*+"))
+# In plain text, a set of its letters is the same as \w, and faster.
+TOKEN = re.compile(PATTERN.replace("REST", r"[\w]*+").replace(r"[\w", f"[{PLAIN_LETTERS}"))
+# Where words hold combining marks, and joiners behind these.
+MARKED_TOKEN = re.compile(PATTERN.replace("REST", rf"\w*+(?:{MARK}++{JOINERS}?+\w*+)*+"))
 
 
 def clean(markup: str) -> str:

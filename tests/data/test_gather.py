@@ -1,0 +1,168 @@
+"""gather.py: parts of a source, read by any number of processes, are read as the whole is."""
+
+import os
+import signal
+from contextlib import chdir
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import write_params
+from test_layouts import ROW
+
+import ingest as ingest_stage
+from tagstudy.core.config import read_params
+from tagstudy.core.errors import UserError
+from tagstudy.data import dumps, gather, readers
+from tagstudy.data.files import File, distinct
+from tagstudy.data.ingest import ingest
+from tagstudy.data.readers import Post, Skipped, parts_of, read_file
+
+PART = 1000  # bytes
+ANSWER = '<row Id="0" PostTypeId="2" Body="an answer" />'
+ROWS = [ROW.format(number, f"Title {number} \u00e9", "&lt;p&gt;x&#xA;y &amp;amp; z&lt;/p&gt;") for number in range(60)]
+ROWS[3] = ROWS[40] = ANSWER
+ROWS[50] = ROWS[50].replace('Tags="', 'Tags="[')
+ROWS[55] = ROWS[55].replace('Id="55"', "")
+
+
+def dump(rows: list[str], between: str = "\n", head: str = "<posts>", tail: str = "</posts>") -> bytes:
+    return f"{head}{between}{between.join(rows)}{between}{tail}".encode()
+
+
+def changed(place: int, old: str, new: str) -> list[str]:
+    return [*ROWS[:place], ROWS[place].replace(old, new), *ROWS[place + 1 :]]
+
+
+DECLARED = "<?xml version='1.0' encoding='{}'?>"
+IN_PARTS = {
+    "a row a line": dump(ROWS, "\r\n  ", "\ufeff" + DECLARED.format("utf-8") + "\n<posts>"),
+    "all rows in one line": dump(ROWS, " "),
+    "an attribute on several lines": dump(changed(20, "Title", "a\n\nb\n")),
+    "no beginning": dump(ROWS, head=""),
+    "no end": dump(ROWS, tail=""),
+    "a last row that is cut off": dump(ROWS, tail=ROWS[0][:50]),
+    "forbidden characters": dump(changed(30, "Title", "Ti&#x0E;tle&#1;")),
+    "malformed": dump(changed(20, " Tags", " <Tags")),
+    "an attribute twice": dump(changed(35, " Tags", ' Id="" Tags')),
+    "no kind": dump(changed(25, "PostTypeId", "Kind")),
+    "not UTF-8": dump(ROWS[:30]).replace(b"</posts>", b"")
+    + b'<row PostTypeId="1" Title="\xff"/>'
+    + dump(ROWS, head=""),
+    "a row that begins within a value": dump(changed(20, "Title 20", '<row Id="')),
+    "a comment in the middle": dump([*ROWS[:20], "<!-- <row PostTypeId='1'/>", *ROWS[20:40], "-->", *ROWS[40:]]),
+    "an element within a row": dump(changed(30, "/>", "><a/></row>")),
+    "another element": dump([*ROWS[:30], "<a/>", *ROWS[30:]]),
+    "a long row": dump(changed(30, "Title", "long " * PART)),
+}
+WHOLE = {
+    "another encoding": dump(ROWS, head=DECLARED.format("latin-1") + "<posts>").decode().encode("latin-1"),
+    "UTF-16": dump(ROWS, head="<posts>").decode().encode("utf-16"),
+    "another root": dump(ROWS, head="<rows>", tail="</rows>"),
+    "a comment before the rows": dump(ROWS, head="<!-- x --><posts>"),
+    "a document type": dump(ROWS, head="<!DOCTYPE posts><posts>"),
+    "not XML": b"title,tags\n" * 1000,
+}
+
+
+def read(files: list[File]) -> tuple[list[Post | Skipped], str, list[dict]]:
+    """The rows of a file or of its parts, the error that ends them, and what was found out."""
+    rows: list[Post | Skipped] = []
+    whole = File(files[0].path)
+    try:
+        for file in files:
+            try:
+                rows.extend(read_file(file))
+            finally:
+                whole.add(file)
+    except UserError as problem:
+        return rows, str(problem), distinct([whole])
+    return rows, "", distinct([whole])
+
+
+@pytest.mark.parametrize("name", [*IN_PARTS, *WHOLE])
+def test_a_dump_in_parts_is_read_as_the_whole_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(dumps, "PART", PART)
+    monkeypatch.setattr(dumps, "SAMPLE", 5)
+    monkeypatch.setattr(readers, "SAMPLE", 5)
+    path = tmp_path / "Posts.xml"
+    path.write_bytes((IN_PARTS | WHOLE)[name])
+    parts = list(parts_of(File(path)))
+    assert (len(parts) > 2) == (name in IN_PARTS)
+    assert [part.start for part in parts[1:]] == [part.end for part in parts[:-1]]
+    assert read(parts) == read([File(path)])
+
+
+def test_a_part_holds_about_as_many_bytes_as_it_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dumps, "PART", PART)
+    (tmp_path / "Posts.xml").write_bytes(IN_PARTS["a row a line"])
+    *parts, last = parts_of(File(tmp_path / "Posts.xml"))
+    assert all(PART - max(map(len, ROWS)) - 10 < (part.end or 0) - part.start <= PART for part in parts)
+    assert len(IN_PARTS["a row a line"]) - last.start <= PART
+
+
+def ingested(folder: Path, source: Path, workers: int, **changes: object) -> dict[str, bytes]:
+    """What ingest writes."""
+    (folder / "out").mkdir(parents=True)
+    write_params(folder, ingest={"source": str(source), "tags": 3, "min_tags": 1, "max_malformed": 0.5} | changes)
+    ingest(read_params(folder / "params.yaml").ingest, folder / "out", workers)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of a dump in many parts, whose tags come up one after the other, and of other files."""
+    monkeypatch.setattr(dumps, "PART", PART)
+    folder = tmp_path / "source"
+    folder.mkdir()
+    tagged = [row.replace("&lt;a&gt;", f"&lt;a&gt;&lt;b{number // 10}&gt;") for number, row in enumerate(ROWS)]
+    (folder / "Posts.xml").write_bytes(dump(tagged))
+    (folder / "a.csv").write_text("title,tags\nTitle 7 \u00e9,b0\nOne,b1 z\nTwo,a\n,a\n" + "x,y,z\n" * 2)
+    pq.write_table(pa.table({"title": ["Three", "title 7 \u00e9"], "tags": [["a"], ["y"]]}), folder / "a.parquet")
+    (folder / "b.csv").write_text("title,tags\n" + "".join(f"Title b{number},z\n" for number in range(50)))
+    return folder
+
+
+def test_any_number_of_processes_writes_the_same_bytes(tmp_path: Path, source: Path) -> None:
+    one, two, three = (ingested(tmp_path / str(workers), source, workers) for workers in (1, 2, 3))
+    assert one == two == three
+
+
+@pytest.mark.parametrize("bad", ["a.csv", "b.csv"])
+def test_the_first_error_of_the_source_is_told(tmp_path: Path, source: Path, bad: str) -> None:
+    (source / bad).write_text("title,tags\n" + '"never closed,a\n' * 3)
+    (source / "c.csv").write_text("")
+    told = []
+    for workers in (1, 2):
+        with pytest.raises(UserError) as problem:
+            ingested(tmp_path / str(workers), source, workers)
+        told.append(str(problem.value))
+    assert told[0] == told[1] and told[0].startswith(str(source / bad))
+
+
+def test_the_first_malformed_row_is_told(tmp_path: Path, source: Path) -> None:
+    for workers in (1, 2):
+        with pytest.raises(UserError, match=r"Posts\.xml, row 51: malformed row.*; 3 rows are malformed"):
+            ingested(tmp_path / str(workers), source, workers, max_malformed=0.0)
+
+
+def test_a_process_that_is_killed_ends_the_stage_and_earlier_posts_stay(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tagstudy.data.ingest.available_cores", lambda: 2)
+    write_params(tmp_path, ingest={"source": "source", "tags": 3, "min_tags": 1, "max_malformed": 0.5})
+    read_whole = gather.read_file
+
+    def killed(file: File) -> object:
+        if file.path.name == "b.csv":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read_whole(file)
+
+    with chdir(tmp_path):
+        ingest_stage.main()
+        before = {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()}
+        monkeypatch.setattr(gather, "read_file", killed)
+        with pytest.raises(UserError, match="was killed"):
+            ingest_stage.main()
+        assert {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()} == before
