@@ -55,7 +55,7 @@ def test_other_tags_in_posts_alone_change_no_prediction(study: Path) -> None:
         ({"data/features/tfidf": ["data/posts"]}, "data/models/sparse was not made from this data/features/tfidf"),
         (
             {"data/models/dense": ["data/posts", "data/features/dense"]},
-            "metrics was not made from this data/models/dense",
+            "data/decisions was not made from this data/models/dense",
         ),
         (
             {"data/models/sparse": ["data/posts", "data/features/tfidf"]},
