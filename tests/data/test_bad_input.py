@@ -95,7 +95,7 @@ FILES: dict[str, tuple[str, bytes, str]] = {
         parquet({"title": ["Gr\u00f6\u00dfe"] * 9, "tags": ["a"] * 9}).replace(
             "Gr\u00f6\u00dfe".encode(), b"Gr\xf6\xdfe.."
         ),
-        "a.parquet, after row 0: not Parquet that can be read .'utf-8' codec.*; fetch it again",
+        "a.parquet, row 1: malformed row: 'utf-8' codec.*the source holds no post",
     ),
     "damaged Parquet": ("a.parquet", damaged(parquet(), 20), ""),
     "not XML": ("Posts.xml", b"title,tags\n", "malformed XML"),

