@@ -19,7 +19,7 @@ sweep: $(VENV)/pretrained ## all dense embeddings, held against one another (req
 	dvc exp run --run-all
 	python src/compare.py
 
-test: $(VENV)/dev ## lint, types, pytest (requirements-dev.txt; eight minutes)
+test: $(VENV)/dev ## lint, types, pytest (requirements-dev.txt; ten minutes)
 	@echo "== ruff, mypy, pytest"
 	ruff check
 	ruff format --check
