@@ -14,8 +14,7 @@ import pandas as pd
 
 from dumps import ROOT, arguments, make_dump, measure, write_params
 
-FEATURIZE = ["featurize_dense", "featurize_tfidf"]  # no tag changes what they write
-STAGES = ["ingest", *FEATURIZE, "train_dense", "train_sparse", "evaluate"]
+STAGES = ["ingest", "featurize_dense", "featurize_tfidf", "train_dense", "train_sparse", "evaluate"]
 
 
 def main() -> None:
@@ -42,8 +41,6 @@ def grow(folder: Path, posts: int, tags: int, runs: int) -> Iterator[dict[str, A
     ingest = {"source": "Posts.xml", "tags": tags, "min_tags": 0, "folds": 1}
     write_params(folder, ingest=ingest, train=settings)
     for stage in STAGES:
-        if stage in FEATURIZE and (folder / "data/features" / stage.removeprefix("featurize_")).exists():
-            continue
         seconds, peak = measure(folder, ROOT / f"src/{stage}.py")
         print(f"{posts:>9,} posts {tags:>5,} tags {stage:16} {seconds:8.1f} s {peak:7.0f} MB", flush=True)
         about = {"stage": stage, "posts": posts, "tags": tags, "runs": runs}
