@@ -1,7 +1,7 @@
 """Stage evaluate: score both arms on test, at thresholds that come from valid, and tell which is better.
 
 in:  data/posts, data/predictions, data/models (what a network costs, its training curves), data/timings
-out: data/decisions (of each run: how scores become probabilities and tags, the dense arm's weight in the fusion)
+out: data/decisions (of each run: how scores become probabilities and tags, the dense arm's weight in the fusion);
      metrics/metrics.json (headline scores over all folds, and the difference of the arms), runs.csv (every score of
      each run, and over all of them), calibration.csv (Brier score and log loss), comparison.csv (differences of the
      arms with their intervals), verdict.txt (the first one in a sentence), fusion.csv (the fusion's gain over each arm,

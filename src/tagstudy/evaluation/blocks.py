@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 from tagstudy.core.store import CsrMatrix
 from tagstudy.predictions.decisions import Decision
 from tagstudy.predictions.predictions import is_relevant
+from tagstudy.predictions.thresholds import ThresholdSearch
 
 
 class Block(NamedTuple):
@@ -57,6 +58,14 @@ def ranks(logits: csr_array) -> np.ndarray:
     found = np.empty(len(order), dtype=np.int64)
     found[order] = np.arange(len(order)) - logits.indptr[posts] + 1
     return found
+
+
+def search_thresholds(blocks: Iterable[Block]) -> ThresholdSearch:
+    """A search that has read all of the blocks."""
+    search = ThresholdSearch()
+    for block in blocks:
+        search.update(block.probabilities, block.relevant, block.labels.nnz)
+    return search
 
 
 def decide(block: Block, threshold: float) -> csr_array:

@@ -23,14 +23,13 @@ from scipy.optimize import isotonic_regression
 from scipy.sparse import csr_array
 from scipy.special import expit, logit
 
-from tagstudy.evaluation.blocks import Block
+from tagstudy.evaluation.blocks import Block, search_thresholds
 from tagstudy.evaluation.scoring import ratio
 from tagstudy.predictions.decisions import Calibration
-from tagstudy.predictions.thresholds import ThresholdSearch
 
 BIN, BINS = 0.1, 500  # the width of a bin of log-odds, and how many there are, half of them below 0
 APART = 0.001  # in log-odds
-PRIOR = 3.0  # precision of the prior of slope and intercept: chosen on valid posts
+PRIOR = 3.0  # precision of the prior of slope and intercept: docs/tuning.md says how it was chosen
 LEAST_SLOPE = 0.1
 STEPS = 100  # of Newton's method, and of the search for thresholds, at most
 CLOSE = 1e-7  # a change that ends them
@@ -42,10 +41,7 @@ def fit_pooled(valid: Iterable[Block], tags: int) -> Calibration:
     Two decisions are made up, a right one at a score of 0 and a wrong one at 1, so that no probability is 0 or 1.
     Before the first mean and after the last, log-odds change by APART: scores that differ stay different.
     """
-    search = ThresholdSearch()
-    for block in valid:
-        search.update(block.probabilities, block.relevant, block.labels.nnz)
-    thresholds, *above = search.curve()
+    thresholds, *above = search_thresholds(valid).curve()
     decisions, positives = (np.diff(counts, prepend=0)[::-1] for counts in above)
     scores = np.concatenate([[0], thresholds[::-1], [1]])
     decisions, positives = np.concatenate([[1], decisions, [1]]), np.concatenate([[1], positives, [0]])

@@ -14,7 +14,7 @@ with different seeds take the place of folds, and the interval does not cover th
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from scipy.sparse import csr_array
 from scipy.special import stdtr, stdtrit  # Student's t; importing scipy.stats for it would take a second
 
 from tagstudy.core.corpus import Corpus
-from tagstudy.core.processes import available_cores, worker_pool
+from tagstudy.core.processes import available_cores, map_in_order
 from tagstudy.evaluation import scoring
 from tagstudy.evaluation.outcomes import at_thresholds, best_thresholds
 from tagstudy.evaluation.scoring import METRICS, Counts, ratio
@@ -60,8 +60,7 @@ def score(corpus: Corpus, systems: Mapping[str, System], resamples: int) -> dict
     batches = [range(start, min(start + at_a_time, resamples)) for start in range(0, resamples, at_a_time)]
     workers = min(available_cores(), len(batches))
     shares = [batches[len(batches) * n // workers : len(batches) * (n + 1) // workers] for n in range(workers)]
-    with worker_pool(workers, fork=True) as pool:
-        parts = [part.result() for part in [pool.submit(replicate, systems, rows, share) for share in shares]]
+    parts = list(map_in_order(partial(replicate, systems, rows), shares, workers))
     positives = np.bincount(corpus.labels.batch(corpus.tested())[0], minlength=len(corpus.tags))
     scores = {}
     for name, system in systems.items():

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
-from tagstudy.evaluation.blocks import Block
+from tagstudy.evaluation.blocks import Block, search_thresholds
 from tagstudy.evaluation.scoring import METRICS, Counts, measure
-from tagstudy.predictions.thresholds import Threshold, ThresholdSearch
+from tagstudy.predictions.thresholds import Threshold
 
 LOWER_IS_BETTER = np.array([metric == "hamming_loss" for metric in METRICS])
 # Candidates predict between half and four times as many tags as the best threshold for micro-F1, in even ratios.
@@ -24,9 +24,7 @@ NEAR = 6
 
 def candidate_thresholds(valid: Iterable[Block]) -> np.ndarray:
     """Thresholds from the highest down; the best for micro-F1 on valid is one of them."""
-    search = ThresholdSearch()
-    for block in valid:
-        search.update(block.probabilities, block.relevant, block.labels.nnz)
+    search = search_thresholds(valid)
     best: Threshold = search.best()
     thresholds, predicted, _ = search.curve()
     thresholds = thresholds[thresholds > 0]  # at 0 every stored tag would be predicted
