@@ -99,7 +99,7 @@ def arguments() -> argparse.Namespace:
 def side_by_side(predictor: Predictor, text: Text, systems: tuple[str, ...]) -> str:
     """A table: the tags that any of the systems predicts, and at least SHOWN, filled up with the fusion's next best."""
     if not predictor.scores([text])["fusion"].known[0]:
-        return "no known words: no post that the study was trained on has any of these, or too few have; no tags"
+        return "no known words: none of them is in the vocabulary learned from train, so no tags are predicted"
     explained = {name: {row["tag"]: row for row in rows} for name, rows in predictor.explain(text).items()}
     explained = {name: explained[name] for name in systems}
     predicted = {tag for rows in explained.values() for tag, row in rows.items() if row["predicted"]}
@@ -173,8 +173,8 @@ def tell_of_posts(name: str, found: int, unknown: int, skipped: int) -> None:
     if not found:
         tell(f"predict: {name} holds no posts", sys.stderr)
     if unknown:
-        posts_get = "1 post gets" if unknown == 1 else f"{unknown:,} posts get"
-        tell(f"predict: {posts_get} no tags, for want of known words", sys.stderr)
+        posts = "1 post has no known word and gets" if unknown == 1 else f"{unknown:,} posts have no known word and get"
+        tell(f"predict: {posts} no tags", sys.stderr)
     if skipped:
         rows_are = "1 row is not a post and was" if skipped == 1 else f"{skipped:,} rows are not posts and were"
         tell(f"predict: {rows_are} skipped", sys.stderr)

@@ -129,7 +129,7 @@ def test_a_text_without_known_words_gets_no_tag(study: Path) -> None:
     assert printed["known_words"] is False
     assert not any(tag["predicted"] for name in SYSTEMS for tag in printed[name]["tags"])
     done = predict(study, "--file", "-", "--json", stdin=b"title\npython\nzqxj wvkq\n")
-    assert done.stderr.decode().splitlines() == ["predict: 1 post gets no tags, for want of known words"]
+    assert done.stderr.decode().splitlines() == ["predict: 1 post has no known word and gets no tags"]
     assert [bool(json.loads(line)["fusion_tags"]) for line in done.stdout.splitlines()] == [True, False]
     assert json.loads(predict(study, "--json", "python").stdout)["known_words"] is True
 
