@@ -8,21 +8,18 @@ Each arm predicts with its first run, and so does their fusion, as data/decision
 """
 
 import argparse
-import json
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from tagstudy.core.config import read_params
@@ -31,16 +28,13 @@ from tagstudy.core.errors import UserError, user_errors
 from tagstudy.core.printing import tell, visible
 from tagstudy.data.files import File, Told, described, distinct
 from tagstudy.data.readers import Post, Skipped, as_post, endings, holds_posts, read_posts
-from tagstudy.evaluation.tables import escape_cells
-from tagstudy.inference.predictor import SYSTEMS, Predictor, Scores
+from tagstudy.inference.models import Scores
+from tagstudy.inference.predictor import Predictor
+from tagstudy.inference.writers import WRITERS, json_line, schema_of
 from tagstudy.predictions.decisions import Decision
 
 BATCH = 256  # posts at a time
 SHOWN = 5  # tags of a text, at least
-PARTS = {"tags": pa.list_(pa.string()), "scores": pa.list_(pa.float64())}  # the predicted tags; their probabilities
-SCHEMA = pa.schema(
-    [("id", pa.string()), *((f"{name}_{part}", kind) for name in SYSTEMS for part, kind in PARTS.items())]
-)
 
 
 def main() -> None:
@@ -54,10 +48,10 @@ def main() -> None:
     if options.export:
         from tagstudy.inference.onnx_export import export_onnx  # and with it what requirements-onnx.txt installs
 
-        for name, arm in open_predictor().arms.items():
+        for name, arm in open_predictor(None).arms.items():
             tell(export_onnx(name, arm))
     elif options.file:
-        predict_file(options.file, options.output, options.format, ".jsonl" if options.json else ".csv")
+        predict_file(options)
     else:
         title, _, body = options.text.partition("\n")
         try:
@@ -66,19 +60,23 @@ def main() -> None:
             raise UserError("the text is not UTF-8; convert it") from None
         if not any(text):
             raise UserError("the text is empty; give a post's title, or more")
-        predictor = open_predictor()
+        predictor = open_predictor(options.model)
         if options.json:
-            explained = predictor.explain(text).items()
-            by_name = {name: predictor.decisions[name].describe() | {"tags": tags} for name, tags in explained}
-            known = bool(predictor.scores([text])["fusion"].known[0])
+            known, explained = predictor.explain(text)
+            by_name = {name: predictor.decisions[name].describe() | {"tags": tags} for name, tags in explained.items()}
             line = json_line({"text": options.text, "known_words": known} | by_name)
             standard_output().write(f"{line}\n".encode())
         else:
-            tell(side_by_side(predictor, text, SYSTEMS if options.arms else ("fusion",)))
+            tell(side_by_side(predictor, text, predictor.systems if options.arms else (predictor.system,)))
 
 
-def open_predictor() -> Predictor:
-    return Predictor(device=read_params().train.device)
+def open_predictor(model: Path | None) -> Predictor:
+    """The study's, or that of a folder with models."""
+    if model is None:
+        return Predictor(device=read_params().train.device)
+    if not model.is_dir():
+        raise UserError(f"--model {model}: no folder; name one that src/ship.py wrote, or a study's")
+    return Predictor(model)
 
 
 def arguments() -> argparse.Namespace:
@@ -88,6 +86,7 @@ def arguments() -> argparse.Namespace:
     what.add_argument(
         "--file", help="posts in any format that ingest reads, with or without tags; - for standard input"
     )
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="the models in a folder, as src/ship.py writes it")
     what.add_argument("--export", choices=["onnx"], help="write each arm to data/models as ONNX")
     parser.add_argument("--output", type=Path, help=f"for the tags of a file's posts, ending in {', '.join(WRITERS)}")
     parser.add_argument("--arms", action="store_true", help="show both arms beside their fusion, not it alone")
@@ -98,14 +97,15 @@ def arguments() -> argparse.Namespace:
 
 def side_by_side(predictor: Predictor, text: Text, systems: tuple[str, ...]) -> str:
     """A table: the tags that any of the systems predicts, and at least SHOWN, filled up with the fusion's next best."""
-    if not predictor.scores([text])["fusion"].known[0]:
+    known, tags = predictor.explain(text)
+    if not known:
         return "no known words: none of them is in the vocabulary learned from train, so no tags are predicted"
-    explained = {name: {row["tag"]: row for row in rows} for name, rows in predictor.explain(text).items()}
-    explained = {name: explained[name] for name in systems}
+    explained = {name: {row["tag"]: row for row in tags[name]} for name in systems}
     predicted = {tag for rows in explained.values() for tag, row in rows.items() if row["predicted"]}
-    first = [tag for tag in explained["fusion"] if tag in predicted]
+    best = explained[predictor.system]
+    first = [tag for tag in best if tag in predicted]
     first += [tag for tag in predictor.names if tag in predicted and tag not in first]
-    others = [tag for tag in explained["fusion"] if tag not in predicted][: max(0, SHOWN - len(first))]
+    others = [tag for tag in best if tag not in predicted][: max(0, SHOWN - len(first))]
     table = [["", *(heading(name, predictor.decisions[name]) for name in explained)]]
     for tag in first + others:
         table.append([visible(tag), *(cell(rows.get(tag)) for rows in explained.values())])
@@ -131,16 +131,18 @@ def cell(row: dict[str, Any] | None) -> str:
     return f"{row['probability']:.2f}{'*' if row['predicted'] else ' '} {visible(', '.join(words))}"
 
 
-def predict_file(source: str, output: Path | None, format: str, default: str) -> None:
+def predict_file(options: argparse.Namespace) -> None:
     """Write the tags of all posts, some at a time; a file is there whole or not."""
-    suffix = output.suffix.lower() if output else default
+    source, output, format = options.file, options.output, options.format
+    suffix = output.suffix.lower() if output else ".jsonl" if options.json else ".csv"
     if output:
         check_output(output, source)
     if source == "-":
         check_input(format)
-    predictor = open_predictor()
+    predictor = open_predictor(options.model)
+    schema = schema_of(predictor.systems)
     name = "standard input" if source == "-" else source
-    told, files = told_of_files(), list[File]()
+    told, files = Told(tagged=False, binding=False) if options.model else told_of_study(), list[File]()
     found = skipped = unknown = 0
     with TemporaryDirectory(dir=output and output.parent, prefix=".predict-") as scratch:
         if source == "-":
@@ -148,7 +150,10 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
             with Path(source).open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)
         half = Path(scratch) / "half"
-        with half.open("wb") if output else nullcontext(standard_output()) as out, WRITERS[suffix](out) as write:
+        with (
+            half.open("wb") if output else nullcontext(standard_output()) as out,
+            WRITERS[suffix](out, schema) as write,
+        ):
             rows = iter(tqdm(read_posts(source, told=told, files=files), desc="predict", unit=" posts", disable=None))
             while batch := next_rows(rows, source, name):
                 posts = [row for row in batch if isinstance(row, Post)]
@@ -156,10 +161,10 @@ def predict_file(source: str, output: Path | None, format: str, default: str) ->
                 skipped += len(batch) - len(posts)
                 if posts:
                     scores = predictor.scores([post.text for post in posts])
-                    unknown += int((~scores["fusion"].known).sum())
-                    write(tags_of(predictor, posts, scores))
+                    unknown += int((~scores[predictor.system].known).sum())
+                    write(tags_of(predictor, posts, scores, schema))
             if not found:
-                write(SCHEMA.empty_table())
+                write(schema.empty_table())
         if output:
             half.replace(output)
     if told.columns or told.encoding:
@@ -198,7 +203,7 @@ def check_input(format: str) -> None:
         raise UserError("--file -: standard input is closed; name a file")
 
 
-def told_of_files() -> Told:
+def told_of_study() -> Told:
     """What params.yaml says of the posts that ingest read; new files may be of another layout."""
     settings = read_params().ingest
     columns = settings.columns.model_dump(exclude={"tags"}, exclude_none=True)
@@ -213,50 +218,14 @@ def next_rows(rows: Iterator[Post | Skipped], source: str, name: str) -> list[Po
         raise UserError(str(problem).replace(source, name)) from None
 
 
-def tags_of(predictor: Predictor, posts: list[Post], by_system: dict[str, Scores]) -> pa.Table:
+def tags_of(predictor: Predictor, posts: list[Post], by_system: dict[str, Scores], schema: pa.Schema) -> pa.Table:
     """A row for each post: its id, and of each system the predicted tags, the most probable first, with scores."""
     columns: dict[str, list] = {"id": [post.id for post in posts]}
     for name, scores in by_system.items():
         rows = predictor.predicted(scores, name)
         columns[f"{name}_tags"] = [[tag for tag, _ in row] for row in rows]
         columns[f"{name}_scores"] = [[probability for _, probability in row] for row in rows]
-    return pa.table(columns, schema=SCHEMA)
-
-
-@contextmanager
-def csv_writer(file: BinaryIO) -> Iterator[Callable[[pa.Table], None]]:
-    """Lists stand as JSON in their cells."""
-    header = True
-
-    def write(table: pa.Table) -> None:
-        nonlocal header
-        rows = (
-            [json_line(cell) if isinstance(cell, list) else cell for cell in row.values()] for row in table.to_pylist()
-        )
-        frame = pd.DataFrame(rows, columns=SCHEMA.names)
-        file.write(escape_cells(frame).to_csv(index=False, header=header, lineterminator="\n").encode())
-        header = False
-
-    yield write
-
-
-@contextmanager
-def json_writer(file: BinaryIO) -> Iterator[Callable[[pa.Table], None]]:
-    yield lambda table: file.writelines(f"{json_line(row)}\n".encode() for row in table.to_pylist())
-
-
-@contextmanager
-def parquet_writer(file: BinaryIO) -> Iterator[Callable[[pa.Table], None]]:
-    with pq.ParquetWriter(file, SCHEMA) as writer:
-        yield writer.write_table
-
-
-def json_line(value: Any) -> str:
-    """JSON, in which what cannot be printed is escaped."""
-    line = json.dumps(value, ensure_ascii=False)
-    if line.isprintable():
-        return line
-    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in line)
+    return pa.table(columns, schema=schema)
 
 
 def standard_output() -> BinaryIO:
@@ -264,8 +233,6 @@ def standard_output() -> BinaryIO:
         raise UserError("standard output is closed; name a file in --output")
     return sys.stdout.buffer
 
-
-WRITERS = {".csv": csv_writer, ".jsonl": json_writer, ".parquet": parquet_writer}
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and scratch folders are removed

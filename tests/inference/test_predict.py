@@ -31,7 +31,8 @@ from tagstudy.data.text import tokenize
 from tagstudy.evaluation.systems import assess_systems
 from tagstudy.inference import predictor
 from tagstudy.inference.onnx_export import export_onnx, pad
-from tagstudy.inference.predictor import SYSTEMS, Arm, Predictor, evidence, leave_out_each_word
+from tagstudy.inference.models import SYSTEMS, arm_of_study
+from tagstudy.inference.predictor import Predictor, evidence, leave_out_each_word
 from tagstudy.model.embedding import FrequentTerms
 from tagstudy.predictions.predictions import Predictions
 
@@ -68,7 +69,7 @@ def texts_of_test() -> list[Text]:
 
 @pytest.mark.parametrize("name", ARMS)
 def test_texts_are_read_as_those_of_test_were(name: str) -> None:
-    arm = Arm(Path(), name, "cpu")
+    arm = arm_of_study(Path(), name, "cpu")
     stored = open_matrix(features_of_fold(FEATURES / ARMS[name], 0) / "matrix").batch(Corpus(POSTS).rows("test", 0))
     for made, was in zip(arm.vectorize(texts_of_test()), stored, strict=True):
         np.testing.assert_array_equal(made, was)
@@ -350,7 +351,7 @@ def test_a_text_is_read_as_a_file_s(study: Path) -> None:
 
 
 def test_a_fine_tuned_encoder_is_not_exported() -> None:
-    arm = Arm(Path(), "dense", "cpu")
+    arm = arm_of_study(Path(), "dense", "cpu")
     arm.network.encoder = torch.nn.Identity()
     assert "dense: holds a fine-tuned encoder" in export_onnx("dense", arm)
 
@@ -362,7 +363,7 @@ def test_onnx_says_what_torch_says(study: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == b"" and done.stdout.count(b"within") == 2
     for name in ARMS:
-        arm = Arm(Path(), name, "cpu")
+        arm = arm_of_study(Path(), name, "cpu")
         session = onnxruntime.InferenceSession(copy / f"data/models/{name}.onnx")
         for texts in (
             [Text("python", "")],
@@ -376,7 +377,7 @@ def test_onnx_says_what_torch_says(study: Path, tmp_path: Path) -> None:
 def test_onnx_and_torch_agree_with_a_skip_connection_over_frequent_terms(study: Path, tmp_path: Path) -> None:
     copy = tmp_path / "study"
     shutil.copytree(study, copy)
-    arm = Arm(copy, "sparse", "cpu")
+    arm = arm_of_study(copy, "sparse", "cpu")
     torch.manual_seed(0)
     arm.network.skip = FrequentTerms(len(arm.network.first.weight), 50, len(arm.tags))
     arm.network.skip.choose(np.random.default_rng(0).permutation(len(arm.network.first.weight)))

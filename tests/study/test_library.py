@@ -25,7 +25,7 @@ IMPORTS = {
     "predictions": {"core"},
     "model": {"core", "encoders", "predictions"},
     "evaluation": {"core", "data", "predictions"},
-    "inference": {"core", "data", "features", "model", "predictions"},
+    "inference": {"core", "data", "evaluation", "features", "model", "predictions"},
 }
 MAX_LINES, MAX_FUNCTION = 300, 50
 

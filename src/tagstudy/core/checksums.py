@@ -47,6 +47,18 @@ def check_made_from(folder: Path, *sources: Path) -> None:
             )
 
 
+def check_whole(folder: Path, remedy: str) -> None:
+    """Raise :class:`UserError` where a file of a folder is missing, or is not as it was written."""
+    if not (folder / SUMS).exists():
+        raise UserError(f"{folder}: its {SUMS} is missing; {remedy}")
+    for name, digest in read_sums(folder).items():
+        path = folder / name
+        if not path.is_file():
+            raise UserError(f"{path}: missing; {remedy}")
+        if checksum(path) != digest:
+            raise UserError(f"{path}: damaged (it is not as it was written); {remedy}")
+
+
 def damaged(path: Path, reason: object) -> UserError:
     """The error for a file that a stage wrote and that cannot be used."""
     return UserError(f"{path}: damaged ({reason!s:.200}); run `{repro(path)}`")

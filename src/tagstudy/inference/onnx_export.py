@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import UserError
 from tagstudy.core.paths import MODELS, POSTS
-from tagstudy.inference.predictor import Arm
+from tagstudy.inference.models import Arm
 from tagstudy.model.embedding import CsrEmbedding, FrequentTerms
 from tagstudy.model.losses import LOSSES, Loss
 from tagstudy.model.mlp import MLP
