@@ -30,8 +30,8 @@ from tagstudy.core.store import open_matrix
 from tagstudy.data.text import tokenize
 from tagstudy.evaluation.systems import assess_systems
 from tagstudy.inference import predictor
-from tagstudy.inference.onnx_export import export_onnx, pad
 from tagstudy.inference.models import SYSTEMS, arm_of_study
+from tagstudy.inference.onnx_export import export_onnx, pad
 from tagstudy.inference.predictor import Predictor, evidence, leave_out_each_word
 from tagstudy.model.embedding import FrequentTerms
 from tagstudy.predictions.predictions import Predictions

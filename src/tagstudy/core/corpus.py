@@ -1,6 +1,7 @@
 """The posts that ingest wrote: tags, folds and labels, and the texts in a stream."""
 
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +42,12 @@ class Corpus:
 
     def __len__(self) -> int:
         return self.splits.shape[1]
+
+    def training_on(self, chosen: np.ndarray) -> "Corpus":
+        """The same posts in one fold, with those ``chosen`` [posts] in train and the others in test."""
+        other = copy(self)
+        other.splits = np.where(chosen, SPLITS.index("train"), SPLITS.index("test"))[None].astype(np.int8)
+        return other
 
     @property
     def folds(self) -> int:

@@ -1,7 +1,8 @@
 """The systems of a study: both arms, their fusion, and its control: two runs of the arm that is better on valid."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
+from itertools import chain
 from operator import add
 from typing import Any, NamedTuple
 
@@ -11,12 +12,12 @@ from scipy.sparse import csr_array, vstack
 
 from tagstudy.core.corpus import Corpus
 from tagstudy.evaluation import scoring
-from tagstudy.evaluation.blocks import Block, calibrated, compared, decide, read_blocks
+from tagstudy.evaluation.blocks import Block, calibrated, compared, decide, read_blocks, search_thresholds
 from tagstudy.evaluation.calibration import count_scores, fit_per_tag, fit_pooled, thresholds_per_tag
 from tagstudy.evaluation.fusion import fuse, tune_weight
 from tagstudy.evaluation.meters import LOSSES, Losses, PrecisionRecall, Ranking, Reliability
 from tagstudy.evaluation.outcomes import NEAR, Outcomes, at_thresholds, best_thresholds, candidate_thresholds
-from tagstudy.predictions.decisions import Decision
+from tagstudy.predictions.decisions import Decision, RunDecisions
 from tagstudy.predictions.predictions import Predictions
 
 Read = Callable[[str], Iterator[Block]]  # the scores of a split, in blocks
@@ -103,6 +104,24 @@ class Assessor:
             fused_reader(reader, readers[(number + self.folds) % runs], 0.5) for number, reader in enumerate(readers)
         )
 
+    def decisions(self, arms: dict[str, Predictions], runs: Sequence[int]) -> RunDecisions:
+        """What the valid posts of several runs together say: of each arm, and of the fusion of two."""
+        readers = {name: pooled([self.reader(arm, number) for number in runs]) for name, arm in arms.items()}
+        weight = 1.0
+        if len(arms) > 1:
+            dense, sparse = readers.values()
+            weight, _ = tune_weight(dense("valid"), sparse("valid"))
+            readers["fusion"] = fused_reader(dense, sparse, weight)
+        tags = self.labels[0]["valid"].shape[1]
+        return RunDecisions({name: self.decision(read, tags) for name, read in readers.items()}, weight)
+
+    def decision(self, read: Read, tags: int) -> Decision:
+        """With its threshold, for micro-F1 where it is tuned."""
+        decision = choose(read, tags, self.threshold, self.calibrate)
+        if not decision.to_tune:
+            return decision
+        return decision._replace(threshold=search_thresholds(calibrated(read("valid"), decision)).best().value)
+
     def reader(self, arm: Predictions, number: int) -> Read:
         run = arm.runs[number]
         return lambda split: read_blocks(self.labels[run.fold][split], run.logits[split], arm.probability)
@@ -135,6 +154,11 @@ def assess_systems(
 
 def fused_reader(dense: Read, sparse: Read, weight: float) -> Read:
     return lambda split: fuse(dense(split), sparse(split), weight)
+
+
+def pooled(readers: list[Read]) -> Read:
+    """The posts of several runs, one run after the other."""
+    return lambda split: chain.from_iterable(read(split) for read in readers)
 
 
 def choose(read: Read, tags: int, threshold: str | float, calibrate: str) -> Decision:

@@ -49,20 +49,20 @@ def word2vec(vocabularies: list[list[str]], corpus: Corpus, settings: FeaturizeD
     """[words, embedding_dim] Skip-gram (Mikolov et al., 2013) on the train posts of each fold, folds side by side."""
     with worker_pool(min(available_cores(), len(vocabularies)), fork=True) as pool:
         folds = [
-            pool.submit(skip_gram, words, corpus.folder, fold, settings) for fold, words in enumerate(vocabularies)
+            pool.submit(skip_gram, words, corpus.folder, corpus.is_in("train", fold), settings)
+            for fold, words in enumerate(vocabularies)
         ]
         return [fold.result() for fold in folds]
 
 
-def skip_gram(words: list[str], posts: Path, fold: int, settings: FeaturizeDense) -> np.ndarray:
-    """[words, embedding_dim] One worker: several are not repeatable."""
-    corpus = Corpus(posts)
+def skip_gram(words: list[str], posts: Path, train: np.ndarray, settings: FeaturizeDense) -> np.ndarray:
+    """[words, embedding_dim] From the posts in ``train`` [posts]. One worker: several are not repeatable."""
     with needs_pretrained():
         from gensim.models import Word2Vec
     with TemporaryDirectory() as scratch:
         path = Path(scratch) / "train.txt"
         with path.open("w", encoding="utf-8") as file:
-            for texts in corpus.texts(corpus.is_in("train", fold)):
+            for texts in Corpus(posts).texts(train):
                 file.writelines(" ".join(chain(*token_sequences(text))) + "\n" for text in texts)
         model = Word2Vec(
             corpus_file=str(path),

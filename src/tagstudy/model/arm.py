@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import torch
 from dvclive import Live
-from safetensors.torch import save_file
 
 from tagstudy.core.checksums import check_made_from
 from tagstudy.core.config import Train
@@ -22,7 +21,7 @@ from tagstudy.core.store import open_matrix
 from tagstudy.model.batches import Posts
 from tagstudy.model.checkpoint import Checkpoint, fingerprint
 from tagstudy.model.convergence import Budget
-from tagstudy.model.network import build, describe_network, load_pretrained_embedding
+from tagstudy.model.network import describe_network, initial_network, write_network
 from tagstudy.model.training import Best, fit, predict
 from tagstudy.predictions.predictions import PredictionWriter
 
@@ -77,7 +76,7 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
             where = f"run {job.number}" + (f", fold {job.fold}" if corpus.folds > 1 else "")
             print(f"{where}: best validation micro-F1 {result.best.micro_f1:.4f} in epoch {result.best.epoch}")
         runs = [
-            {"fold": job.fold, "seed": job.seed, "problem": result.best.problem}
+            {"fold": job.fold, "seed": job.seed, "epoch": result.best.epoch, "problem": result.best.problem}
             for job, result in zip(jobs, results, strict=True)
         ]
         described = {"loss": settings.loss, "runs": runs, "posts": corpus.fingerprint}
@@ -133,11 +132,7 @@ def train_run(job: Job) -> RunResult:
         Posts(features, corpus.labels, corpus.rows(split, fold)) for split in ("train", "valid", "test")
     )
     network = describe_network(settings, read_json(own / "features.json"), len(corpus.tags))
-    model = build(network)
-    load_pretrained_embedding(model, own / "embedding.npy", settings.freeze)
-    if model.skip is not None:
-        model.skip.choose(train.term_frequencies())
-    model.to(device)
+    model = initial_network(network, own, train, settings).to(device)
     if number == 0:
         print(model.describe(), flush=True)
     folder = folders.models / f"run-{number}"
@@ -146,8 +141,7 @@ def train_run(job: Job) -> RunResult:
     # With its defaults Live would rewrite dvc.yaml in the middle of a repro.
     with Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) as live:
         best = fit(model, train, valid, settings, seed, live, checkpoint)
-    save_file(model.state_dict(), folder / "weights.safetensors")
-    write_json(folder / "network.json", network)
+    write_network(folder, model, network)
     seconds = write_predictions(job, model, {"valid": valid, "test": test}, corpus)
     cost = {"parameters": model.parameter_count(), "multiply_adds": model.multiply_adds(test.entries_per_post())}
     return RunResult(best, checkpoint.seconds(), seconds["test"], cost)

@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from tagstudy.core.checksums import checked
 from tagstudy.core.config import Train
+from tagstudy.core.files import write_json
+from tagstudy.model.batches import Posts
 from tagstudy.model.mlp import MLP
 
 # A skip connection over terms has a weight for each term and tag: at most so many (256 MB), or the most frequent terms
@@ -41,9 +44,24 @@ def build(network: dict[str, Any]) -> MLP:
     return MLP(**network | {"encoder": Encoder(network["encoder"])})
 
 
+def initial_network(network: dict[str, Any], features: Path, train: Posts, settings: Train) -> MLP:
+    """The network before training: what the features of ``train`` and a pretrained embedding beside them decide."""
+    model = build(network)
+    load_pretrained_embedding(model, features / "embedding.npy", settings.freeze)
+    if model.skip is not None:
+        model.skip.choose(train.term_frequencies())
+    return model
+
+
 def load_pretrained_embedding(model: MLP, path: Path, freeze: bool) -> None:
     """Initialise the embedding matrix from a file, if there is one, and keep it so if ``freeze``."""
     if path.exists():
         with torch.no_grad():
             model.first.weight.copy_(torch.from_numpy(np.load(checked(path))))
         model.first.weight.requires_grad_(not freeze)
+
+
+def write_network(folder: Path, model: MLP, network: dict[str, Any]) -> None:
+    """Its weights, and what :func:`build` takes."""
+    save_file(model.state_dict(), folder / "weights.safetensors")
+    write_json(folder / "network.json", network)

@@ -1,0 +1,98 @@
+"""From a finished study to a folder of models for use: each arm trained again, on more posts, beside all that it needs.
+
+out: shipped.json (tags, losses), decisions.json, README.md, a model card; for each arm a folder with its weights, its
+     network and what makes features of any text. Predictor opens it.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+
+from tagstudy.core.checksums import check_made_from
+from tagstudy.core.config import Params
+from tagstudy.core.corpus import Corpus
+from tagstudy.core.files import read_json, write_json
+from tagstudy.core.paths import ARMS, FEATURES, MODELS, POSTS, PREDICTIONS, features_of_fold
+from tagstudy.evaluation.systems import Assessor
+from tagstudy.features.dense import write_dense
+from tagstudy.features.tfidf import write_tfidf
+from tagstudy.inference.card import model_card
+from tagstudy.inference.models import FORMAT, SHIPPED
+from tagstudy.model.network import write_network
+from tagstudy.model.refit import epochs_of, refit
+from tagstudy.predictions.decisions import write_decisions
+from tagstudy.predictions.predictions import Predictions
+
+FOR_TEXTS = ("vectorizer.json", "vocabulary.json", "idf.npy")  # of the features, what other texts need
+
+
+class Study(NamedTuple):
+    """A finished study in the working directory, and which of it is used."""
+
+    params: Params
+    corpus: Corpus
+    cache: Path  # of encoded texts
+    runs: Sequence[int]  # that epochs and decisions come from
+    chosen: np.ndarray  # [posts] whether each post is trained on
+
+    @classmethod
+    def open(cls, params: Params, cache: Path, all_posts: bool) -> "Study":
+        """``all_posts``: trained on all, with what all runs found. Otherwise on train and valid of the first fold."""
+        corpus = Corpus(POSTS)
+        chosen = np.ones(len(corpus), dtype=bool) if all_posts else ~corpus.is_in("test", fold=0)
+        return cls(params, corpus, cache, runs_of(None if all_posts else 0), chosen)
+
+
+def runs_of(fold: int | None) -> list[int]:
+    """The numbers of the runs that both arms have; of one fold, or of all."""
+    of_arms = [read_json(MODELS / arm / "model.json")["runs"] for arm in ARMS]
+    return [number for number, runs in enumerate(zip(*of_arms, strict=False)) if fold in (None, runs[0]["fold"])]
+
+
+def ship(folder: Path, study: Study, arms: Sequence[str], licence: str | None) -> str:
+    """Train the arms again and write them into an empty folder. Returns a line that says so."""
+    corpus, params = study.corpus, study.params
+    epochs = {arm: ship_arm(folder / arm, arm, study) for arm in arms}
+    assessor = Assessor(corpus, params.evaluate.threshold, params.evaluate.calibrate)
+    predictions = {arm: Predictions(PREDICTIONS / arm) for arm in arms}
+    write_decisions(folder / "decisions.json", assessor.decisions(predictions, study.runs))
+    losses = {arm: getattr(params, f"train_{arm}").loss for arm in arms}
+    write_json(folder / SHIPPED, {"format": FORMAT, "tags": corpus.tags, "losses": losses})
+    posts = int(study.chosen.sum())
+    (folder / "README.md").write_text(model_card(corpus, params, epochs, posts, licence), encoding="utf-8")
+    trained = " and ".join(f"the {arm} arm for {count} epochs" for arm, count in epochs.items())
+    return f"trained {trained}, on {posts:,} posts"
+
+
+def ship_arm(folder: Path, arm: str, study: Study) -> int:
+    """Train an arm and write it into a new folder; returns for how many epochs it was trained."""
+    features, corpus = FEATURES / ARMS[arm], study.corpus
+    check_made_from(MODELS / arm, POSTS, features)
+    about = read_json(MODELS / arm / "model.json")["runs"]
+    epochs = epochs_of([about[run] for run in study.runs], arm)
+    studied = int(corpus.is_in("train", fold=0).sum())
+    folder.mkdir()
+    with TemporaryDirectory(dir=folder.parent) as scratch:
+        again = corpus.training_on(study.chosen)
+        if features_of_fold(features, fold=0) != features:  # they depend on which posts are in train
+            features = write_features(Path(scratch), arm, again, study)
+        model, network = refit(again, features, getattr(study.params, f"train_{arm}"), studied, epochs)
+        write_network(folder, model, network)
+        for name in FOR_TEXTS:
+            if (features / name).exists():
+                shutil.copy(features / name, folder / name)
+    return epochs
+
+
+def write_features(folder: Path, arm: str, corpus: Corpus, study: Study) -> Path:
+    """Write those of an arm, for one fold; returns the fold's folder."""
+    params = study.params
+    if arm == "sparse":
+        write_tfidf(folder, corpus, params.featurize_tfidf)
+    else:
+        write_dense(folder, corpus, params.featurize_dense, params.train.device, study.cache)
+    return features_of_fold(folder, fold=0)

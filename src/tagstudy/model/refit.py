@@ -1,0 +1,51 @@
+"""Train an arm once more, on more posts, for as many epochs as its runs were best after: no valid posts are needed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tagstudy.core.config import Train
+from tagstudy.core.corpus import Corpus
+from tagstudy.core.device import choose_device
+from tagstudy.core.errors import UserError
+from tagstudy.core.files import read_json
+from tagstudy.core.store import open_matrix
+from tagstudy.model.batches import Posts
+from tagstudy.model.convergence import Budget
+from tagstudy.model.mlp import MLP
+from tagstudy.model.network import describe_network, initial_network
+from tagstudy.model.training import Run, progress_bar
+
+
+def epochs_of(runs: Sequence[dict[str, Any]], arm: str) -> int:
+    """The mean of the epochs that runs were best after, as model.json lists them.
+
+    Raises :class:`UserError` where they have learned nothing.
+    """
+    epochs = round(sum(run["epoch"] for run in runs) / len(runs))
+    if epochs == 0:
+        raise UserError(f"the {arm} arm has learned nothing; metrics/verdict.txt says more")
+    return epochs
+
+
+def refit(corpus: Corpus, features: Path, settings: Train, studied: int, epochs: int) -> tuple[MLP, dict[str, Any]]:
+    """A network trained on the train posts of the first fold of ``corpus``; returns it, on the CPU, and what it is.
+
+    The learning rates fall as they did in the study, whose runs were trained on ``studied`` posts.
+
+    features: the folder of the features of all posts
+    epochs: how many of the study's budget
+    """
+    torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    posts = Posts(open_matrix(features / "matrix"), corpus.labels, corpus.rows("train", fold=0))
+    network = describe_network(settings, read_json(features / "features.json"), len(corpus.tags))
+    model = initial_network(network, features, posts, settings).to(choose_device(settings.device))
+    budget = Budget.of(studied, settings)
+    run = Run(model, posts, posts, settings.model_copy(update={"epochs": budget.epochs, "min_steps": 1}), settings.seed)
+    with progress_bar(run, settings.seed) as bar:
+        for epoch in range(1, epochs + 1):
+            run.train_epoch(epoch, bar)
+    return model.cpu().eval(), network
