@@ -12,8 +12,8 @@ from tagstudy.core.printing import visible
 SHOWN = 30  # tags
 SCORES = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "hamming_loss": "Hamming loss"}
 NO_LICENCE = (
-    "None was named. The code that trained these models has the MIT licence, posts of Stack Exchange have CC BY-SA 4.0, "
-    "and others their own."
+    "None was named. The code that trained these models has the MIT licence; the posts have their own, those of Stack "
+    "Exchange CC BY-SA 4.0."
 )
 
 
@@ -40,8 +40,8 @@ Gives a post any of {len(corpus.tags)} tags: {tags}{more}.
 |{"---|" * len(SCORES)}
 | {" | ".join(f"{scores[name]:.4f}" for name in SCORES)} |
 
-Of networks that were trained in the same way on {studied:,} posts each, on test posts that they had not seen. The
-models here were trained on {posts:,} posts.
+Of networks that were trained in the same way on {studied:,} posts each, on test posts that they had not seen.
+The models here were trained on {posts:,} posts.
 
 ## Training
 

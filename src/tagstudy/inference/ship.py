@@ -79,7 +79,7 @@ def ship_arm(folder: Path, arm: str, study: Study) -> int:
     with TemporaryDirectory(dir=folder.parent) as scratch:
         again = corpus.training_on(study.chosen)
         if features_of_fold(features, fold=0) != features:  # they depend on which posts are in train
-            features = write_features(Path(scratch), arm, again, study)
+            features = write_features(Path(scratch), arm, again, study.params, study.cache)
         model, network = refit(again, features, getattr(study.params, f"train_{arm}"), studied, epochs)
         write_network(folder, model, network)
         for name in FOR_TEXTS:
@@ -88,11 +88,10 @@ def ship_arm(folder: Path, arm: str, study: Study) -> int:
     return epochs
 
 
-def write_features(folder: Path, arm: str, corpus: Corpus, study: Study) -> Path:
+def write_features(folder: Path, arm: str, corpus: Corpus, params: Params, cache: Path) -> Path:
     """Write those of an arm, for one fold; returns the fold's folder."""
-    params = study.params
     if arm == "sparse":
         write_tfidf(folder, corpus, params.featurize_tfidf)
     else:
-        write_dense(folder, corpus, params.featurize_dense, params.train.device, study.cache)
+        write_dense(folder, corpus, params.featurize_dense, params.train.device, cache)
     return features_of_fold(folder, fold=0)

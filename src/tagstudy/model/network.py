@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from tagstudy.core.checksums import checked
 from tagstudy.core.config import Train
@@ -63,5 +63,5 @@ def load_pretrained_embedding(model: MLP, path: Path, freeze: bool) -> None:
 
 def write_network(folder: Path, model: MLP, network: dict[str, Any]) -> None:
     """Its weights, and what :func:`build` takes."""
-    save_file(model.state_dict(), folder / "weights.safetensors")
+    (folder / "weights.safetensors").write_bytes(save(model.state_dict()))  # save_file lets no other user read it
     write_json(folder / "network.json", network)
