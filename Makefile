@@ -5,7 +5,7 @@ AUDIT := .venv-audit
 UV := .venv-uv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: study sweep test test-slow bench requirements audit help
+.PHONY: study sweep ship test test-slow bench requirements audit help
 .DEFAULT_GOAL := study
 
 study: $(VENV)/study ## run the study; what has not changed is skipped (requirements.txt; a minute)
@@ -18,6 +18,10 @@ sweep: $(VENV)/pretrained ## all dense embeddings, held against one another (req
 	dvc exp run --queue -S featurize_dense.embedding=learned,word2vec,static,encoder,finetuned
 	dvc exp run --run-all
 	python src/compare.py
+
+ship: study ## a model for use: both arms trained again on all posts, in shipped/ (half a minute more)
+	@echo "== src/ship.py: both arms trained again on all posts; the study's own models and scores stay as they are"
+	python src/ship.py
 
 test: $(VENV)/dev ## lint, types, pytest (requirements-dev.txt; ten minutes)
 	@echo "== ruff, mypy, pytest"
