@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from tagstudy.core.checksums import checked
-from tagstudy.core.config import Train
+from tagstudy.core.config import EncoderSettings, Train
 from tagstudy.model.mlp import MLP
 
 # A skip connection over terms has a weight for each term and tag: at most so many (256 MB), or the most frequent terms
@@ -38,7 +38,7 @@ def build(network: dict[str, Any]) -> MLP:
         return MLP(**network)
     from tagstudy.encoders.encoder import Encoder  # and with it sentence-transformers, which no other network needs
 
-    return MLP(**network | {"encoder": Encoder(network["encoder"])})
+    return MLP(**network | {"encoder": Encoder(EncoderSettings(**network["encoder"]))})
 
 
 def load_pretrained_embedding(model: MLP, path: Path, freeze: bool) -> None:
