@@ -229,14 +229,14 @@ def test_a_disk_that_is_full_is_told_once_and_texts_are_encoded(
 
 
 def test_the_oldest_vectors_make_room(encoder: Encoder, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "COMMIT", 10)
+    monkeypatch.setattr(cache, "COMMIT", 50)
     monkeypatch.setattr(cache, "LIMIT", 100 * cache.PAGE)
     monkeypatch.setattr(Encoder, "encode", lambda self, texts: np.ones((len(texts), self.dims), np.float32))
-    for start in range(0, 1000, 100):
+    for start in range(0, 600, 100):
         read(encoder, path, [f"{start + number} texts" for number in range(100)])
     assert path.stat().st_size < 110 * cache.PAGE
     rows = sqlite3.connect(path).execute("SELECT min(number), max(number), count(*) FROM vectors").fetchall()
-    assert rows == [(1001 - rows[0][2], 1000, rows[0][2])] and rows[0][2] > 200  # the newest, without a gap
+    assert rows == [(601 - rows[0][2], 600, rows[0][2])] and rows[0][2] > 200  # the newest, without a gap
 
 
 def test_two_processes_fill_one_file(path: Path) -> None:
