@@ -170,15 +170,27 @@ def test_what_is_no_vector_is_encoded_anew(encoder: Encoder, path: Path, blob: o
         with database:
             database.execute("UPDATE vectors SET vector = ?", [blob])
         np.testing.assert_array_equal(EmbeddingCache(encoder, path).vectors(TEXTS, bar), right)
-    rows = database.execute("SELECT vector FROM vectors").fetchall()
-    assert {row for (row,) in rows} == {cache.pack(vector) for vector in right}  # and put in its place
+    rows = dict(database.execute("SELECT text, vector FROM vectors"))
+    keys = {key for key, row in rows.items() for vector in right if row == cache.pack(key, vector)}
+    assert keys == set(rows) and len(keys) == len(TEXTS)  # and put in its place
+
+
+def test_a_vector_of_another_text_is_encoded_anew(encoder: Encoder, path: Path) -> None:
+    """As where a damaged index leads to another row."""
+    with tqdm(disable=True) as bar:
+        right = EmbeddingCache(encoder, path).vectors(TEXTS, bar)
+        with sqlite3.connect(path) as database:
+            database.execute("UPDATE vectors SET vector = (SELECT vector FROM vectors ORDER BY number DESC LIMIT 1)")
+        np.testing.assert_array_equal(EmbeddingCache(encoder, path).vectors(TEXTS, bar), right)
 
 
 def test_vectors_that_are_not_finite_are_encoded_anew(encoder: Encoder, path: Path) -> None:
     with tqdm(disable=True) as bar:
         right = EmbeddingCache(encoder, path).vectors(TEXTS, bar)
         with sqlite3.connect(path) as database:
-            database.execute("UPDATE vectors SET vector = ?", [cache.pack(np.full(encoder.dims, np.nan, np.float32))])
+            nothing = np.full(encoder.dims, np.nan, np.float32)
+            rows = [(cache.pack(key, nothing), key) for (key,) in database.execute("SELECT text FROM vectors")]
+            database.executemany("UPDATE vectors SET vector = ? WHERE text = ?", rows)
         np.testing.assert_array_equal(EmbeddingCache(encoder, path).vectors(TEXTS, bar), right)
 
 

