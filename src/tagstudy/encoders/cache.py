@@ -122,6 +122,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     database = sqlite3.connect(path)
     database.execute("PRAGMA busy_timeout = 1000")
+    database.execute(f"PRAGMA page_size = {PAGE}")  # of a new file
     try:
         database.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as problem:
@@ -130,7 +131,6 @@ def open_database(path: Path) -> sqlite3.Connection:
         tell(f"{path}: another process is writing to it; waiting for up to {WAIT} s")
     database.rollback()
     database.execute(f"PRAGMA busy_timeout = {WAIT * 1000}")
-    database.execute(f"PRAGMA page_size = {PAGE}")  # of a new file
     database.execute(TABLE)
     return database
 
