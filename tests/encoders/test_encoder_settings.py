@@ -190,6 +190,8 @@ def test_lists_of_experts_are_no_layers(tmp_path: Path) -> None:
     folder = make(tmp_path, Pooling(WIDTH), Normalize(), kind="switch")
     found = encoder(folder)
     close(found.encode(TEXTS), reference(folder).encode(TEXTS))
+    block = found.body[0].model.encoder.block  # as other kinds of experts, which this one keeps in a dict
+    block[1].more = torch.nn.ModuleList(torch.nn.Linear(1, 1) for _ in range(5))
     layers = found.layers()
     assert len(layers) == 2 + 1
     assert sum(map(len, layers)) == len(list(found.parameters()))
