@@ -23,6 +23,7 @@ from tagstudy.core import store
 from tagstudy.core.checksums import seal
 from tagstudy.core.config import FeaturizeDense, FeaturizeTfidf
 from tagstudy.core.corpus import Corpus, Text
+from tagstudy.core.errors import UserError
 from tagstudy.core.files import read_json, write_json
 from tagstudy.core.paths import SPLITS, features_of_fold
 from tagstudy.core.store import CsrMatrix, open_matrix
@@ -256,6 +257,27 @@ def test_an_encoder_s_features_are_the_same_for_all_folds(tmp_path: Path, folded
     pretrained(tmp_path / "features", folded, embedding)
     assert all(features_of_fold(tmp_path / "features", fold) == tmp_path / "features" for fold in range(3))
     assert len(open_matrix(tmp_path / "features/matrix")) == len(POSTS)
+
+
+@pytest.mark.parametrize("embedding", ["encoder", "finetuned"])
+def test_another_encoder_of_the_same_name_is_one_line(
+    tmp_path: Path, corpus: Corpus, embedding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    encoder = pytest.importorskip("tagstudy.encoders.encoder")
+    pretrained(tmp_path / "features", corpus, embedding)
+    assert open_vectorizer(tmp_path / "features")([Text("a cat", "")])
+    load = encoder.load
+
+    def changed(name: str) -> object:
+        model = load(name)
+        with torch.no_grad():
+            next(model.parameters())[0, 0] += 1
+        return model
+
+    monkeypatch.setattr(encoder, "load", changed)
+    with pytest.raises(UserError, match=r"is not the encoder that .*features was made with; bring that one back"):
+        open_vectorizer(tmp_path / "features")
 
 
 def test_a_vectorizer_that_is_none_is_an_error(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def write_encoder_vectors(
     from tqdm import tqdm
 
     from tagstudy.encoders.cache import open_cache  # and with it torch, which words do not need
+    from tagstudy.encoders.identity import identity
     from tagstudy.encoders.posts import cost, distinct_texts, encode_posts
 
     cache = open_cache(name, device, path)
@@ -94,7 +95,7 @@ def write_encoder_vectors(
         for posts in corpus.texts():
             writer.append(encode_posts(encoder, lambda texts: cache.vectors(texts, bar), posts))
     write_json(folder / "features.json", {"inputs": encoder.dims, "csr": False, "embedding_dim": None})
-    write_json(folder / "vectorizer.json", {"kind": "encoder", "encoder": name})
+    write_json(folder / "vectorizer.json", {"kind": "encoder", "encoder": name, "identity": identity(encoder)})
     test = corpus.is_in("test", fold=0)
     sample = list(islice(chain.from_iterable(corpus.texts(test)), None, None, -(-int(test.sum()) // COST_POSTS)))
     return f"{len(corpus):,} vectors of {encoder.dims} dimensions", cost(encoder, sample)
@@ -102,6 +103,7 @@ def write_encoder_vectors(
 
 def write_input_ids(folder: Path, corpus: Corpus, name: str) -> str:
     from tagstudy.encoders.encoder import Encoder
+    from tagstudy.encoders.identity import identity
     from tagstudy.encoders.posts import tokenize_posts
 
     encoder = Encoder(name)
@@ -111,5 +113,5 @@ def write_input_ids(folder: Path, corpus: Corpus, name: str) -> str:
             writer.append(input_ids, offsets, np.ones(len(input_ids)))
     features = {"inputs": encoder.dims, "csr": False, "embedding_dim": None, "encoder": name}
     write_json(folder / "features.json", features)
-    write_json(folder / "vectorizer.json", {"kind": "finetuned", "encoder": name})
+    write_json(folder / "vectorizer.json", {"kind": "finetuned", "encoder": name, "identity": identity(encoder)})
     return f"{len(corpus):,} posts in subword tokens"

@@ -2,15 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tagstudy.core.checksums import checked
 from tagstudy.core.corpus import Text
+from tagstudy.core.errors import UserError
 from tagstudy.core.files import read_json
+from tagstudy.core.paths import repro
 from tagstudy.features.counts import Vocabulary, Weigh, count_known
 from tagstudy.features.dense import word_frequencies
 from tagstudy.features.tfidf import tfidf_weights
+
+if TYPE_CHECKING:
+    from tagstudy.encoders.encoder import Encoder
 
 Vectorizer = Callable[[list[Text]], tuple[np.ndarray, ...]]  # texts to a batch, as CsrMatrix.batch or DenseMatrix.batch
 
@@ -26,9 +32,9 @@ def open_vectorizer(folder: Path, device: str = "cpu") -> Vectorizer:
         case {"kind": "tfidf", "max_ngram": max_ngram, "sublinear_tf": sublinear_tf}:
             return csr_vectorizer(folder, max_ngram, tfidf_weights(np.load(checked(folder / "idf.npy")), sublinear_tf))
         case {"kind": "encoder", "encoder": name}:
-            return encoder_vectorizer(name, device)
+            return encoder_vectorizer(folder, name, device)
         case {"kind": "finetuned", "encoder": name}:
-            return input_ids_vectorizer(name)
+            return input_ids_vectorizer(folder, name)
         case other:
             raise ValueError(f"{folder / 'vectorizer.json'} describes no vectorizer: {other}")
 
@@ -43,23 +49,41 @@ def csr_vectorizer(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorizer:
     return vectorize
 
 
-def encoder_vectorizer(name: str, device: str) -> Vectorizer:
+def encoder_vectorizer(folder: Path, name: str, device: str) -> Vectorizer:
     from tagstudy.core.device import choose_device
     from tagstudy.encoders.encoder import frozen_encoder
     from tagstudy.encoders.posts import encode_posts
 
     encoder = frozen_encoder(name, choose_device(device))
+    check_encoder(folder, encoder)
     return lambda texts: (encode_posts(encoder, encoder.encode, texts),)
 
 
-def input_ids_vectorizer(name: str) -> Vectorizer:
+def input_ids_vectorizer(folder: Path, name: str) -> Vectorizer:
     from tagstudy.encoders.encoder import Encoder
     from tagstudy.encoders.posts import tokenize_posts
 
     encoder = Encoder(name)
+    check_encoder(folder, encoder)
 
     def vectorize(texts: list[Text]) -> tuple[np.ndarray, ...]:
         input_ids, offsets = tokenize_posts(encoder, texts)
         return input_ids, offsets.astype(np.int32), np.ones(len(input_ids), np.float32)
 
     return vectorize
+
+
+def check_encoder(folder: Path, encoder: "Encoder") -> None:
+    """Raise :class:`UserError` where the features in a folder were made by another encoder than that of its name now.
+
+    DVC tracks the encoder's name alone.
+    """
+    from tagstudy.encoders.identity import identity
+
+    path = folder / "vectorizer.json"
+    described = read_json(path)
+    if described.get("identity") != identity(encoder):
+        raise UserError(
+            f"featurize_dense.encoder: {described['encoder']!s:.200} is not the encoder that {folder} was made with; "
+            f"bring that one back, or run `{repro(path)}` and `dvc repro`"
+        )

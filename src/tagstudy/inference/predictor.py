@@ -45,10 +45,11 @@ class Arm:
         model = read_json(folder / "model.json")
         self.tags: list[str] = model["tags"]
         self.loss: str = model["loss"]
+        # First, because it says so if the encoder is another one now.
+        self.vectorize = open_vectorizer(features_of_fold(features, model["runs"][0]["fold"]), device)
         run = folder / "run-0"
         self.network = build(read_json(run / "network.json")).eval()
         self.network.load_state_dict(load_file(checked(run / "weights.safetensors")))
-        self.vectorize = open_vectorizer(features_of_fold(features, model["runs"][0]["fold"]), device)
 
     @torch.no_grad()
     def scores(self, texts: list[Text]) -> Scores:
