@@ -27,6 +27,12 @@ def main() -> str:
             f"tags without train posts, {in_scores[settings.unseen_tags]} (ingest.unseen_tags): "
             f"{and_more(list(unseen))} ({len(unseen):,} in all, see {POSTS / 'summary.json'})"
         )
+    if summary["valid_cut_from_train"]:
+        tell(
+            "the source has no test posts: its valid posts are test, and other valid posts are cut from train"
+            if summary["valid_is_test"]
+            else "the source has no valid posts: they are cut from train"
+        )
     kept, folds = summary["kept"], summary["folds"]
     if len(folds) > 1 and kept > MANY:
         tell(f"{kept:,} posts are enough for a single split; ingest.folds=1 saves most of the time")

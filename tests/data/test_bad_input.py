@@ -157,7 +157,7 @@ SETTINGS: dict[str, tuple[dict, bytes, str]] = {
         rows(A, split=["valid", "test"]),
         "not enough posts for train",
     ),
-    "nothing to test on": ({"split": "given"}, rows(A, split=["train", "valid"]), "not enough posts for test"),
+    "nothing to test on": ({"split": "given"}, rows(A, split=["train"]), "not enough posts for test"),
     "two mistakes": (
         {"tag": 1, "seed": -1},
         rows(A),

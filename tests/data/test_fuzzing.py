@@ -40,6 +40,7 @@ TOKENS = [
 KEPT = [
     ("a.tsv", b"title\t" + b"[" * 3000 + b"\n"),  # a line of all that
     ("Posts.xml", b'<posts><row PostTypeId="1" ' + b"a" * 5000 + b" /></posts>"),  # the same
+    ("a.zip", zipped(é__csv=FORMATS["a.csv"]).replace("é".encode(), b"\xe5a")),  # a name that is not UTF-8
 ]
 
 

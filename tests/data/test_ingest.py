@@ -250,13 +250,23 @@ def test_given_splits_are_kept(tmp_path: Path, give: Any) -> None:
 
 
 @pytest.mark.parametrize("give", [by_column, by_file_name])
-def test_valid_is_cut_from_train_where_it_is_not_given(tmp_path: Path, give: Any) -> None:
+@pytest.mark.parametrize(
+    ("held_out", "line"),
+    [
+        ("test", "the source has no valid posts: they are cut from train"),
+        ("valid", "the source has no test posts: its valid posts are test, and other valid posts are cut from train"),
+    ],
+)
+def test_of_two_parts_one_is_test_and_valid_is_cut_from_train(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], give: Any, held_out: str, line: str
+) -> None:
     rows = make(300)
-    source = give(tmp_path, {"train": rows[:200], "test": rows[200:]})
-    _, posts = ingest_source(tmp_path, source=source, split="given", min_tags=0, valid=0.25)
+    source = give(tmp_path, {"train": rows[:200], held_out: rows[200:]})
+    summary, posts = ingest_source(tmp_path, source=source, split="given", min_tags=0, valid=0.25)
     assert [post["id"] for post in posts["test"]] == [row["id"] for row in rows[200:]]
     assert {post["id"] for post in posts["train"] + posts["valid"]} == {row["id"] for row in rows[:200]}
     assert len(posts["valid"]) == pytest.approx(50, abs=1)
+    assert summary["valid_cut_from_train"] and line in capsys.readouterr().out.splitlines()
 
 
 def test_a_text_of_test_is_taken_out_of_train_and_valid(tmp_path: Path) -> None:

@@ -71,3 +71,8 @@ def test_a_time_zone_need_not_be_installed(tmp_path: Path) -> None:
 )
 def test_nested_values_are_malformed_rows(tmp_path: Path, column: dict[str, list]) -> None:
     assert {row.reason for row in read(tmp_path, **column)} == {"malformed row"}
+
+
+def test_rows_are_numbered_without_gaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "BATCH", 7)
+    assert [post.id for post in read(tmp_path)] == [f"posts.parquet:{number}" for number in range(1, ROWS + 1)]

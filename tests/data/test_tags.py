@@ -6,17 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from test_bad_input import ingest
 from test_posts import TAG
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.fields import Post
 from tagstudy.data.files import File, Told
+from tagstudy.data.labels import choose_tags
 from tagstudy.data.readers import read_posts
 from tagstudy.data.tags import find_spelling, parse_tags
 
@@ -175,3 +178,11 @@ def test_ingest_tells_the_spelling(tmp_path: Path) -> None:
         "tags stand as one tag a cell\n"
         in ingest(tmp_path, source="a.csv", tags=1, min_tags=1, tag_separator="").stdout
     )
+
+
+def test_a_name_in_ingest_tags_is_cleaned_as_tags_of_posts_are() -> None:
+    names = parse("caf\u00e9|two words|c", "a|b")
+    labels = csr_array(np.ones((1, 3), np.int8))
+    assert choose_tags(labels, names, ["two\u00a0words\u200b", "cafe\u0301"]) == [1, 0]
+    with pytest.raises(UserError, match=r"ingest\.tags names the tag 'c' twice"):
+        choose_tags(labels, names, ["c", "c\ufeff"])

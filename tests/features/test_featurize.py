@@ -21,8 +21,9 @@ import featurize_tfidf
 from tagstudy.core import corpus as corpus_module
 from tagstudy.core import store
 from tagstudy.core.checksums import seal
-from tagstudy.core.config import FeaturizeDense, FeaturizeTfidf, read_params
+from tagstudy.core.config import EncoderSettings, FeaturizeDense, FeaturizeTfidf, read_params
 from tagstudy.core.corpus import Corpus, Text
+from tagstudy.core.errors import UserError
 from tagstudy.core.files import read_json, write_json
 from tagstudy.core.paths import SPLITS, features_of_fold
 from tagstudy.core.store import CsrMatrix, open_matrix
@@ -273,6 +274,27 @@ def test_other_texts_are_read_with_the_settings_of_the_encoder(tmp_path: Path, c
             read_params(ROOT / "params.yaml").train_dense, read_json(tmp_path / "features/features.json"), 1
         )
         assert build(network).encoder.prompt == "query: "
+
+
+@pytest.mark.parametrize("embedding", ["encoder", "finetuned"])
+def test_another_encoder_of_the_same_name_is_one_line(
+    tmp_path: Path, corpus: Corpus, embedding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    encoder = pytest.importorskip("tagstudy.encoders.encoder")
+    words(tmp_path / "features", corpus, embedding=embedding)
+    assert open_vectorizer(tmp_path / "features")([Text("a cat", "")])
+    load = encoder.load
+
+    def changed(settings: EncoderSettings) -> object:
+        model = load(settings)
+        with torch.no_grad():
+            next(model.parameters())[0, 0] += 1
+        return model
+
+    monkeypatch.setattr(encoder, "load", changed)
+    with pytest.raises(UserError, match=r"is not the encoder that .*features was made with; bring that one back"):
+        open_vectorizer(tmp_path / "features")
 
 
 def test_a_vectorizer_that_is_none_is_an_error(tmp_path: Path) -> None:

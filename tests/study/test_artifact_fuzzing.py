@@ -129,12 +129,13 @@ KINDS: dict[str, tuple[Callable[[], Any], list[str]]] = {
         [
             *("data/features/*/SHA256SUMS", "data/features/*/fold-0/*.json", "data/features/*/fold-0/*.npy"),
             *("data/models/*/SHA256SUMS", "data/models/*/model.json", "data/models/*/run-0/network.json"),
-            *("data/models/*/run-0/weights.safetensors", "data/decisions/run-0.json", "data/decisions/SHA256SUMS"),
+            "data/models/*/run-0/weights.safetensors",
         ],
     ),
+    "what predict reads of evaluate": (predict, ["data/decisions/*", "metrics/*", "metrics/SHA256SUMS"]),
     "posts": (read_posts, ["data/posts/*", "data/posts/labels/*"]),
     "features": (read_features, ["data/features/*/fold-0/matrix/*"]),
-    "predictions": (read_predictions, ["data/predictions/*/predictions.json", "data/predictions/*/run-*/*/*.npy"]),
+    "predictions": (read_predictions, ["data/predictions/*/*", "data/predictions/*/run-*/*/*.npy"]),
     "histories": (read_history, ["data/models/*/run-*/plots/metrics/*.tsv"]),
     "seconds": (read_costs, ["data/timings/*.json"]),
 }

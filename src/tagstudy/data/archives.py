@@ -19,8 +19,8 @@ SHOWN = 5  # names of an archive's files in an error message
 MAX_RATIO = 100  # unpacked to packed size
 ALWAYS_ALLOWED = 2**24  # bytes unpacked, whatever the ratio
 # Raised on opening or reading an archive that is damaged or none; RuntimeError for a zip with a password or of an
-# unknown method.
-UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+# unknown method; UnicodeDecodeError for names of its files that are not UTF-8.
+UNREADABLE = (OSError, EOFError, RuntimeError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
 @contextmanager

@@ -42,10 +42,9 @@ class Columns(NamedTuple):
 
     def fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a row. Raises ValueError for a tag's column that holds neither 0 nor 1."""
-        fields = {
-            field: row.get(names[0]) if len(names) == 1 else [row.get(name) for name in names]
-            for field, names in self.names.items()
-        }
+        fields = {field: row.get(names[0]) for field, names in self.names.items()}
+        if len(self.names.get("body", ())) > 1:
+            fields["body"] = [row.get(name) for name in self.names["body"]]
         if self.multi_hot:
             fields["tags"] = [name for name in self.names["tags"] if flag(name, row.get(name))]
         return fields

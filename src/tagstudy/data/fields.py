@@ -49,7 +49,9 @@ def as_post(fields: dict[str, Any], default_id: str, split: str | None, spelling
         tags=parse_tags(fields.get("tags"), spelling),
         split=SPLIT_NAMES.get(row_split, row_split or split),
     )
-    "".join([post.id, post.title, post.body, *post.tags]).encode()  # raises for lone surrogates
+    for text in (post.id, post.title, post.body, *post.tags):
+        if not text.isascii():
+            text.encode()  # raises for lone surrogates
     return post
 
 

@@ -112,7 +112,7 @@ def read_part(settings: Ingest, folder: Path, numbered: tuple[int, File]) -> Par
     ) as writer:
         for block in blocks(posts):
             for post in block:
-                key = blake2b(fold(str(post.text)).encode(), digest_size=8).digest()
+                key = blake2b(fold(f"{post.title}\n{post.body}").encode(), digest_size=8).digest()
                 part.keys.append(int.from_bytes(key))
                 part.source_split.append(SPLITS.index(post.split) if settings.split == "given" else 0)
                 part.indices.extend([tags.setdefault(tag, len(tags)) for tag in post.tags])

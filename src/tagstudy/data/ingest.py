@@ -24,7 +24,7 @@ from tagstudy.core.store import BLOCK, CsrWriter
 from tagstudy.data.files import distinct
 from tagstudy.data.gather import SCHEMA, gather
 from tagstudy.data.labels import LEFT_OUT, choose_tags, merge, order_tags, unite
-from tagstudy.data.splits import TRAIN, VALID, check_split, split_posts
+from tagstudy.data.splits import TEST, TRAIN, VALID, check_split, split_posts
 
 
 def ingest(settings: Ingest, folder: Path, workers: int | None = None) -> dict[str, Any]:
@@ -39,6 +39,9 @@ def ingest(settings: Ingest, folder: Path, workers: int | None = None) -> dict[s
     Raises :class:`UserError` for a source or settings that give no study.
     """
     texts, keys, source_split, labels, names, skipped, files = gather(settings, folder, workers or available_cores())
+    valid_is_test = settings.split == "given" and not (source_split == TEST).any()
+    if valid_is_test:  # where there are two parts, the one that is held out is tested on, whatever its name
+        source_split = np.where(source_split == VALID, TEST, source_split)
     merged_into = merge(keys, source_split)
     labels = unite(labels, merged_into)
     columns = choose_tags(labels, names, settings.tags)
@@ -74,6 +77,7 @@ def ingest(settings: Ingest, folder: Path, workers: int | None = None) -> dict[s
         "beyond_max_train": int((~in_use).sum()),
         "unseen_tags": unseen_tags,
         "valid_cut_from_train": not has_valid,
+        "valid_is_test": valid_is_test,
     } | describe(keys[kept], labels, tags, splits)
     write_json(folder / "summary.json", summary)
     return summary

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from tagstudy.core.errors import UserError
+from tagstudy.data.tags import tag_name
 
 LEFT_OUT = -1  # instead of a row: the post is left out
 
@@ -38,7 +39,8 @@ def unite(labels: csr_array, merged_into: np.ndarray) -> csr_array:
 def choose_tags(labels: csr_array, names: list[str], wanted: int | list[str]) -> list[int]:
     """Columns of the ``wanted`` most frequent tags, or of those named.
 
-    Raises :class:`UserError` for a named tag that no post has, and where no post has any tag.
+    Names are cleaned as the tags of posts are. Raises :class:`UserError` for a named tag that no post has, for one that
+    is named twice, and where no post has any tag.
     """
     if not names:
         raise UserError("no post has a tag; give posts with tags in ingest.source")
@@ -46,7 +48,10 @@ def choose_tags(labels: csr_array, names: list[str], wanted: int | list[str]) ->
         frequency = labels.sum(axis=0)
         return sorted(range(len(names)), key=lambda tag: (-frequency[tag], names[tag]))[:wanted]
     column_of = {name: column for column, name in enumerate(names)}
-    for name in wanted:
+    wanted = list(map(tag_name, wanted))
+    for place, name in enumerate(wanted):
+        if name in wanted[:place]:
+            raise UserError(f"ingest.tags names the tag {name!r} twice; remove one")
         if name not in column_of:
             nearest = get_close_matches(name, names, n=3) or names[:3]
             raise UserError(f"ingest.tags: no post has the tag {name!r}; did you mean one of {nearest}?")

@@ -1,7 +1,6 @@
 """Rows of a Parquet file. A few bytes of it may stand for gigabytes of text, so that these are counted first."""
 
 from collections.abc import Iterator, Sequence
-from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +12,7 @@ from tagstudy.core.errors import UserError
 from tagstudy.data.archives import ALWAYS_ALLOWED, MAX_RATIO
 from tagstudy.data.files import Row
 
-BATCH = 100  # rows, at most
+BATCH = 1000  # rows, at most; each batch brings the dictionaries of its columns along, so that small ones are slow
 BATCH_BYTES = 2**24  # of texts, about
 ROW_BYTES = 8  # that a row counts for besides its texts
 TEXTS = ("STRING", "NONE", "JSON", "ENUM")  # logical types of columns of text
@@ -52,14 +51,16 @@ class ParquetRows:
         Raises :class:`UserError` for a file that decodes to far more than its size.
         """
         types = pa.schema([field.with_type(without_zone(field.type)) for field in map(self.schema.field, columns)])
-        numbers, size = count(1), 0
+        number = size = 0
         for batch in self.file.iter_batches(self.batch_rows, columns=list(columns)):
             own = sum(text_bytes(column) for column in batch.columns) + ROW_BYTES * len(batch)
             size += own
             self.check_size(size)
             step = len(batch) if own <= BATCH_BYTES else 1
             for start in range(0, len(batch), step):
-                yield from map(Row, numbers, *zip(*values(batch.slice(start, step), types), strict=True))
+                for fields, problem in values(batch.slice(start, step), types):
+                    number += 1
+                    yield Row(number, fields, problem)
 
 
 def values(batch: Any, types: Any) -> list[tuple[dict[str, Any] | None, str]]:

@@ -97,13 +97,14 @@ def csv_rows(file: File, lines: Any, header: list[str]) -> Iterator[Row]:
 def fields_of(columns: Columns, rows: Iterator[Row]) -> Iterator[Row]:
     """Rows by the names of fields, from rows by the names of columns."""
     for row in rows:
-        if row.fields is None:
+        number, cells, _ = row
+        if cells is None:
             yield row
             continue
         try:
-            yield Row(row.number, columns.fields(row.fields))
+            yield Row(number, columns.fields(cells))
         except ValueError as problem:
-            yield Row(row.number, None, f"malformed row: {problem}")
+            yield Row(number, None, f"malformed row: {problem}")
 
 
 def read_tsv(file: File, stream: IO[bytes]) -> Iterator[Row]:
@@ -147,8 +148,11 @@ def class_names(schema: Any, tags: list[str]) -> list[str]:
 
 def name_classes(rows: Iterator[Row], names: list[str]) -> Iterator[Row]:
     """Rows whose tags are the names of classes, from rows with their numbers."""
+    if not names:
+        yield from rows
+        return
     for row in rows:
-        if names and row.fields is not None and row.fields.get("tags") is not None:
+        if row.fields is not None and row.fields.get("tags") is not None:
             tags = row.fields["tags"]
             numbers = tags if isinstance(tags, list) else [tags]
             if unknown := [number for number in numbers if number not in range(len(names))]:

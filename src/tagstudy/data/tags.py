@@ -5,6 +5,7 @@ import html
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
@@ -15,6 +16,7 @@ from tagstudy.data.files import File, as_text
 # What may stand between tags. A tag may hold those behind its separator (`Smith, J.; Doe, K.`), and none before it.
 SEPARATORS = ["|", ";", ",", " "]
 ENOUGH = 0.05  # the fraction of a file's cells that holds its separator, at least
+SCALAR = (str, float, bytes, type(None))
 MISSING = {"nan", "NaN", "None", "character(0)"}  # as pandas and R write a missing value into a CSV
 OPENING = {")": "(", "]": "[", "}": "{", '"': '"', "'": "'"}
 LONGEST_LIST = 10_000  # characters; literal_eval needs hundreds of bytes of memory for each
@@ -91,8 +93,10 @@ def refuse_vectors(file: File, values: list[Any], spelling: Spelling) -> None:
 
 
 def is_missing(value: Any) -> bool:
-    text = as_text(value) if isinstance(value, str | float | None | bytes) else "a list"
-    return text.strip() in MISSING or not text.strip()
+    if not isinstance(value, SCALAR):
+        return False
+    text = as_text(value).strip()
+    return not text or text in MISSING
 
 
 def parse_tags(value: Any, spelling: Spelling) -> list[str]:
@@ -103,11 +107,23 @@ def parse_tags(value: Any, spelling: Spelling) -> list[str]:
     """
     if is_missing(value):
         return []
-    tags = dict.fromkeys(visible(normalize("NFC", as_text(tag))).strip() for tag in split_tags(value, spelling))
+    tags = dict.fromkeys([checked_name(as_text(tag)) for tag in split_tags(value, spelling)])
     tags.pop("", None)
-    for tag in tags:
-        check_tag(tag)
     return list(tags)
+
+
+def tag_name(tag: str) -> str:
+    """A tag in Unicode's composed form, on one line, without what cannot be seen."""
+    return visible(normalize("NFC", tag)).strip()
+
+
+@lru_cache(2**16)  # most tags of a post are tags of others too
+def checked_name(tag: str) -> str:
+    """The name of a tag, which may be empty. Raises ValueError for one that holds a part of another spelling."""
+    name = tag_name(tag)
+    if name:
+        check_tag(name)
+    return name
 
 
 def split_tags(value: Any, spelling: Spelling) -> list[Any]:

@@ -82,6 +82,7 @@ def write_encoder_vectors(
     from tqdm import tqdm
 
     from tagstudy.encoders.cache import open_cache  # and with it torch, which words do not need
+    from tagstudy.encoders.identity import identity
     from tagstudy.encoders.posts import cost, distinct_texts, encode_posts
 
     cache = open_cache(settings, device, path)
@@ -94,7 +95,8 @@ def write_encoder_vectors(
         for posts in corpus.texts():
             writer.append(encode_posts(encoder, lambda texts: cache.vectors(texts, bar), posts))
     write_json(folder / "features.json", {"inputs": encoder.dims, "csr": False, "embedding_dim": None})
-    write_json(folder / "vectorizer.json", {"kind": "encoder", "encoder": settings.encoder_settings()})
+    own = {"encoder": settings.encoder_settings(), "identity": identity(encoder)}
+    write_json(folder / "vectorizer.json", {"kind": "encoder", **own})
     test = corpus.is_in("test", fold=0)
     sample = list(islice(chain.from_iterable(corpus.texts(test)), None, None, -(-int(test.sum()) // COST_POSTS)))
     return f"{len(corpus):,} vectors of {encoder.dims} dimensions", cost(encoder, sample)
@@ -102,6 +104,7 @@ def write_encoder_vectors(
 
 def write_input_ids(folder: Path, corpus: Corpus, settings: FeaturizeDense) -> str:
     from tagstudy.encoders.encoder import Encoder
+    from tagstudy.encoders.identity import identity
     from tagstudy.encoders.posts import tokenize_posts
 
     encoder = Encoder(settings)
@@ -112,5 +115,5 @@ def write_input_ids(folder: Path, corpus: Corpus, settings: FeaturizeDense) -> s
             writer.append(input_ids, offsets, np.ones(len(input_ids)))
     own = {"encoder": settings.encoder_settings()}
     write_json(folder / "features.json", {"inputs": encoder.dims, "csr": False, "embedding_dim": None, **own})
-    write_json(folder / "vectorizer.json", {"kind": "finetuned", **own})
+    write_json(folder / "vectorizer.json", {"kind": "finetuned", **own, "identity": identity(encoder)})
     return f"{len(corpus):,} posts in subword tokens"

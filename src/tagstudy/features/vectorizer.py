@@ -2,24 +2,31 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tagstudy.core.checksums import checked
 from tagstudy.core.config import EncoderSettings
 from tagstudy.core.corpus import Text
+from tagstudy.core.errors import UserError
 from tagstudy.core.files import read_json
+from tagstudy.core.paths import repro
 from tagstudy.features.counts import Vocabulary, Weigh, count_known
 from tagstudy.features.dense import word_frequencies
 from tagstudy.features.tfidf import tfidf_weights
 
+if TYPE_CHECKING:
+    from tagstudy.encoders.encoder import Encoder
+
 Vectorizer = Callable[[list[Text]], tuple[np.ndarray, ...]]  # texts to a batch, as CsrMatrix.batch or DenseMatrix.batch
 
 
-def open_vectorizer(folder: Path, device: str = "cpu") -> Vectorizer:
+def open_vectorizer(folder: Path, device: str = "cpu", encoder: "Encoder | None" = None) -> Vectorizer:
     """What makes features as in a folder of data/features, whose vectorizer.json says how.
 
-    A frozen encoder encodes on ``device``, a value of `train.device`.
+    A frozen encoder encodes on ``device``, a value of `train.device`. One that is fine-tuned may be given, as it was
+    before, so that it is not loaded again.
     """
     match read_json(folder / "vectorizer.json"):
         case {"kind": "words"}:
@@ -27,9 +34,9 @@ def open_vectorizer(folder: Path, device: str = "cpu") -> Vectorizer:
         case {"kind": "tfidf", "max_ngram": max_ngram, "sublinear_tf": sublinear_tf}:
             return csr_vectorizer(folder, max_ngram, tfidf_weights(np.load(checked(folder / "idf.npy")), sublinear_tf))
         case {"kind": "encoder", "encoder": dict(settings)}:
-            return encoder_vectorizer(EncoderSettings(**settings), device)
+            return encoder_vectorizer(folder, EncoderSettings(**settings), device)
         case {"kind": "finetuned", "encoder": dict(settings)}:
-            return input_ids_vectorizer(EncoderSettings(**settings))
+            return input_ids_vectorizer(folder, EncoderSettings(**settings), encoder)
         case other:
             raise ValueError(f"{folder / 'vectorizer.json'} describes no vectorizer: {other}")
 
@@ -44,23 +51,41 @@ def csr_vectorizer(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorizer:
     return vectorize
 
 
-def encoder_vectorizer(settings: EncoderSettings, device: str) -> Vectorizer:
+def encoder_vectorizer(folder: Path, settings: EncoderSettings, device: str) -> Vectorizer:
     from tagstudy.core.device import choose_device
     from tagstudy.encoders.encoder import frozen_encoder
     from tagstudy.encoders.posts import encode_posts
 
     encoder = frozen_encoder(settings, choose_device(device))
+    check_encoder(folder, encoder)
     return lambda texts: (encode_posts(encoder, encoder.encode, texts),)
 
 
-def input_ids_vectorizer(settings: EncoderSettings) -> Vectorizer:
+def input_ids_vectorizer(folder: Path, settings: EncoderSettings, encoder: "Encoder | None") -> Vectorizer:
     from tagstudy.encoders.encoder import Encoder
     from tagstudy.encoders.posts import tokenize_posts
 
-    encoder = Encoder(settings)
+    encoder = encoder or Encoder(settings)
+    check_encoder(folder, encoder)
 
     def vectorize(texts: list[Text]) -> tuple[np.ndarray, ...]:
         input_ids, offsets = tokenize_posts(encoder, texts)
         return input_ids, offsets.astype(np.int32), np.ones(len(input_ids), np.float32)
 
     return vectorize
+
+
+def check_encoder(folder: Path, encoder: "Encoder") -> None:
+    """Raise :class:`UserError` where the features in a folder were made by another encoder than that of its name now.
+
+    DVC tracks the encoder's name alone.
+    """
+    from tagstudy.encoders.identity import identity
+
+    path = folder / "vectorizer.json"
+    described = read_json(path)
+    if described.get("identity") != identity(encoder):
+        raise UserError(
+            f"featurize_dense.encoder: {described['encoder']['encoder']!s:.200} is not the encoder that {folder} was "
+            f"made with; bring that one back, or run `{repro(path)}` and `dvc repro`"
+        )

@@ -9,12 +9,13 @@ from safetensors.torch import load_file
 
 from tagstudy.core.checksums import check_made_from, check_whole, checked
 from tagstudy.core.corpus import Text
+from tagstudy.core.device import choose_device
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import read_json
 from tagstudy.core.paths import ARMS, DECISIONS, FEATURES, METRICS, MODELS, features_of_fold
 from tagstudy.features.vectorizer import open_vectorizer
 from tagstudy.model.batches import to
-from tagstudy.model.network import build
+from tagstudy.model.network import build, open_encoder
 from tagstudy.predictions.decisions import RunDecisions, read_decisions
 from tagstudy.predictions.links import PROBABILITIES
 
@@ -33,19 +34,26 @@ class Scores(NamedTuple):
 
 
 class Arm:
-    """The trained network of an arm, on the CPU, and what makes its features."""
+    """The trained network of an arm, and what makes its features."""
 
     def __init__(self, tags: list[str], loss: str, network: Path, features: Path, device: str) -> None:
-        """``network`` and ``features`` are folders. A frozen encoder runs on ``device``, a value of `train.device`."""
+        """``network`` and ``features`` are folders.
+
+        A sentence encoder runs on ``device``, a value of `train.device`, and so does the network that it is within; all
+        else runs on the CPU.
+        """
         self.tags, self.loss = tags, loss
-        self.network = build(read_json(network / "network.json")).eval()
+        about = read_json(network / "network.json")
+        encoder = open_encoder(about)
+        self.vectorize = open_vectorizer(features, device, encoder)  # says so if the encoder is another one now
+        self.device = choose_device(device) if encoder else torch.device("cpu")
+        self.network = build(about, encoder).to(self.device).eval()
         self.network.load_state_dict(load_file(checked(network / "weights.safetensors")))
-        self.vectorize = open_vectorizer(features, device)
 
     @torch.no_grad()
     def scores(self, texts: list[Text]) -> Scores:
         batch = self.vectorize(texts)
-        logits = self.network(*to(torch.device("cpu"), batch)).numpy()
+        logits = self.network(*to(self.device, batch)).cpu().numpy()
         known = np.diff(batch[1]) > 0 if len(batch) == 3 else np.ones(len(texts), dtype=bool)
         return Scores(logits, PROBABILITIES[self.loss](logits), known)
 

@@ -1,7 +1,7 @@
 """From settings and features to the network of an arm, and from a model.json back to it."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from tagstudy.core.config import EncoderSettings, Train
 from tagstudy.core.files import write_json
 from tagstudy.model.batches import Posts
 from tagstudy.model.mlp import MLP
+
+if TYPE_CHECKING:
+    from tagstudy.encoders.encoder import Encoder
 
 # A skip connection over terms has a weight for each term and tag: at most so many (256 MB), or the most frequent terms
 # alone have some. With as many weights a low rank loses more on biology's 662 tags, and less on 100 tags of titles:
@@ -35,13 +38,20 @@ def describe_network(settings: Train, features: dict[str, Any], tags: int) -> di
     }
 
 
-def build(network: dict[str, Any]) -> MLP:
-    """The network that a model.json describes, untrained."""
+def build(network: dict[str, Any], encoder: "Encoder | None" = None) -> MLP:
+    """The network that :func:`describe_network` describes, untrained, around its encoder if it has one."""
     if "encoder" not in network:
         return MLP(**network)
+    return MLP(**network | {"encoder": encoder or open_encoder(network)})
+
+
+def open_encoder(network: dict[str, Any]) -> "Encoder | None":
+    """The encoder within a network, before it was fine-tuned; None where there is none."""
+    if "encoder" not in network:
+        return None
     from tagstudy.encoders.encoder import Encoder  # and with it sentence-transformers, which no other network needs
 
-    return MLP(**network | {"encoder": Encoder(EncoderSettings(**network["encoder"]))})
+    return Encoder(EncoderSettings(**network["encoder"]))
 
 
 def initial_network(network: dict[str, Any], features: Path, train: Posts, settings: Train) -> MLP:
