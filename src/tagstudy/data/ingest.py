@@ -39,9 +39,7 @@ def ingest(settings: Ingest, folder: Path, workers: int | None = None) -> dict[s
     Raises :class:`UserError` for a source or settings that give no study.
     """
     texts, keys, source_split, labels, names, skipped, files = gather(settings, folder, workers or available_cores())
-    valid_is_test = settings.split == "given" and not (source_split == TEST).any()
-    if valid_is_test:  # where there are two parts, the one that is held out is tested on, whatever its name
-        source_split = np.where(source_split == VALID, TEST, source_split)
+    source_split, valid_is_test = test_of_two(source_split, settings)
     merged_into = merge(keys, source_split)
     labels = unite(labels, merged_into)
     columns = choose_tags(labels, names, settings.tags)
@@ -81,6 +79,12 @@ def ingest(settings: Ingest, folder: Path, workers: int | None = None) -> dict[s
     } | describe(keys[kept], labels, tags, splits)
     write_json(folder / "summary.json", summary)
     return summary
+
+
+def test_of_two(source_split: np.ndarray, settings: Ingest) -> tuple[np.ndarray, bool]:
+    """Of a published split with two parts, the one that is held out is test; also whether it is named valid."""
+    valid_is_test = settings.split == "given" and not (source_split == TEST).any()
+    return np.where(source_split == VALID, TEST, source_split) if valid_is_test else source_split, valid_is_test
 
 
 def is_unseen(labels: csr_array, splits: np.ndarray) -> np.ndarray:
