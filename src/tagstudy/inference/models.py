@@ -37,7 +37,7 @@ class Arm:
 
     def __init__(self, tags: list[str], loss: str, network: Path, features: Path, device: str) -> None:
         """``network`` and ``features`` are folders. A frozen encoder runs on ``device``, a value of `train.device`."""
-        self.tags, self.loss = tags, loss
+        self.tags, self.loss, self.features = tags, loss, features
         self.network = build(read_json(network / "network.json")).eval()
         self.network.load_state_dict(load_file(checked(network / "weights.safetensors")))
         self.vectorize = open_vectorizer(features, device)
