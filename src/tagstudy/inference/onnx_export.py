@@ -1,10 +1,10 @@
 """A predictor as a folder that a program without this project and without torch uses: text in, tags out.
 
-    model.onnx       the chosen system, with idf, calibration and thresholds inside: inference/tagger.py has its inputs
-    tags.json        the names of the tags
-    words.json       of counted words: the vocabulary, and the regular expressions of the tokenizer, as Python has them
-    tokenizer.json   of an encoder; encoder.json: how long its windows are, and what surrounds their subword tokens
-    tag.py, tag.mjs  programs that tag a post, for Python, and for Node where no encoder is needed; README.md
+model.onnx       the chosen system, with idf, calibration and thresholds inside: inference/tagger.py has its inputs
+tags.json        the names of the tags
+words.json       of counted words: the vocabulary, and the regular expressions of the tokenizer, as Python has them
+tokenizer.json   of an encoder; encoder.json: how long its windows are, and what surrounds their subword tokens
+tag.py, tag.mjs  programs that tag a post, for Python, and for Node where no encoder is needed; README.md
 """
 
 import json
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError
@@ -31,11 +32,15 @@ from tagstudy.inference.predictor import Predictor
 from tagstudy.inference.tagger import Decider, EncoderArm, Tagger, WordArm
 
 PROGRAMS = Path(__file__).parent / "exported"
-CHECKED = 256  # posts that the exported program is checked on
+CHECKED, CHECKED_ENCODED = 256, 24  # posts that the exported program is checked on; with an encoder
 TOLERANCE = 1e-5
 BFLOAT16 = 0.02  # where the study's processor rounds an encoder's numbers to it
-WORD_INPUTS = {"columns": np.int32, "counts": np.float32}
-ENCODER_INPUTS = {"input_ids": np.int64, "attention_mask": np.int64, "of_title": np.float32}
+WORD_INPUTS = {"columns": torch.ones(3, dtype=torch.int32), "counts": torch.ones(3)}
+ENCODER_INPUTS = {
+    "input_ids": torch.ones(4, 5, dtype=torch.int64),
+    "attention_mask": torch.ones(4, 5, dtype=torch.int64),
+    "of_title": torch.tensor([1.0, 1.0, 0.0, 0.0]),
+}
 
 
 def export_onnx(predictor: Predictor, folder: Path) -> str:
@@ -60,7 +65,7 @@ def export_onnx(predictor: Predictor, folder: Path) -> str:
             shutil.copy(PROGRAMS / name, fresh / name)
         gap = check(predictor, load_program(fresh / "tag.py"))
         size = sum(path.stat().st_size for path in fresh.iterdir())
-    return f"{folder}: {predictor.system}, {size / 1e6:.1f} MB, within {gap:.0e} of torch's; README.md says how to use it"
+    return f"{folder}: {predictor.system}, {size / 1e6:.1f} MB, within {gap:.0e} of torch's; its README.md says how"
 
 
 def write_arms(folder: Path, predictor: Predictor) -> Tagger:
@@ -98,7 +103,8 @@ def encoder_arm(arm: Arm, folder: Path) -> EncoderArm:
     padding = encoder.tokenizer.pad_token_id or 0
     about = {"window": encoder.window, "prefix": encoder.prefix, "suffix": encoder.suffix, "padding": padding}
     write_text(folder / "encoder.json", about)
-    return EncoderArm(arm.network, arm.loss, encoder)
+    fine_tuned = arm.network.encoder is not None  # then a post without a token is none that the arm knows: Arm.scores
+    return EncoderArm(arm.network, arm.loss, encoder, encoder.special_tokens + 1 if fine_tuned else 0)
 
 
 def expressions() -> dict[str, str]:
@@ -120,23 +126,23 @@ def write_text(path: Path, value: Any) -> None:
 
 
 def write_model(path: Path, tagger: Tagger) -> None:
-    names = WORD_INPUTS if tagger.words else {}
     terms, windows, longest = map(torch.export.Dim, ("terms", "windows", "longest"))
-    sizes: list[dict[int, Any]] = [{0: terms} for _ in names]
+    inputs: dict[str, Tensor] = {}
+    sizes: list[dict[int, Any]] = []
+    if tagger.words:
+        inputs |= WORD_INPUTS
+        sizes += [{0: terms}, {0: terms}]
     if not all(arm.takes_words for arm in tagger.arms):
-        names, sizes = names | ENCODER_INPUTS, [*sizes, {0: windows, 1: longest}, {0: windows, 1: longest}, {0: windows}]
-    shapes = {"columns": 3, "counts": 3, "input_ids": (4, 5), "attention_mask": (4, 5), "of_title": 4}
-    examples = tuple(torch.from_numpy(np.ones(shapes[name], kind)) for name, kind in names.items())
-    if "of_title" in names:
-        examples[-1][2:] = 0
+        inputs |= ENCODER_INPUTS
+        sizes += [{0: windows, 1: longest}, {0: windows, 1: longest}, {0: windows}]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it describes its own progress
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             tagger,
-            examples,
+            tuple(inputs.values()),
             path,
-            input_names=list(names),
+            input_names=list(inputs),
             output_names=["probabilities", "predicted"],
             dynamic_shapes=(tuple(sizes),),
             external_data=False,
@@ -155,9 +161,10 @@ def load_program(path: Path) -> ModuleType:
 
 def made_up_texts(program: ModuleType, tags: list[str]) -> list[Text]:
     """Posts of words that the model knows, short and long, a title alone, and some of no word."""
-    words = np.array([*program.COLUMNS] or [*"how do i use this to show what that is".split(), *tags], dtype=object)
+    words = np.array([*program.COLUMNS] or ["how", "do", "i", "use", "this", "is", "it", *tags], dtype=object)
     generator = np.random.default_rng(0)
-    lengths = generator.integers(0, [12, 60], (CHECKED, 2)) * [1, 0] ** generator.integers(0, 2, (CHECKED, 1))
+    posts = CHECKED_ENCODED if program.ENCODER else CHECKED
+    lengths = generator.integers(0, [12, 60], (posts, 2)) * [1, 0] ** generator.integers(0, 2, (posts, 1))
     return [Text(*(" ".join(generator.choice(words, length)) for length in row)) for row in lengths]
 
 

@@ -35,13 +35,15 @@ class RowSum(nn.Module):
 class FrequentRowSum(nn.Module):
     """FrequentTerms on the one post that there is."""
 
+    row: Tensor
+
     def __init__(self, skip: FrequentTerms) -> None:
         super().__init__()
         self.register_buffer("row", skip.row.long())
         self.weight = skip.weight
 
     def forward(self, columns: Tensor, weights: Tensor) -> Tensor:
-        rows = self.row[columns]  # type: ignore[index]
+        rows = self.row[columns]
         kept = weights * (rows >= 0)
         return (kept[:, None] * self.weight[rows.clamp(min=0)]).sum(0, keepdim=True)
 
@@ -53,6 +55,8 @@ class WordArm(nn.Module):
     """
 
     takes_words = True
+    own: Tensor
+    idf: Tensor | None
 
     def __init__(self, network: MLP, loss: str, own: np.ndarray, idf: np.ndarray | None, sublinear_tf: bool) -> None:
         super().__init__()
@@ -65,25 +69,26 @@ class WordArm(nn.Module):
         self.register_buffer("idf", None if idf is None else torch.from_numpy(idf).float())
 
     def forward(self, columns: Tensor, counts: Tensor) -> Scored:
-        own = self.own[columns.long()]  # type: ignore[index]
+        own = self.own[columns.long()]
         kept = own >= 0
         own = own.clamp(min=0)
         if self.idf is None:
             weights, norm = counts * kept, 1
         else:
             tf = 1 + torch.log(counts) if self.sublinear_tf else counts
-            weights, norm = tf * self.idf[own] * kept, 2  # type: ignore[index]
+            weights, norm = tf * self.idf[own] * kept, 2
         logits = self.network(own, normalize(weights, p=norm, dim=0))
         return logits, self.loss.probability(logits), kept.sum() > 0  # any() of nothing is no operator
 
 
 class EncoderArm(nn.Module):
-    """An arm on an encoder, frozen or fine-tuned; it knows every post."""
+    """An arm on an encoder; a post is known by at least ``least`` subword tokens, special ones counted."""
 
     takes_words = False
 
-    def __init__(self, network: MLP, loss: str, encoder: Encoder) -> None:
+    def __init__(self, network: MLP, loss: str, encoder: Encoder, least: int) -> None:
         super().__init__()
+        self.least = least
         self.body, self.normalized = copy.deepcopy(encoder.body).float().cpu(), encoder.normalized
         self.network, self.loss = copy.deepcopy(network), LOSSES[loss]
         self.network.encoder = None
@@ -93,9 +98,9 @@ class EncoderArm(nn.Module):
         for module in self.body:
             features = module(features)
         vectors, lengths = features["sentence_embedding"], attention_mask.sum(1)
-        texts = (self.mean(vectors, lengths * share) for share in (of_title, 1 - of_title))
-        logits = self.network(self.unit(sum(texts) / 2)[None])
-        return logits, self.loss.probability(logits), torch.ones((), dtype=torch.bool)
+        title, whole = (self.mean(vectors, lengths * share) for share in (of_title, 1 - of_title))
+        logits = self.network(self.unit((title + whole) / 2)[None])
+        return logits, self.loss.probability(logits), lengths.max() >= self.least
 
     def mean(self, vectors: Tensor, weights: Tensor) -> Tensor:
         return self.unit((vectors * weights[:, None]).sum(0) / weights.sum())
@@ -106,6 +111,12 @@ class EncoderArm(nn.Module):
 
 class Decider(nn.Module):
     """A :class:`Decision`; in float64, because a calibration may be steep."""
+
+    threshold: Tensor  # [tags]; NaN for none
+    scores: Tensor  # [knots], and the other parts of a Calibration
+    log_odds: Tensor
+    slopes: Tensor
+    intercepts: Tensor
 
     def __init__(self, decision: Decision, tags: int) -> None:
         super().__init__()
@@ -129,10 +140,10 @@ class Decider(nn.Module):
         if not self.calibrated:
             return scores
         knots, log_odds = self.scores, self.log_odds
-        scores = scores.clamp(knots[0], knots[-1])  # type: ignore[index]
-        right = (scores[:, None] >= knots).sum(1).clamp(1, len(knots) - 1)  # type: ignore[arg-type]
-        slope = (log_odds[right] - log_odds[right - 1]) / (knots[right] - knots[right - 1])  # type: ignore[index]
-        pooled = log_odds[right - 1] + slope * (scores - knots[right - 1])  # type: ignore[index]
+        scores = scores.clamp(knots[0], knots[-1])
+        right = (scores[:, None] >= knots).sum(1).clamp(1, len(knots) - 1)
+        slope = (log_odds[right] - log_odds[right - 1]) / (knots[right] - knots[right - 1])
+        pooled = log_odds[right - 1] + slope * (scores - knots[right - 1])
         return torch.sigmoid(self.slopes * pooled + self.intercepts)
 
 

@@ -8,17 +8,22 @@ import re
 import sys
 import unicodedata
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 
 FOLDER = Path(__file__).parent
+
+
+def read(name: str) -> Any:
+    return json.loads((FOLDER / name).read_text("utf-8")) if (FOLDER / name).exists() else None
+
+
 MODEL = onnxruntime.InferenceSession(FOLDER / "model.onnx")
-TAGS, WORDS, ENCODER = (
-    json.loads((FOLDER / name).read_text("utf-8")) if (FOLDER / name).exists() else None
-    for name in ("tags.json", "words.json", "encoder.json")
-)
+TAGS, WORDS, ENCODER = map(read, ("tags.json", "words.json", "encoder.json"))
 COLUMNS = {term: column for column, term in enumerate(WORDS["vocabulary"])} if WORDS else {}
 
 
@@ -32,7 +37,7 @@ def tokenize(text: str) -> list[str]:
 def pairs(run: re.Match[str]) -> str:
     """Where no spaces separate words, pairs of characters are tokens."""
     letters = re.findall(WORDS["character"], run[0])
-    return f" {' '.join(map(''.join, zip(letters, letters[1:], strict=False)) if letters[1:] else letters)} "
+    return f" {' '.join(map(''.join, pairwise(letters)) if letters[1:] else letters)} "
 
 
 def count_words(title: str, body: str) -> dict[str, np.ndarray]:
@@ -46,7 +51,7 @@ def count_words(title: str, body: str) -> dict[str, np.ndarray]:
 
 
 def split_windows(title: str, body: str) -> dict[str, np.ndarray]:
-    """The title and the whole post in subword tokens, each in windows of nearly one length that the encoder can read."""
+    """The title and the whole post in subword tokens, each in windows of nearly one length."""
     from tokenizers import Tokenizer
 
     tokenizer, rows, of_title = Tokenizer.from_file(str(FOLDER / "tokenizer.json")), [], []
@@ -54,7 +59,7 @@ def split_windows(title: str, body: str) -> dict[str, np.ndarray]:
         ids = tokenizer.encode(text, add_special_tokens=False).ids
         windows = max(1, -(-len(ids) // ENCODER["window"]))
         edges = [len(ids) * window // windows for window in range(windows + 1)]
-        rows += [ENCODER["prefix"] + ids[a:b] + ENCODER["suffix"] for a, b in zip(edges, edges[1:], strict=False)]
+        rows += [ENCODER["prefix"] + ids[a:b] + ENCODER["suffix"] for a, b in pairwise(edges)]
         of_title += [is_title] * windows
     longest = max(map(len, rows))
     padded = [row + [ENCODER["padding"]] * (longest - len(row)) for row in rows]
