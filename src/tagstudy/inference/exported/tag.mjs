@@ -1,7 +1,7 @@
 // The tags of a post: node tag.mjs TITLE [BODY]. Needs `npm install onnxruntime-node`; for a page, onnxruntime-web and
 // fetch in place of readFileSync. Texts are plain text, not HTML.
 
-import { readFileSync } from "node:fs";
+import { readFileSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import ort from "onnxruntime-node";
 
@@ -44,7 +44,7 @@ export async function tag(title, body = "") {
   return { probabilities: probabilities.data, predicted: predicted.data };
 }
 
-if (process.argv[1] === path("tag.mjs")) {
+if (process.argv[1] && realpathSync(process.argv[1]) === path("tag.mjs")) {
   const { probabilities, predicted } = await tag(...process.argv.slice(2));
   const rows = tagNames.map((name, i) => [name, probabilities[i]]).filter((_, i) => predicted[i]);
   console.log(Object.fromEntries(rows.sort((a, b) => b[1] - a[1])));
