@@ -47,8 +47,9 @@ def main() -> None:
         tell(export_onnx(open_predictor(options.model), (options.model or Path("data")) / "onnx"))
     elif options.serve:
         with needs_serve():
-            from tagstudy.serving.server import serve
-        serve(open_predictor(options.model), options.port)
+            from tagstudy.serving.server import listen, serve
+        with listen(options.port) as listening:  # a port that is in use is told at once
+            serve(open_predictor(options.model), listening)
     elif options.file:
         predict_file(options)
     else:

@@ -24,28 +24,28 @@ class Protocol(H11Protocol):
         super().send_400_response(json_line({"error": msg}))
 
 
-def serve(predictor: Predictor, port: int) -> None:
-    """Answer until Ctrl-C or a termination; port 0 is a free one. Raises :class:`UserError` for one in use."""
-    with listen(port) as listening:
-        config = uvicorn.Config(
-            make_app(predictor),
-            http=Protocol,
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            log_level="error",
-            server_header=False,
-            limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=3,
-        )
-        tell(f"predict: http://{HOST}:{listening.getsockname()[1]}/ tags posts by {predictor.system}; Ctrl-C ends it")
-        with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
-
-
 def listen(port: int) -> socket.socket:
+    """Port 0 is one that is free. Raises :class:`UserError` for one in use."""
     try:
         return socket.create_server((HOST, port))
     except (OSError, OverflowError) as problem:
         reason = os.strerror(problem.errno or 0) if isinstance(problem, OSError) else "no port"
         raise UserError(f"--port {port}: {reason}; name another, or 0 for any that is free") from None
+
+
+def serve(predictor: Predictor, listening: socket.socket) -> None:
+    """Answer until Ctrl-C or a termination."""
+    config = uvicorn.Config(
+        make_app(predictor),
+        http=Protocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_level="error",
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=3,
+    )
+    tell(f"predict: http://{HOST}:{listening.getsockname()[1]}/ tags posts by {predictor.system}; Ctrl-C ends it")
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
