@@ -46,6 +46,6 @@ def serve(predictor: Predictor, listening: socket.socket) -> None:
         limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=3,
     )
-    tell(f"predict: http://{HOST}:{listening.getsockname()[1]}/ tags posts by {predictor.system}; Ctrl-C ends it")
     with suppress(KeyboardInterrupt):
+        tell(f"predict: http://{HOST}:{listening.getsockname()[1]}/ tags posts by {predictor.system}; Ctrl-C ends it")
         uvicorn.Server(config).run(sockets=[listening])
