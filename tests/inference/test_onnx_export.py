@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -75,10 +75,12 @@ def exported(both: Path) -> Path:
     assert done.returncode == 0 and done.stderr == "", done.stderr
     [line] = done.stdout.splitlines()
     assert line.startswith(f"{both}/onnx: fusion") and "README.md" in line
+    names = {"model.onnx", "tags.json", "words.json", "tag.py", "tag.mjs", "README.md"}
+    assert {path.name for path in (both / "onnx").iterdir()} == names
     return both / "onnx"
 
 
-def agrees(predictor: Predictor, program: ModuleType, posts: list[Text], tolerance: float = 1e-5) -> None:
+def agrees(predictor: Predictor, program: SimpleNamespace, posts: list[Text], tolerance: float = 1e-5) -> None:
     scores = predictor.scores(posts)[predictor.system]
     decided = predictor.decided(scores, predictor.system)
     found = [program.run(*text) for text in posts]
@@ -164,12 +166,12 @@ def text_of_scripts() -> st.SearchStrategy[str]:
 
 
 @given(text_of_scripts() | st.text())
-def test_the_program_tokenizes_as_the_study_does(program: Callable[[], ModuleType], text: str) -> None:
+def test_the_program_tokenizes_as_the_study_does(program: Callable[[], SimpleNamespace], text: str) -> None:
     assert program().tokenize(text) == tokenize(text)
 
 
 @pytest.fixture(scope="module")
-def program(exported: Path) -> Callable[[], ModuleType]:
+def program(exported: Path) -> Callable[[], SimpleNamespace]:
     loaded = load_program(exported / "tag.py")
     return lambda: loaded
 

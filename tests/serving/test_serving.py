@@ -20,6 +20,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from conftest import ENVIRONMENT, ROOT, call, write_model
+from starlette.requests import Request
 
 from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError
@@ -27,8 +28,8 @@ from tagstudy.data.readers import Post, read_posts
 from tagstudy.data.text import tokenize
 from tagstudy.inference.predictor import Predictor
 from tagstudy.predictions.decisions import Calibration, Decision
-from tagstudy.serving import scorer
-from tagstudy.serving.requests import LONGEST, LONGEST_EXPLAINED, MOST_BYTES, MOST_POSTS
+from tagstudy.serving import app, scorer
+from tagstudy.serving.requests import LONGEST, LONGEST_EXPLAINED, MOST_BYTES, MOST_POSTS, Refused
 from tagstudy.serving.server import listen
 
 TAGS = ["python", "c++", "<b>bold</b>", "ünïcode\u2028"]
@@ -229,6 +230,17 @@ def test_what_is_no_http_gets_a_line(port: int, sent: bytes) -> None:
     head, _, text = got.partition("\r\n\r\n")
     assert re.match(r"HTTP/1\.1 4\d\d ", head), got
     assert list(json.loads(text)) == ["error"] and len(text.splitlines()) == 1
+
+
+def test_a_request_that_does_not_arrive_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never() -> Any:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(app, "SECONDS", 0.01)
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json; charset=utf-8")]}
+    with pytest.raises(Refused) as refused:
+        asyncio.run(app.body_of(Request(scope, never)))
+    assert refused.value.status == 408
 
 
 def test_it_listens_on_this_machine_alone_and_ends_quietly(model: Path) -> None:

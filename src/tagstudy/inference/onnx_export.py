@@ -12,15 +12,16 @@ import logging
 import re
 import shutil
 import warnings
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from runpy import run_path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tagstudy.core.checksums import checked
 from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import read_json, whole_folder
@@ -60,9 +61,10 @@ def export_onnx(predictor: Predictor, folder: Path) -> str:
         tagger = write_arms(fresh, predictor)
         write_model(fresh / "model.onnx", tagger)
         write_text(fresh / "tags.json", predictor.names)
-        names = ["README.md", "tag.py"] + ["tag.mjs"] * (not (fresh / "encoder.json").exists())
-        for name in names:
+        for name in ("README.md", "tag.py", "tag.mjs"):
             shutil.copy(PROGRAMS / name, fresh / name)
+        if (fresh / "encoder.json").exists():  # Node has no tokenizer of its own
+            (fresh / "tag.mjs").unlink()
         gap = check(predictor, load_program(fresh / "tag.py"))
         size = sum(path.stat().st_size for path in fresh.iterdir())
     return f"{folder}: {predictor.system}, {size / 1e6:.1f} MB, within {gap:.0e} of torch's; its README.md says how"
@@ -88,7 +90,7 @@ def word_arm(arm: Arm, own: list[str], vocabulary: list[str]) -> WordArm:
     columns = np.array([column.get(term, -1) for term in vocabulary])
     idf = arm.features / "idf.npy"
     sublinear_tf = read_json(arm.features / "vectorizer.json").get("sublinear_tf", False)
-    return WordArm(arm.network, arm.loss, columns, np.load(idf) if idf.exists() else None, sublinear_tf)
+    return WordArm(arm.network, arm.loss, columns, np.load(checked(idf)) if idf.exists() else None, sublinear_tf)
 
 
 def encoder_arm(arm: Arm, folder: Path) -> EncoderArm:
@@ -150,16 +152,12 @@ def write_model(path: Path, tagger: Tagger) -> None:
         )
 
 
-def load_program(path: Path) -> ModuleType:
-    """The exported program, as a module."""
-    spec = spec_from_file_location("exported_tag", path)
-    assert spec and spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def load_program(path: Path) -> SimpleNamespace:
+    """What the exported program defines. Nothing is written beside it, as an import would."""
+    return SimpleNamespace(**run_path(str(path)))
 
 
-def made_up_texts(program: ModuleType, tags: list[str]) -> list[Text]:
+def made_up_texts(program: SimpleNamespace, tags: list[str]) -> list[Text]:
     """Posts of words that the model knows, short and long, a title alone, and some of no word."""
     words = np.array([*program.COLUMNS] or ["how", "do", "i", "use", "this", "is", "it", *tags], dtype=object)
     generator = np.random.default_rng(0)
@@ -168,7 +166,7 @@ def made_up_texts(program: ModuleType, tags: list[str]) -> list[Text]:
     return [Text(*(" ".join(generator.choice(words, length)) for length in row)) for row in lengths]
 
 
-def check(predictor: Predictor, program: ModuleType) -> float:
+def check(predictor: Predictor, program: SimpleNamespace) -> float:
     """The largest difference of a probability. Raises :class:`UserError` where rounding of scores does not explain it:
     a steep calibration makes a small difference between scores a larger one between probabilities.
     """
