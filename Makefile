@@ -5,7 +5,7 @@ AUDIT := .venv-audit
 UV := .venv-uv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: study sweep test test-slow bench requirements audit help
+.PHONY: study sweep ship test test-slow bench requirements audit help
 .DEFAULT_GOAL := study
 
 study: $(VENV)/study ## run the study; what has not changed is skipped (requirements.txt; a minute)
@@ -18,6 +18,10 @@ sweep: $(VENV)/pretrained ## all dense embeddings, held against one another (req
 	dvc exp run --queue -S featurize_dense.embedding=learned,word2vec,static,encoder,finetuned
 	dvc exp run --run-all
 	python src/compare.py
+
+ship: study ## a model for use: both arms trained again on all posts, in shipped/ (half a minute more)
+	@echo "== src/ship.py: both arms trained again on all posts; the study's own models and scores stay as they are"
+	python src/ship.py
 
 test: $(VENV)/dev ## lint, types, pytest (requirements-dev.txt; ten minutes)
 	@echo "== ruff, mypy, pytest"
@@ -53,8 +57,11 @@ help: ## this list
 	@echo "make TARGET (what it installs, once, in .venv/; how long it then takes, roughly, on two cores)"
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
+# uv, where it is there, installs the same pins in seconds; UV_TORCH_BACKEND=cpu then takes torch's CPU build.
+INSTALL := $(if $(shell command -v uv),uv pip install --quiet --python $(VENV),pip install --quiet --disable-pip-version-check)
+
 # benchmarks/ and notebooks import the library from src/, with every edit; the stages find it without.
-LIBRARY = pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+LIBRARY = $(INSTALL) --no-deps --no-build-isolation --editable .
 
 $(VENV)/bin/pip:
 	@echo "== a virtual environment in $(VENV)/"
@@ -62,24 +69,24 @@ $(VENV)/bin/pip:
 
 $(VENV)/study: requirements.txt | $(VENV)/bin/pip
 	@echo "== installing what the study needs: $<"
-	pip install --quiet --disable-pip-version-check -r $<
+	$(INSTALL) -r $<
 	@touch $@
 
 $(VENV)/pretrained: requirements-pretrained.txt | $(VENV)/bin/pip
 	@echo "== installing what pretrained embeddings need: $<"
-	pip install --quiet --disable-pip-version-check -r $<
+	$(INSTALL) -r $<
 	$(LIBRARY)
 	@touch $@
 
 $(VENV)/dev: requirements-dev.txt | $(VENV)/bin/pip
 	@echo "== installing what the tests need: $<"
-	pip install --quiet --disable-pip-version-check -r $<
+	$(INSTALL) -r $<
 	$(LIBRARY)
 	@touch $@
 
 $(VENV)/bench: requirements-bench.txt | $(VENV)/bin/pip
 	@echo "== installing what the benchmarks need: $<"
-	pip install --quiet --disable-pip-version-check -r $<
+	$(INSTALL) -r $<
 	$(LIBRARY)
 	@touch $@
 

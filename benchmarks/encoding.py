@@ -16,23 +16,29 @@ import pandas as pd
 import torch
 
 from dumps import arguments
+from tagstudy.core.config import EncoderSettings
 from tagstudy.data.text import clean
-from tagstudy.encoders.batching import has_bfloat16
 from tagstudy.encoders.encoder import concatenate, frozen_encoder
 from tagstudy.encoders.loading import PACKAGED, load
 
 
 def main() -> None:
-    options = arguments(__doc__, posts={"type": int, "default": 512}, repeats={"type": int, "default": 3})
+    options = arguments(
+        __doc__,
+        posts={"type": int, "default": 512},
+        repeats={"type": int, "default": 3},
+        dtype={"choices": ["float32", "bfloat16"], "default": "float32"},
+    )
     with zipfile.ZipFile(options.data / "stack_exchange/crypto.csv.zip") as archive, archive.open("crypto.csv") as file:
         bodies = pd.read_csv(file)["content"].map(clean)
     texts = bodies[bodies != ""].sample(options.posts, random_state=0).tolist()
-    reference, threads = load(PACKAGED), torch.get_num_threads()
-    encoder = frozen_encoder(PACKAGED, torch.device("cpu"))
+    settings = EncoderSettings(encoder=PACKAGED, dtype=options.dtype)
+    reference, threads = load(settings), torch.get_num_threads()
+    encoder = frozen_encoder(settings, torch.device("cpu"))
     input_ids, offsets = concatenate(encoder.tokenize(texts))
     first = [reference.tokenizer.decode(input_ids[start:end][: encoder.window]) for start, end in pairwise(offsets)]
     lengths = np.diff(offsets)
-    print(f"{len(texts)} posts, {threads} threads, bfloat16 {has_bfloat16(torch.device('cpu'))}")
+    print(f"{len(texts)} posts, {threads} threads, {options.dtype}")
     print(
         f"{(lengths > encoder.window).mean():.0%} of them are longer than the first window, "
         f"which holds {np.minimum(lengths, encoder.window).sum() / lengths.sum():.0%} of their subword tokens"

@@ -17,7 +17,7 @@ from dumps import ROOT, arguments, update
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import read_json
-from tagstudy.core.paths import ARMS, FEATURES, MODELS, POSTS, PREDICTIONS, features_of_fold
+from tagstudy.core.paths import ARMS, FEATURES, MODELS, POSTS, PREDICTIONS, embedding_cache, features_of_fold
 from tagstudy.core.store import CsrMatrix, open_matrix
 from tagstudy.evaluation.comparison import compare, score
 from tagstudy.evaluation.scoring import METRICS
@@ -84,7 +84,7 @@ def test_again(arm: str, fold: int, run: int, corpus: Corpus, scratch: Path) -> 
     again = corpus.training_on(~corpus.is_in("test", fold))
     features = FEATURES / ARMS[arm]
     if features_of_fold(features, fold) != features:
-        features = write_features(scratch / f"{arm}-{run}", arm, again, params, Path("data/encoded.sqlite"))
+        features = write_features(scratch / f"{arm}-{run}", arm, again, params, embedding_cache())
     about = read_json(MODELS / arm / "model.json")["runs"][run]
     settings = settings.model_copy(update={"seed": about["seed"]})
     model, _ = refit(again, features, settings, int(corpus.is_in("train", fold).sum()), epochs_of([about], arm))

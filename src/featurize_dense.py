@@ -1,7 +1,7 @@
 """Stage featurize_dense: turn each post into the input of the chosen dense embedding.
 
-in:  data/posts; the section featurize_dense of params.yaml, and train.device; data/encoded.sqlite, a cache of encoded
-     texts
+in:  data/posts; the section featurize_dense of params.yaml, and train.device; encoded.sqlite, a cache of encoded texts,
+     in $TAGSTUDY_CACHE or the user's cache folder
 out: data/features/dense: features.json: the shape of the network's input; vectorizer.json: how features of other texts
      are made; matrix, a row for each post, by featurize_dense.embedding
        learned, word2vec, glove, static: CSR [posts, words] of word frequencies, so that the network averages rows of
@@ -12,22 +12,19 @@ out: data/features/dense: features.json: the shape of the network's input; vecto
      data/timings/encode_dense.json: what encoding a post costs, where the network does not do it itself
 """
 
-from pathlib import Path
-
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import whole_folder, write_json
-from tagstudy.core.paths import FEATURES, POSTS, TIMINGS
+from tagstudy.core.paths import FEATURES, POSTS, TIMINGS, embedding_cache
 from tagstudy.core.stage import run
 from tagstudy.features.dense import write_dense
-
-CACHE = Path("data/encoded.sqlite")
 
 
 def main() -> str:
     params = read_params()
     with whole_folder(FEATURES / "dense", made_from=[POSTS]) as folder:
-        summary, cost = write_dense(folder, Corpus(POSTS), params.featurize_dense, params.train.device, CACHE)
+        settings, cache = params.featurize_dense, embedding_cache()
+        summary, cost = write_dense(folder, Corpus(POSTS), settings, params.train.device, cache)
     TIMINGS.mkdir(exist_ok=True)
     write_json(TIMINGS / "encode_dense.json", cost)
     return summary

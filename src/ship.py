@@ -14,11 +14,10 @@ from pathlib import Path
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
-from featurize_dense import CACHE
 from tagstudy.core.config import read_params
 from tagstudy.core.errors import UserError, user_errors
 from tagstudy.core.files import whole_folder
-from tagstudy.core.paths import ARMS
+from tagstudy.core.paths import ARMS, embedding_cache
 from tagstudy.core.printing import tell
 from tagstudy.inference.models import SHIPPED
 from tagstudy.inference.ship import Study, ship
@@ -28,7 +27,7 @@ def main() -> None:
     options = arguments()
     check_output(options.output)
     check_study()
-    study = Study.open(read_params(), CACHE, all_posts=not options.spare_test)
+    study = Study.open(read_params(), embedding_cache(), all_posts=not options.spare_test)
     with whole_folder(options.output, made_from=[]) as folder:
         trained = ship(folder, study, [options.arm] if options.arm else list(ARMS), options.licence)
     tell(f"ship: {options.output}: {trained}; its README.md is the model card")

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 from contextlib import chdir, redirect_stdout
@@ -66,6 +67,8 @@ QUICK: dict[str, dict] = {  # parameters of whole studies
     "train": {"epochs": 2, "min_steps": 40, "hidden": [16], "batch_size": 64},
     "evaluate": {"resamples": 100},
 }
+CACHE = tempfile.TemporaryDirectory(prefix="tagstudy-")  # deleted at the end
+os.environ["TAGSTUDY_CACHE"] = CACHE.name  # not the user's
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same bytes each time are promised on the CPU alone
 # This Python's programs first on the path.
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

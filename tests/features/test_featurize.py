@@ -21,7 +21,7 @@ import featurize_tfidf
 from tagstudy.core import corpus as corpus_module
 from tagstudy.core import store
 from tagstudy.core.checksums import seal
-from tagstudy.core.config import FeaturizeDense, FeaturizeTfidf
+from tagstudy.core.config import FeaturizeDense, FeaturizeTfidf, read_params
 from tagstudy.core.corpus import Corpus, Text
 from tagstudy.core.files import read_json, write_json
 from tagstudy.core.paths import SPLITS, features_of_fold
@@ -30,6 +30,7 @@ from tagstudy.data.text import token_sequences
 from tagstudy.features.dense import write_dense
 from tagstudy.features.tfidf import write_tfidf
 from tagstudy.features.vectorizer import open_vectorizer
+from tagstudy.model.network import build, describe_network
 
 POSTS = [  # in reading order: those of train, valid and test take turns
     ("train", Text("the cat sat on the mat", "")),
@@ -256,6 +257,22 @@ def test_an_encoder_s_features_are_the_same_for_all_folds(tmp_path: Path, folded
     pretrained(tmp_path / "features", folded, embedding)
     assert all(features_of_fold(tmp_path / "features", fold) == tmp_path / "features" for fold in range(3))
     assert len(open_matrix(tmp_path / "features/matrix")) == len(POSTS)
+
+
+@pytest.mark.parametrize("embedding", ["encoder", "finetuned"])
+def test_other_texts_are_read_with_the_settings_of_the_encoder(tmp_path: Path, corpus: Corpus, embedding: str) -> None:
+    own = {"prompt": "query: ", "truncate_dim": 7, "max_length": 12}
+    words(tmp_path / "features", corpus, embedding=embedding, **own)
+    assert read_json(tmp_path / "features/features.json")["inputs"] == 7
+    texts = [text for _, text in POSTS]
+    stored = open_matrix(tmp_path / "features/matrix").batch(np.arange(len(texts)))
+    for made, row in zip(open_vectorizer(tmp_path / "features")(texts), stored, strict=True):
+        np.testing.assert_array_equal(made, row)
+    if embedding == "finetuned":
+        network = describe_network(
+            read_params(ROOT / "params.yaml").train_dense, read_json(tmp_path / "features/features.json"), 1
+        )
+        assert build(network).encoder.prompt == "query: "
 
 
 def test_a_vectorizer_that_is_none_is_an_error(tmp_path: Path) -> None:

@@ -201,7 +201,8 @@ def read_cache(path: Path) -> np.ndarray:
         try:
             return encoded.vectors([f"text {number:03}" for number in range(60)], bar)
         finally:
-            encoded.database.close()
+            if encoded.database:
+                encoded.database.close()
 
 
 def damage_cache(folder: Path, chance: random.Random) -> str:

@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 import featurize_dense
 import ingest
 import train_dense
+from tagstudy.core.config import EncoderSettings
 from tagstudy.core.corpus import Corpus
-from tagstudy.core.paths import FEATURES, POSTS, features_of_fold
+from tagstudy.core.paths import FEATURES, POSTS, embedding_cache, features_of_fold
 from tagstudy.core.store import open_matrix
 from tagstudy.encoders.encoder import Encoder
 from tagstudy.encoders.loading import PACKAGED
@@ -108,7 +109,7 @@ def test_it_learns_and_is_the_same_each_time(study: Path, embedding: str) -> Non
         featurize(study, embedding)
         train(study)
         found.append(written(study))
-        (study / "data/encoded.sqlite").unlink(missing_ok=True)
+        embedding_cache().unlink(missing_ok=True)
     assert found[0] == found[1]
     untrained, *reached = logged(study, "valid_micro_f1")
     assert max(reached) > untrained
@@ -123,7 +124,8 @@ def test_it_learns_and_is_the_same_each_time(study: Path, embedding: str) -> Non
     if embedding == "finetuned":  # every weight of the encoder has moved
         weights = load_file(study / "data/models/dense/run-0/weights.safetensors")
         assert not any(
-            weights[f"encoder.{name}"].equal(value) for name, value in Encoder(PACKAGED).state_dict().items()
+            weights[f"encoder.{name}"].equal(value)
+            for name, value in Encoder(EncoderSettings(encoder=PACKAGED)).state_dict().items()
         )
 
 

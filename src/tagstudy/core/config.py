@@ -6,7 +6,7 @@ params.yaml says what each parameter does; the classes below say which values it
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
@@ -69,14 +69,28 @@ class Ingest(Section):
         return self
 
 
-class FeaturizeDense(Section):
+class EncoderSettings(Section):
+    """A sentence encoder, and how it reads texts: all that its vectors depend on."""
+
+    encoder: Name
+    revision: Name | None = None
+    prompt: Annotated[str, Field(max_length=10**4)] | None = None
+    truncate_dim: Width | None = None
+    max_length: Annotated[int, Field(ge=1, le=10**6)] | None = None
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+class FeaturizeDense(EncoderSettings):
     embedding: Embedding
     min_count: Count
     embedding_dim: Width
     word2vec_epochs: Annotated[int, Field(ge=1, le=1000)]
     vectors: str | None
-    encoder: Name
     seed: Seed
+
+    def encoder_settings(self) -> dict[str, Any]:
+        """What :class:`EncoderSettings` takes, for a JSON file."""
+        return self.model_dump(include=set(EncoderSettings.model_fields))
 
 
 class FeaturizeTfidf(Section):

@@ -1,5 +1,6 @@
 """The paths of a study, relative to its folder, in which every command runs."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +40,20 @@ def features_of_fold(features: Path, fold: int) -> Path:
     """The folder of a fold's features, in that of an arm; an encoder's, which no split changes, are those of all."""
     own = features / f"fold-{fold}"
     return own if own.exists() else features
+
+
+def embedding_cache() -> Path | None:
+    """The file of encoded texts that all studies of a user share; None where the user has no home.
+
+    Its folder is $TAGSTUDY_CACHE, or tagstudy/ in the user's cache folder. It is no parameter: it changes no result.
+    """
+    if folder := os.environ.get("TAGSTUDY_CACHE"):
+        return Path(folder) / "encoded.sqlite"
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        return None
+    return caches / "tagstudy/encoded.sqlite"
 
 
 class ArmFolders(NamedTuple):

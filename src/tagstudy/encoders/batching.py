@@ -26,7 +26,9 @@ def split_windows(starts: np.ndarray, ends: np.ndarray, window: int) -> tuple[np
     return first, last, text
 
 
-def make_batches(lengths: np.ndarray, device: torch.device, training: bool) -> Iterator[np.ndarray]:
+def make_batches(
+    lengths: np.ndarray, device: torch.device, *, training: bool, bfloat16: bool = False
+) -> Iterator[np.ndarray]:
     """Batches of windows, the longest first; ``lengths`` [windows] include the special tokens.
 
     On a CPU where nothing is learned, all windows of a batch have one length, so that none is padded, and a batch of
@@ -35,7 +37,7 @@ def make_batches(lengths: np.ndarray, device: torch.device, training: bool) -> I
     beside it. A GPU's sums depend on the batch anyway, and few large batches suit it.
     """
     one_length = not training and device.type == "cpu"
-    max_tokens = max_batch_tokens(device)
+    max_tokens = max_batch_tokens(device, bfloat16)
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
@@ -47,15 +49,8 @@ def make_batches(lengths: np.ndarray, device: torch.device, training: bool) -> I
         yield np.resize(batch, max(len(batch), -(-MIN_BATCH_TOKENS // longest))) if one_length else batch
 
 
-def max_batch_tokens(device: torch.device) -> int:
+def max_batch_tokens(device: torch.device, bfloat16: bool) -> int:
     """Tokens of a batch at most: on a CPU few, which its cache holds."""
     if device.type == "cuda":
         return 65536
-    return 380 if has_bfloat16(device) else 512  # a bfloat16 matrix of 384 rows is summed up in another order
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 faster than float32; vectors keep a cosine of 0.9999."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return 380 if bfloat16 else 512  # a bfloat16 matrix of 384 rows is summed up in another order

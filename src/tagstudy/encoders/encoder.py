@@ -5,15 +5,21 @@ the mean of theirs, each weighted by its length.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from tagstudy.core.config import EncoderSettings
+from tagstudy.core.errors import UserError
+from tagstudy.core.printing import tell
 from tagstudy.core.processes import available_cores
-from tagstudy.encoders.batching import count_windows, has_bfloat16, make_batches, split_windows
-from tagstudy.encoders.loading import load
+from tagstudy.encoders.batching import count_windows, make_batches, split_windows
+from tagstudy.encoders.loading import load, longest_window
+from tagstudy.encoders.prompts import choose_prompt, prompt_hint
+from tagstudy.encoders.reference import PROBE, check_vector, reference_vector
 
 SEPARATOR = -1  # among the input_ids of a row, between one text and the next
 
@@ -24,22 +30,50 @@ class Encoder(nn.Module):
     The vector of several texts is the mean of theirs. Attention passes over a token of weight 0.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, settings: EncoderSettings) -> None:
+        """Raises :class:`UserError` for an encoder that cannot be read, and where the settings do not fit it."""
         super().__init__()
-        model = load(name)
-        self.tokenizer = model.tokenizer
+        model = load(settings)
+        self.name, self.hint = settings.encoder, prompt_hint(model, settings)
+        self.tokenizer, self.prompt = model.tokenizer, choose_prompt(model, settings)
+        self.dims = model.get_embedding_dimension() or 0
+        self.in_bfloat16 = settings.dtype == "bfloat16"
         *body, last = model
         self.normalized = type(last).__name__ == "Normalize"  # then means of its vectors are, too
         self.body = nn.ModuleList(body if self.normalized else [*body, last])
+        self.find_special_tokens()
+        model.max_seq_length = longest_window(model, settings)
+        self.window = model.max_seq_length - self.special_tokens
+        if self.window < 1:
+            raise UserError(f"featurize_dense.max_length: {self.special_tokens} tokens go before any text; raise it")
+        expected = reference_vector(model, self.prompt)
         for module in self.modules():
             if getattr(module, "pooler", None) is not None:
                 module.register_module("pooler", None)  # of BERT's pre-training; sentences do not pass it
-        self.dims = model.get_embedding_dimension() or 0
+        self.eval()
+        if len(self.tokenize([PROBE])[0]) <= self.window:
+            check_vector(self.encode([PROBE])[0], expected, self.name)
+
+    def find_special_tokens(self) -> None:
+        """Those that stand before and behind the text of each window; the prompt is among them."""
         special, plain = (self.tokenizer("a", add_special_tokens=added)["input_ids"] for added in (True, False))
-        first = next(start for start in range(len(special)) if special[start : start + len(plain)] == plain)
-        self.prefix, self.suffix = special[:first], special[first + len(plain) :]  # special tokens of each window
+        first = next((start for start in range(len(special)) if special[start : start + len(plain)] == plain), 0)
+        prompt, stripped = (
+            self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (self.prompt, self.prompt.rstrip())
+        )
+        self.lead: list[int] = stripped  # a space behind the prompt may belong to the first token of the text
+        self.prefix, self.suffix = [*special[:first], *self.lead], special[first + len(plain) :]
         self.special_tokens = len(self.prefix) + len(self.suffix)
-        self.window = (model.max_seq_length or 512) - self.special_tokens
+        self.prompt_length = first + len(prompt) if self.prompt else 0  # for a Pooling that leaves the prompt out
+
+    def announce(self) -> None:
+        """Print what it makes of a text, and a hint if it lacks a prompt."""
+        parts = [f"{self.dims} dimensions", f"windows of {self.window + self.special_tokens} tokens"]
+        parts += [str(mode) for module in self.body if (mode := getattr(module, "pooling_mode", None))]
+        parts += ["normalized"] * self.normalized + ["bfloat16" if self.in_bfloat16 else "float32"]
+        tell(f"{self.name}: {', '.join(parts)}, {f'prompt {self.prompt!r}' if self.prompt else 'no prompt'}")
+        if self.hint:
+            tell(self.hint)
 
     @torch.no_grad()
     def encode(self, texts: list[str]) -> np.ndarray:
@@ -50,8 +84,19 @@ class Encoder(nn.Module):
         return self(*(torch.from_numpy(part).to(device) for part in batch)).cpu().numpy()
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
-        """The input_ids of each text, without special tokens."""
-        return self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        """The input_ids of each text, as they stand behind the prompt, without it and without special tokens."""
+
+        def input_ids(texts: list[str]) -> list[list[int]]:
+            return self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+
+        if not self.prompt:
+            return input_ids(texts)
+        rows = input_ids([self.prompt + text for text in texts])
+        # A text whose first letters merge with the prompt is tokenized alone.
+        return [
+            row[len(self.lead) :] if row[: len(self.lead)] == self.lead else input_ids([text])[0]
+            for row, text in zip(rows, texts, strict=True)
+        ]
 
     def forward(self, input_ids: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
         """Vectors [rows, dims] of input_ids [tokens] with offsets [rows + 1] and weights [tokens]."""
@@ -79,7 +124,8 @@ class Encoder(nn.Module):
 
     def encode_windows(self, input_ids: Tensor, weights: Tensor, starts: np.ndarray, ends: np.ndarray) -> Tensor:
         """Vectors [windows, dims] of the windows between these places, with gradients in training."""
-        batches = list(make_batches(ends - starts + self.special_tokens, input_ids.device, self.training))
+        lengths = ends - starts + self.special_tokens
+        batches = list(make_batches(lengths, input_ids.device, training=self.training, bfloat16=self.in_bfloat16))
 
         def encode_batch(batch: np.ndarray) -> Tensor:
             with torch.set_grad_enabled(self.training):  # each thread has its own
@@ -114,15 +160,21 @@ class Encoder(nn.Module):
 
     def encode_batch(self, token_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Vectors [windows, dims], not normalised."""
-        features = {"input_ids": token_ids, "attention_mask": attention_mask}
-        with torch.autocast(token_ids.device.type, torch.bfloat16, enabled=has_bfloat16(token_ids.device)):
+        features: dict[str, Any] = {"input_ids": token_ids, "attention_mask": attention_mask}
+        if self.prompt_length:
+            features["prompt_length"] = self.prompt_length
+        with torch.autocast(token_ids.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             for module in self.body:
                 features = module(features)
-        return features["sentence_embedding"].float()
+        return features["sentence_embedding"][:, : self.dims].float()
 
     def layers(self) -> list[list[nn.Parameter]]:
         """The parameters of each layer from the top down: first those behind the transformer, last its embeddings'."""
-        stack = max((m for m in self.modules() if isinstance(m, nn.ModuleList) and m is not self.body), key=len)
+        lists = {
+            name: m for name, m in self.body.named_modules() if isinstance(m, nn.ModuleList) and m is not self.body
+        }
+        outermost = [m for name, m in lists.items() if not any(name.startswith(f"{other}.") for other in lists)]
+        stack = max(outermost, key=len, default=nn.ModuleList())  # lists within a layer are of experts, say
         layers = [list(layer.parameters()) for layer in (self.body[1:], *reversed(stack))]
         listed = {id(parameter) for layer in layers for parameter in layer}
         layers.append([parameter for parameter in self.parameters() if id(parameter) not in listed])
@@ -140,7 +192,7 @@ def concatenate(rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([token for row in rows for token in row], dtype=np.int32), offsets
 
 
-def frozen_encoder(name: str, device: torch.device) -> Encoder:
+def frozen_encoder(settings: EncoderSettings, device: torch.device) -> Encoder:
     """An encoder that encodes on a device, without gradients."""
     torch.set_num_threads(1)  # for each batch
-    return Encoder(name).eval().to(device)
+    return Encoder(settings).eval().to(device)

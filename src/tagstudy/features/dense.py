@@ -20,7 +20,7 @@ NO_COST = {"parameters": 0, "multiply_adds": 0, "seconds": 0.0}
 
 
 def write_dense(
-    folder: Path, corpus: Corpus, settings: FeaturizeDense, device: str, cache: Path
+    folder: Path, corpus: Corpus, settings: FeaturizeDense, device: str, cache: Path | None
 ) -> tuple[str, dict[str, float]]:
     """Write the features of all posts into an empty folder. Returns a line about them, and what encoding a post costs.
 
@@ -29,14 +29,14 @@ def write_dense(
     """
     match settings.embedding:
         case "encoder":
-            return write_encoder_vectors(folder, corpus, settings.encoder, device, cache)
+            return write_encoder_vectors(folder, corpus, settings, device, cache)
         case "finetuned":
-            return write_input_ids(folder, corpus, settings.encoder), NO_COST
+            return write_input_ids(folder, corpus, settings), NO_COST
         case _:
             return write_words(folder, corpus, settings, device, cache), NO_COST
 
 
-def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: str, cache: Path) -> str:
+def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: str, cache: Path | None) -> str:
     # A pretrained vector makes a word useful even if it occurs once in train.
     min_count = 1 if settings.embedding in ("glove", "static") else settings.min_count
     vocabularies, occurrences = [], []  # of each fold
@@ -77,14 +77,14 @@ def word_frequencies(counts: csr_array) -> csr_array:
 
 
 def write_encoder_vectors(
-    folder: Path, corpus: Corpus, name: str, device: str, path: Path
+    folder: Path, corpus: Corpus, settings: FeaturizeDense, device: str, path: Path | None
 ) -> tuple[str, dict[str, float]]:
     from tqdm import tqdm
 
     from tagstudy.encoders.cache import open_cache  # and with it torch, which words do not need
     from tagstudy.encoders.posts import cost, distinct_texts, encode_posts
 
-    cache = open_cache(name, device, path)
+    cache = open_cache(settings, device, path)
     encoder = cache.encoder
     total = sum(len(distinct_texts(posts)) for posts in corpus.texts())
     with (
@@ -94,22 +94,23 @@ def write_encoder_vectors(
         for posts in corpus.texts():
             writer.append(encode_posts(encoder, lambda texts: cache.vectors(texts, bar), posts))
     write_json(folder / "features.json", {"inputs": encoder.dims, "csr": False, "embedding_dim": None})
-    write_json(folder / "vectorizer.json", {"kind": "encoder", "encoder": name})
+    write_json(folder / "vectorizer.json", {"kind": "encoder", "encoder": settings.encoder_settings()})
     test = corpus.is_in("test", fold=0)
     sample = list(islice(chain.from_iterable(corpus.texts(test)), None, None, -(-int(test.sum()) // COST_POSTS)))
     return f"{len(corpus):,} vectors of {encoder.dims} dimensions", cost(encoder, sample)
 
 
-def write_input_ids(folder: Path, corpus: Corpus, name: str) -> str:
+def write_input_ids(folder: Path, corpus: Corpus, settings: FeaturizeDense) -> str:
     from tagstudy.encoders.encoder import Encoder
     from tagstudy.encoders.posts import tokenize_posts
 
-    encoder = Encoder(name)
+    encoder = Encoder(settings)
+    encoder.announce()
     with CsrWriter(folder / "matrix", len(encoder.tokenizer)) as writer:
         for posts in corpus.texts():
             input_ids, offsets = tokenize_posts(encoder, posts)
             writer.append(input_ids, offsets, np.ones(len(input_ids)))
-    features = {"inputs": encoder.dims, "csr": False, "embedding_dim": None, "encoder": name}
-    write_json(folder / "features.json", features)
-    write_json(folder / "vectorizer.json", {"kind": "finetuned", "encoder": name})
+    own = {"encoder": settings.encoder_settings()}
+    write_json(folder / "features.json", {"inputs": encoder.dims, "csr": False, "embedding_dim": None, **own})
+    write_json(folder / "vectorizer.json", {"kind": "finetuned", **own})
     return f"{len(corpus):,} posts in subword tokens"

@@ -20,7 +20,7 @@ STD = 0.2  # of a pretrained embedding matrix: large enough to tell words apart,
 
 
 def pretrained_embeddings(
-    vocabularies: list[list[str]], corpus: Corpus, settings: FeaturizeDense, device: str, cache: Path
+    vocabularies: list[list[str]], corpus: Corpus, settings: FeaturizeDense, device: str, cache: Path | None
 ) -> list[np.ndarray] | list[None]:
     """What the embedding matrix of each fold is initialised from: [words, dims] float32, for the fold's vocabulary.
 
@@ -87,7 +87,9 @@ def glove(vocabularies: list[list[str]], settings: FeaturizeDense) -> list[np.nd
     return [vectors[own] for own in rows]
 
 
-def static(vocabularies: list[list[str]], settings: FeaturizeDense, device: str, cache: Path) -> list[np.ndarray]:
+def static(
+    vocabularies: list[list[str]], settings: FeaturizeDense, device: str, cache: Path | None
+) -> list[np.ndarray]:
     """[words, at most embedding_dim] Principal components of the encoder's vectors of single words (model2vec)."""
     from sklearn.decomposition import PCA
     from tqdm import tqdm
@@ -96,7 +98,7 @@ def static(vocabularies: list[list[str]], settings: FeaturizeDense, device: str,
 
     words, rows = united(vocabularies)
     with tqdm(total=len(words), desc="encoding", unit=" words", disable=None) as bar:
-        vectors = open_cache(settings.encoder, device, cache).vectors(words, bar)
+        vectors = open_cache(settings, device, cache).vectors(words, bar)
     dims = min(settings.embedding_dim, vectors.shape[1], *map(len, vocabularies))
     return [PCA(dims, svd_solver="covariance_eigh").fit_transform(vectors[own]) for own in rows]
 

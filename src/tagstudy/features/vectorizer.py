@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tagstudy.core.checksums import checked
+from tagstudy.core.config import EncoderSettings
 from tagstudy.core.corpus import Text
 from tagstudy.core.files import read_json
 from tagstudy.features.counts import Vocabulary, Weigh, count_known
@@ -25,10 +26,10 @@ def open_vectorizer(folder: Path, device: str = "cpu") -> Vectorizer:
             return csr_vectorizer(folder, 1, word_frequencies)
         case {"kind": "tfidf", "max_ngram": max_ngram, "sublinear_tf": sublinear_tf}:
             return csr_vectorizer(folder, max_ngram, tfidf_weights(np.load(checked(folder / "idf.npy")), sublinear_tf))
-        case {"kind": "encoder", "encoder": name}:
-            return encoder_vectorizer(name, device)
-        case {"kind": "finetuned", "encoder": name}:
-            return input_ids_vectorizer(name)
+        case {"kind": "encoder", "encoder": dict(settings)}:
+            return encoder_vectorizer(EncoderSettings(**settings), device)
+        case {"kind": "finetuned", "encoder": dict(settings)}:
+            return input_ids_vectorizer(EncoderSettings(**settings))
         case other:
             raise ValueError(f"{folder / 'vectorizer.json'} describes no vectorizer: {other}")
 
@@ -43,20 +44,20 @@ def csr_vectorizer(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorizer:
     return vectorize
 
 
-def encoder_vectorizer(name: str, device: str) -> Vectorizer:
+def encoder_vectorizer(settings: EncoderSettings, device: str) -> Vectorizer:
     from tagstudy.core.device import choose_device
     from tagstudy.encoders.encoder import frozen_encoder
     from tagstudy.encoders.posts import encode_posts
 
-    encoder = frozen_encoder(name, choose_device(device))
+    encoder = frozen_encoder(settings, choose_device(device))
     return lambda texts: (encode_posts(encoder, encoder.encode, texts),)
 
 
-def input_ids_vectorizer(name: str) -> Vectorizer:
+def input_ids_vectorizer(settings: EncoderSettings) -> Vectorizer:
     from tagstudy.encoders.encoder import Encoder
     from tagstudy.encoders.posts import tokenize_posts
 
-    encoder = Encoder(name)
+    encoder = Encoder(settings)
 
     def vectorize(texts: list[Text]) -> tuple[np.ndarray, ...]:
         input_ids, offsets = tokenize_posts(encoder, texts)

@@ -35,12 +35,12 @@ class Study(NamedTuple):
 
     params: Params
     corpus: Corpus
-    cache: Path  # of encoded texts
+    cache: Path | None  # of encoded texts
     runs: Sequence[int]  # that epochs and decisions come from
     chosen: np.ndarray  # [posts] whether each post is trained on
 
     @classmethod
-    def open(cls, params: Params, cache: Path, all_posts: bool) -> "Study":
+    def open(cls, params: Params, cache: Path | None, all_posts: bool) -> "Study":
         """``all_posts``: trained on all, with what all runs found. Otherwise on train and valid of the first fold."""
         corpus = Corpus(POSTS)
         chosen = np.ones(len(corpus), dtype=bool) if all_posts else ~corpus.is_in("test", fold=0)
@@ -88,7 +88,7 @@ def ship_arm(folder: Path, arm: str, study: Study) -> int:
     return epochs
 
 
-def write_features(folder: Path, arm: str, corpus: Corpus, params: Params, cache: Path) -> Path:
+def write_features(folder: Path, arm: str, corpus: Corpus, params: Params, cache: Path | None) -> Path:
     """Write those of an arm, for one fold; returns the fold's folder."""
     if arm == "sparse":
         write_tfidf(folder, corpus, params.featurize_tfidf)

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save
 
 from tagstudy.core.checksums import checked
-from tagstudy.core.config import Train
+from tagstudy.core.config import EncoderSettings, Train
 from tagstudy.core.files import write_json
 from tagstudy.model.batches import Posts
 from tagstudy.model.mlp import MLP
@@ -41,7 +41,7 @@ def build(network: dict[str, Any]) -> MLP:
         return MLP(**network)
     from tagstudy.encoders.encoder import Encoder  # and with it sentence-transformers, which no other network needs
 
-    return MLP(**network | {"encoder": Encoder(network["encoder"])})
+    return MLP(**network | {"encoder": Encoder(EncoderSettings(**network["encoder"]))})
 
 
 def initial_network(network: dict[str, Any], features: Path, train: Posts, settings: Train) -> MLP:

@@ -1,0 +1,57 @@
+"""What an encoder wants to read before each text."""
+
+import re
+from typing import TYPE_CHECKING
+
+from tagstudy.core.config import EncoderSettings
+from tagstudy.core.errors import UserError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+# Encoders that were trained with prompts and often register none, by a part of their names.
+KNOWN = {
+    "e5": '"query: "',
+    "nomic": '"classification: "',
+    "bge": '"Represent this sentence for searching relevant passages: "',
+    "instructor": '"Represent the question for classification: "',
+}
+
+
+def choose_prompt(model: "SentenceTransformer", settings: EncoderSettings) -> str:
+    """The text of the prompt in force, "" for none: the one that is set, or the model's default.
+
+    A single word is the name of a prompt. Raises :class:`UserError` where the model registers none of this name.
+    """
+    prompts = registered(model)
+    if settings.prompt is None:
+        return prompts.get(model.default_prompt_name or "", "")
+    if settings.prompt in prompts:
+        return prompts[settings.prompt]
+    if re.fullmatch(r"[\w-]+", settings.prompt):
+        has = f"it has {', '.join(sorted(prompts))}" if prompts else "it has none"
+        raise UserError(
+            f"featurize_dense.prompt: {settings.encoder} registers no prompt named {settings.prompt} ({has}); a prompt "
+            f'that is a text ends as it is to stand before each post, such as "{settings.prompt}: "'
+        )
+    return settings.prompt
+
+
+def registered(model: "SentenceTransformer") -> dict[str, str]:
+    """The prompts of the model, by name; sentence-transformers adds empty ones."""
+    return {name: text for name, text in model.prompts.items() if text}
+
+
+def prompt_hint(model: "SentenceTransformer", settings: EncoderSettings) -> str | None:
+    """A line for the user of an encoder that wants a prompt, where none is set and the model has no default."""
+    if settings.prompt is not None or model.default_prompt_name:
+        return None
+    names = registered(model)
+    known = [KNOWN[part] for part in re.split("[^a-z0-9]+", settings.encoder.lower()) if part in KNOWN]
+    if not names and not known:
+        return None
+    choice = f"one of its prompts ({', '.join(sorted(names))})" if names else f"one, such as {known[0]}"
+    return (
+        f"{settings.encoder}: encoders of this kind are trained with a prompt before each text, and none is set; "
+        f'featurize_dense.prompt sets {choice}, and "" none without this hint'
+    )
