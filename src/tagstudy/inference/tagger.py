@@ -6,6 +6,7 @@ title and 0 for each of the whole post. It gives `probabilities` and `predicted`
 """
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ class WordArm(nn.Module):
 
 
 class EncoderArm(nn.Module):
-    """An arm on an encoder; a post is known by at least ``least`` subword tokens, special ones counted."""
+    """An arm on an encoder, in float32; a post is known by at least ``least`` subword tokens, special ones counted."""
 
     takes_words = False
 
@@ -90,14 +91,17 @@ class EncoderArm(nn.Module):
         super().__init__()
         self.least = least
         self.body, self.normalized = copy.deepcopy(encoder.body).float().cpu(), encoder.normalized
+        self.dims, self.prompt_length, self.in_bfloat16 = encoder.dims, encoder.prompt_length, encoder.in_bfloat16
         self.network, self.loss = copy.deepcopy(network), LOSSES[loss]
         self.network.encoder = None
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, of_title: Tensor) -> Scored:
-        features = {"input_ids": input_ids, "attention_mask": attention_mask}
+        features: dict[str, Any] = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if self.prompt_length:
+            features["prompt_length"] = self.prompt_length
         for module in self.body:
             features = module(features)
-        vectors, lengths = features["sentence_embedding"], attention_mask.sum(1)
+        vectors, lengths = features["sentence_embedding"][:, : self.dims], attention_mask.sum(1)
         title, whole = (self.mean(vectors, lengths * share) for share in (of_title, 1 - of_title))
         logits = self.network(self.unit((title + whole) / 2)[None])
         return logits, self.loss.probability(logits), lengths.max() >= self.least

@@ -56,7 +56,9 @@ def split_windows(title: str, body: str) -> dict[str, np.ndarray]:
 
     tokenizer, rows, of_title = Tokenizer.from_file(str(FOLDER / "tokenizer.json")), [], []
     for is_title, text in ((1, title or body), (0, "\n".join(filter(None, (title, body))))):
-        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        lead, ids = ENCODER["lead"], tokenizer.encode(ENCODER["prompt"] + text, add_special_tokens=False).ids
+        whole = ids[: len(lead)] == lead  # else the prompt and the text have merged, and the text is read alone
+        ids = ids[len(lead) :] if whole else tokenizer.encode(text, add_special_tokens=False).ids
         windows = max(1, -(-len(ids) // ENCODER["window"]))
         edges = [len(ids) * window // windows for window in range(windows + 1)]
         rows += [ENCODER["prefix"] + ids[a:b] + ENCODER["suffix"] for a, b in pairwise(edges)]
