@@ -8,6 +8,7 @@ import re
 import sys
 import unicodedata
 from collections import Counter
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,16 @@ def count_words(title: str, body: str) -> dict[str, np.ndarray]:
     return {"columns": np.array([*known], np.int32), "counts": np.array([*known.values()], np.float32)}
 
 
-def split_windows(title: str, body: str) -> dict[str, np.ndarray]:
-    """The title and the whole post in subword tokens, each in windows of nearly one length."""
+@cache
+def open_tokenizer() -> Any:
     from tokenizers import Tokenizer
 
-    tokenizer, rows, of_title = Tokenizer.from_file(str(FOLDER / "tokenizer.json")), [], []
+    return Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
+
+
+def split_windows(title: str, body: str) -> dict[str, np.ndarray]:
+    """The title and the whole post in subword tokens, each in windows of nearly one length."""
+    tokenizer, rows, of_title = open_tokenizer(), [], []
     for is_title, text in ((1, title or body), (0, "\n".join(filter(None, (title, body))))):
         lead, ids = ENCODER["lead"], tokenizer.encode(ENCODER["prompt"] + text, add_special_tokens=False).ids
         whole = ids[: len(lead)] == lead  # else the prompt and the text have merged, and the text is read alone
