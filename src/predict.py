@@ -2,6 +2,7 @@
 
     python src/predict.py "How do I bind a click handler to rows added later?"
     python src/predict.py --file posts.csv --output tags.parquet
+    python src/predict.py --serve
     python src/predict.py --export onnx
 
 Each arm predicts with its first run, and so does their fusion, as data/decisions says.
@@ -13,7 +14,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,35 +40,57 @@ SHOWN = 5  # tags of a text, at least
 
 def main() -> None:
     options = arguments()
+    check_options(options)
+    if options.export:
+        from tagstudy.inference.onnx_export import export_onnx  # and with it what requirements-onnx.txt installs
+
+        tell(export_onnx(open_predictor(options.model), (options.model or Path("data")) / "onnx"))
+    elif options.serve:
+        with needs_serve():
+            from tagstudy.serving.server import listen, serve
+        with listen(options.port) as listening:  # a port that is in use is told at once
+            serve(open_predictor(options.model), listening)
+    elif options.file:
+        predict_file(options)
+    else:
+        predict_text(options)
+
+
+def check_options(options: argparse.Namespace) -> None:
     if options.output and not options.file:
         raise UserError("--output is for the tags of a file's posts; name one with --file")
     if options.output and options.json:
         raise UserError("--json is for what is printed; the ending of --output says what it writes")
-    if options.arms and (options.export or options.file or options.json):
+    if options.arms and (options.export or options.serve or options.file or options.json):
         raise UserError("--arms is for the table of a text; files and JSON have both arms and their fusion")
-    if options.export:
-        from tagstudy.inference.onnx_export import export_onnx  # and with it what requirements-onnx.txt installs
 
-        for name, arm in open_predictor(None).arms.items():
-            tell(export_onnx(name, arm))
-    elif options.file:
-        predict_file(options)
-    else:
-        title, _, body = options.text.partition("\n")
-        try:
-            text = as_post({"title": title, "body": body}, "", None).text  # as that of a file
-        except ValueError:
-            raise UserError("the text is not UTF-8; convert it") from None
-        if not any(text):
-            raise UserError("the text is empty; give a post's title, or more")
-        predictor = open_predictor(options.model)
-        if options.json:
-            known, explained = predictor.explain(text)
-            by_name = {name: predictor.decisions[name].describe() | {"tags": tags} for name, tags in explained.items()}
-            line = json_line({"text": options.text, "known_words": known} | by_name)
-            standard_output().write(f"{line}\n".encode())
-        else:
-            tell(side_by_side(predictor, text, predictor.systems if options.arms else (predictor.system,)))
+
+@contextmanager
+def needs_serve() -> Iterator[None]:
+    """Around imports of what requirements-serve.txt installs; a missing one raises :class:`UserError`."""
+    try:
+        yield
+    except ImportError as problem:
+        raise UserError(f"--serve needs {problem.name}; run pip install -r requirements-serve.txt") from None
+
+
+def predict_text(options: argparse.Namespace) -> None:
+    """Print the tags of a text, as a table or as JSON."""
+    title, _, body = options.text.partition("\n")
+    try:
+        text = as_post({"title": title, "body": body}, "", None).text  # as that of a file
+    except ValueError:
+        raise UserError("the text is not UTF-8; convert it") from None
+    if not any(text):
+        raise UserError("the text is empty; give a post's title, or more")
+    predictor = open_predictor(options.model)
+    if not options.json:
+        tell(side_by_side(predictor, text, predictor.systems if options.arms else (predictor.system,)))
+        return
+    known, explained = predictor.explain(text)
+    by_name = {name: predictor.decisions[name].describe() | {"tags": tags} for name, tags in explained.items()}
+    line = json_line({"text": options.text, "known_words": known} | by_name)
+    standard_output().write(f"{line}\n".encode())
 
 
 def open_predictor(model: Path | None) -> Predictor:
@@ -87,7 +110,9 @@ def arguments() -> argparse.Namespace:
         "--file", help="posts in any format that ingest reads, with or without tags; - for standard input"
     )
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="the models in a folder, as src/ship.py writes it")
-    what.add_argument("--export", choices=["onnx"], help="write each arm to data/models as ONNX")
+    what.add_argument("--export", choices=["onnx"], help="write a folder that tags posts without this project")
+    what.add_argument("--serve", action="store_true", help="answer HTTP on this machine, and show a page to try it")
+    parser.add_argument("--port", type=int, default=8000, help="of --serve (8000)")
     parser.add_argument("--output", type=Path, help=f"for the tags of a file's posts, ending in {', '.join(WRITERS)}")
     parser.add_argument("--arms", action="store_true", help="show both arms beside their fusion, not it alone")
     parser.add_argument("--json", action="store_true", help="print JSON, a line for each post")

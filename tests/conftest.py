@@ -15,17 +15,24 @@ from collections.abc import Callable
 from contextlib import chdir, redirect_stdout
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from unittest import mock
 
 import numpy as np
 import py7zr
 import pytest
+import torch
 import yaml
 from hypothesis import HealthCheck, settings
 from scipy.sparse import csr_array
 
 from tagstudy.core import stage
+from tagstudy.core.checksums import seal
+from tagstudy.core.files import write_json
 from tagstudy.core.store import CsrMatrix, CsrWriter
+from tagstudy.inference.models import FORMAT, SHIPPED, SYSTEMS
+from tagstudy.model.network import build, write_network
+from tagstudy.predictions.decisions import Decision, RunDecisions, write_decisions
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -168,6 +175,40 @@ def finished(clone: Path, shared: Path) -> Path:
         git(folder, "commit", "--quiet", "--message", "First results")
 
     return made_once(shared / "finished", make)
+
+
+# --------------------------------------------------------------------------- models without a study
+
+
+def write_model(folder: Path, arms: dict[str, dict], decision: Decision, tags: list[str], **network: Any) -> Path:
+    """A shipped folder whose networks have random weights. ``arms`` have the vectorizer.json of each, and with it the
+    vocabulary of its words; ``network`` is the same for all. Every system decides alike; the dense weight is 0.3.
+    """
+    torch.manual_seed(0)
+    loss = "cross_entropy" if decision.calibration is None else "squared_hinge"
+    for name, vectorizer in arms.items():
+        own, vocabulary = folder / name, vectorizer.pop("vocabulary", None)
+        own.mkdir(parents=True)
+        described = {"inputs": len(vocabulary or ()) or 384, "csr": bool(vocabulary), "embedding_dim": None} | {
+            "outputs": len(tags), "hidden": [16], "batch_norm": False, "activation": "relu", "dropout": 0.0, **network,
+        }  # fmt: skip
+        if vectorizer["kind"] == "finetuned":
+            described["encoder"] = vectorizer["encoder"]
+        model = build(described)
+        for layer in filter(None, (model.first, *model.hidden[-1:], model.skip)):
+            torch.nn.init.normal_(layer.weight, std=0.3)
+        if model.skip is not None:
+            model.skip.choose(np.random.default_rng(0).permutation(described["inputs"]))
+        write_network(own, model, described)
+        write_json(own / "vectorizer.json", vectorizer)
+        if vocabulary:
+            write_json(own / "vocabulary.json", vocabulary)
+        if vectorizer["kind"] == "tfidf":
+            np.save(own / "idf.npy", np.random.default_rng(0).uniform(1, 5, described["inputs"]))
+    write_decisions(folder / "decisions.json", RunDecisions(dict.fromkeys(SYSTEMS, decision), 0.3))
+    write_json(folder / SHIPPED, {"format": FORMAT, "tags": tags, "losses": dict.fromkeys(arms, loss)})
+    seal(folder)
+    return folder
 
 
 # --------------------------------------------------------------------------- files of posts

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import runpy
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
-import onnxruntime
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -31,9 +29,7 @@ from tagstudy.data.text import tokenize
 from tagstudy.evaluation.systems import assess_systems
 from tagstudy.inference import predictor
 from tagstudy.inference.models import SYSTEMS, arm_of_study
-from tagstudy.inference.onnx_export import export_onnx, pad
 from tagstudy.inference.predictor import Predictor, evidence, leave_out_each_word
-from tagstudy.model.embedding import FrequentTerms
 from tagstudy.predictions.predictions import Predictions
 
 torch.set_num_threads(PARAMS["train"]["threads"])  # as evaluate does: a threshold is a probability, to the last digit
@@ -348,38 +344,3 @@ def test_a_text_is_read_as_a_file_s(study: Path) -> None:
         tags = {tag["tag"]: tag["probability"] for tag in printed[name]["tags"] if tag["predicted"]}
         assert tags == pytest.approx(dict(zip(row[f"{name}_tags"], row[f"{name}_scores"], strict=True)), abs=1e-4)
         assert tags
-
-
-def test_a_fine_tuned_encoder_is_not_exported() -> None:
-    arm = arm_of_study(Path(), "dense", "cpu")
-    arm.network.encoder = torch.nn.Identity()
-    assert "dense: holds a fine-tuned encoder" in export_onnx("dense", arm)
-
-
-def test_onnx_says_what_torch_says(study: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "study"
-    shutil.copytree(study, copy)
-    done = predict(copy, "--export", "onnx")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == b"" and done.stdout.count(b"within") == 2
-    for name in ARMS:
-        arm = arm_of_study(Path(), name, "cpu")
-        session = onnxruntime.InferenceSession(copy / f"data/models/{name}.onnx")
-        for texts in (
-            [Text("python", "")],
-            [Text("", ""), Text("how to bind", "a click handler in jquery " * 20), Text("c#", "")],
-        ):  # sizes that the export did not check
-            columns, weights = pad(*arm.vectorize(texts))
-            [probabilities] = session.run(None, {"columns": columns, "weights": weights})
-            np.testing.assert_allclose(probabilities, arm.scores(texts).probabilities, atol=1e-5)  # not yet calibrated
-
-
-def test_onnx_and_torch_agree_with_a_skip_connection_over_frequent_terms(study: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "study"
-    shutil.copytree(study, copy)
-    arm = arm_of_study(copy, "sparse", "cpu")
-    torch.manual_seed(0)
-    arm.network.skip = FrequentTerms(len(arm.network.first.weight), 50, len(arm.tags))
-    arm.network.skip.choose(np.random.default_rng(0).permutation(len(arm.network.first.weight)))
-    torch.nn.init.normal_(arm.network.skip.weight)
-    assert "within" in export_onnx("sparse", arm, copy)

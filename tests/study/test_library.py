@@ -25,7 +25,8 @@ IMPORTS = {
     "predictions": {"core"},
     "model": {"core", "encoders", "predictions"},
     "evaluation": {"core", "data", "predictions"},
-    "inference": {"core", "data", "evaluation", "features", "model", "predictions"},
+    "inference": {"core", "data", "encoders", "evaluation", "features", "model", "predictions"},
+    "serving": {"core", "data", "inference"},
 }
 MAX_LINES, MAX_FUNCTION = 300, 50
 

@@ -22,6 +22,8 @@ NOT_TYPED = {
     "make test": "these are the tests that it runs",
     "make sweep": "installs, and fine-tunes an encoder: many minutes",
     "pip install -r requirements-pretrained.txt": "installs",
+    "pip install -r requirements-serve.txt": "installs",
+    "python src/predict.py --serve": "answers until it is stopped; test_serving.py asks it",
     "dvc queue start -j 1": "works in the background, a minute and more; that the queue is filled is seen here",
 }
 DUMPS = "https://archive.org/download/stackexchange"
@@ -31,7 +33,7 @@ TYPED_SLOWLY = {
     " -S featurize_dense.embedding=encoder": "test_embeddings.py",
     "dvc exp run -S featurize_dense.embedding=word2vec -S train_dense.freeze=true": "test_embeddings.py",
     "dvc exp run -S +train_sparse.epochs=0": "test_pipeline.py",
-    "python src/predict.py --export onnx": "test_predict.py",
+    "python src/predict.py --export onnx": "test_onnx_export.py",
     "dvc exp run -S ingest.source=data/crypto.7z -S ingest.tags=50 -S ingest.min_tags=1": "test_posts.py",
     "dvc exp run -S ingest.source=posts.parquet -S ingest.tags=50 -S ingest.min_tags=1": "test_posts.py",
 }

@@ -42,7 +42,7 @@ class Arm:
         A sentence encoder runs on ``device``, a value of `train.device`, and so does the network that it is within; all
         else runs on the CPU.
         """
-        self.tags, self.loss = tags, loss
+        self.tags, self.loss, self.features = tags, loss, features
         about = read_json(network / "network.json")
         encoder = open_encoder(about)
         self.vectorize = open_vectorizer(features, device, encoder)  # says so if the encoder is another one now

@@ -1,123 +1,182 @@
-"""A trained arm as an ONNX file, which runs without this project and without torch.
+"""A predictor as a folder that a program without this project and without torch uses: text in, tags out.
 
-An arm over CSR features takes `columns` and `weights`, both [posts, longest], each post padded with weights of 0; an
-arm over an encoder's vectors takes `vectors` [posts, dims]. Either gives `probabilities` [posts, tags]. Columns are
-numbered as in the vocabulary.json of the arm's features, tags as in its model.json. These probabilities are not yet
-calibrated, and the fusion's are a mean of both files'. data/decisions/run-0.json has the weight of the dense arm, the
-calibration of each system, and its threshold.
+model.onnx       the chosen system, with idf, calibration and thresholds inside: inference/tagger.py has its inputs
+tags.json        the names of the tags
+words.json       of counted words: the vocabulary, and the regular expressions of the tokenizer, as Python has them
+tokenizer.json   of an encoder; encoder.json: how long its windows are, and what surrounds their subword tokens
+tag.py, tag.mjs  programs that tag a post, for Python, and for Node where no encoder is needed; README.md
 """
 
-import copy
+import json
 import logging
+import re
+import shutil
 import warnings
-from itertools import chain, islice
 from pathlib import Path
+from runpy import run_path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from tagstudy.core.corpus import Corpus
+from tagstudy.core.checksums import checked
+from tagstudy.core.config import EncoderSettings
+from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError
-from tagstudy.core.paths import MODELS, POSTS
+from tagstudy.core.files import read_json, whole_folder
+from tagstudy.data.scripts import CHARACTER, EMOJI, JOINERS, MARK, PLAIN, RUN
+from tagstudy.data.text import PATTERN
 from tagstudy.inference.models import Arm
-from tagstudy.model.embedding import CsrEmbedding, FrequentTerms
-from tagstudy.model.losses import LOSSES, Loss
-from tagstudy.model.mlp import MLP
+from tagstudy.inference.predictor import Predictor
+from tagstudy.inference.tagger import Decider, EncoderArm, Tagger, WordArm
 
-CHECKED = 256  # test posts that the file is checked on
+PROGRAMS = Path(__file__).parent / "exported"
+CHECKED, CHECKED_ENCODED = 256, 24  # posts that the exported program is checked on; with an encoder
 TOLERANCE = 1e-5
+BFLOAT16 = 0.05  # in place of it where the study's encoder computes in bfloat16
+WORD_INPUTS = {"columns": torch.ones(3, dtype=torch.int32), "counts": torch.ones(3)}
+ENCODER_INPUTS = {
+    "input_ids": torch.ones(4, 5, dtype=torch.int64),
+    "attention_mask": torch.ones(4, 5, dtype=torch.int64),
+    "of_title": torch.tensor([1.0, 1.0, 0.0, 0.0]),
+}
 
 
-class PaddedEmbedding(nn.Module):
-    """A CsrEmbedding whose posts are padded to one length."""
+def export_onnx(predictor: Predictor, folder: Path) -> str:
+    """Write the folder and check it; returns a line that says so.
 
-    def __init__(self, embedding: CsrEmbedding) -> None:
-        super().__init__()
-        self.weight, self.bias = embedding.weight, embedding.bias
-
-    def forward(self, columns: Tensor, weights: Tensor) -> Tensor:
-        return (weights[:, None] @ self.weight[columns])[:, 0] + self.bias
-
-
-class PaddedFrequentTerms(nn.Module):
-    """FrequentTerms over padded posts."""
-
-    def __init__(self, skip: FrequentTerms) -> None:
-        super().__init__()
-        self.register_buffer("row", skip.row.long())
-        self.weight = skip.weight
-
-    def forward(self, columns: Tensor, weights: Tensor) -> Tensor:
-        rows = self.row[columns]  # type: ignore[index]
-        kept = weights * (rows >= 0)
-        return (kept[:, None] @ self.weight[rows.clamp(min=0)])[:, 0]
-
-
-class Probabilities(nn.Module):
-    """The network of an arm with the probabilities that its logits stand for."""
-
-    def __init__(self, network: MLP, loss: Loss) -> None:
-        super().__init__()
-        self.network, self.loss = copy.deepcopy(network), loss
-        if isinstance(network.first, CsrEmbedding):
-            self.network.first = PaddedEmbedding(network.first)  # type: ignore[assignment]
-        if network.skip is not None:
-            self.network.skip = PaddedFrequentTerms(network.skip)  # type: ignore[assignment]
-
-    def forward(self, *features: Tensor) -> Tensor:
-        return self.loss.probability(self.network(*features))
-
-
-def pad(indices: np.ndarray, offsets: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """CSR features as two arrays [posts, longest]: columns, and weights, 0 where a post is padded."""
-    lengths = np.diff(offsets)
-    inside = np.arange(max(1, lengths.max())) < lengths[:, None]
-    columns, padded = np.zeros(inside.shape, np.int64), np.zeros(inside.shape, np.float32)
-    columns[inside], padded[inside] = indices, weights
-    return columns, padded
-
-
-def export_onnx(name: str, arm: Arm, study: Path = Path()) -> str:
-    """Write data/models/NAME.onnx and check it; returns a line that says so. A fine-tuned encoder is not exported.
-
-    Raises :class:`UserError` where a package is missing, and where the file's probabilities are further than TOLERANCE
-    from torch's.
+    Raises :class:`UserError` where a package is missing, where the folder is there and was not exported, and where the
+    exported program's probabilities are further than TOLERANCE from the predictor's.
     """
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401  # torch exports with it
     except ImportError as problem:
         raise UserError(f"--export onnx needs {problem.name}; run pip install -r requirements-onnx.txt") from None
-    if arm.network.encoder is not None:
-        return f"{name}: holds a fine-tuned encoder, and is not exported"
-    corpus = Corpus(study / POSTS)
-    texts = list(islice(chain.from_iterable(corpus.texts(corpus.is_in("test", fold=0))), CHECKED))
-    batch = arm.vectorize(texts)
-    inputs = dict(zip(("columns", "weights"), pad(*batch), strict=True)) if len(batch) == 3 else {"vectors": batch[0]}
-    path = study / MODELS / f"{name}.onnx"
-    write(path, Probabilities(arm.network, LOSSES[arm.loss]).eval(), inputs)
-    [probabilities] = onnxruntime.InferenceSession(path).run(None, inputs)
-    gap = float(np.abs(probabilities - arm.scores(texts).probabilities).max())
-    if not gap < TOLERANCE:
-        path.unlink()
-        raise UserError(f"{path}: its probabilities differ from torch's by {gap:.1e}; please report this")
-    return f"{path}: {', '.join(inputs)} to probabilities, within {gap:.0e} of torch's on {len(texts)} posts"
+    if folder.exists() and not (folder / "model.onnx").exists():
+        raise UserError(f"{folder} is there, and was not exported; move it away")
+    with whole_folder(folder) as fresh:
+        tagger = write_arms(fresh, predictor)
+        write_model(fresh / "model.onnx", tagger)
+        write_text(fresh / "tags.json", predictor.names)
+        for name in ("README.md", "tag.py", "tag.mjs"):
+            shutil.copy(PROGRAMS / name, fresh / name)
+        if (fresh / "encoder.json").exists():  # Node has no tokenizer of its own
+            (fresh / "tag.mjs").unlink()
+        rounded = any(isinstance(arm, EncoderArm) and arm.in_bfloat16 for arm in tagger.arms)
+        gap = check(predictor, load_program(fresh / "tag.py"), BFLOAT16 if rounded else TOLERANCE)
+        size = sum(path.stat().st_size for path in fresh.iterdir())
+    return f"{folder}: {predictor.system}, {size / 1e6:.1f} MB, within {gap:.0e} of torch's; its README.md says how"
 
 
-def write(path: Path, network: nn.Module, inputs: dict[str, np.ndarray]) -> None:
-    posts, longest = torch.export.Dim("posts"), torch.export.Dim("longest")
-    sizes = {0: posts, 1: longest} if len(inputs) == 2 else {0: posts}
+def write_arms(folder: Path, predictor: Predictor) -> Tagger:
+    """The module of all arms, and the files of what makes their inputs."""
+    counted = {name: arm for name, arm in predictor.arms.items() if (arm.features / "vocabulary.json").exists()}
+    own = {name: read_json(arm.features / "vocabulary.json") for name, arm in counted.items()}
+    vocabulary = list(dict.fromkeys(term for terms in own.values() for term in terms))
+    arms: list[WordArm | EncoderArm] = []
+    for name, arm in predictor.arms.items():
+        arms.append(word_arm(arm, own[name], vocabulary) if name in own else encoder_arm(arm, folder))
+    if own:
+        longest = max(read_json(arm.features / "vectorizer.json").get("max_ngram", 1) for arm in counted.values())
+        write_text(folder / "words.json", {"max_ngram": longest, **expressions(), "vocabulary": vocabulary})
+    decider = Decider(predictor.decisions[predictor.system], len(predictor.names))
+    return Tagger(arms, predictor.dense_weight, decider).eval()
+
+
+def word_arm(arm: Arm, own: list[str], vocabulary: list[str]) -> WordArm:
+    column = {term: number for number, term in enumerate(own)}
+    columns = np.array([column.get(term, -1) for term in vocabulary])
+    idf = arm.features / "idf.npy"
+    sublinear_tf = read_json(arm.features / "vectorizer.json").get("sublinear_tf", False)
+    return WordArm(arm.network, arm.loss, columns, np.load(checked(idf)) if idf.exists() else None, sublinear_tf)
+
+
+def encoder_arm(arm: Arm, folder: Path) -> EncoderArm:
+    """Writes the encoder's tokenizer, too."""
+    from tagstudy.encoders.encoder import Encoder
+
+    settings = EncoderSettings(**read_json(arm.features / "vectorizer.json")["encoder"])
+    encoder = arm.network.encoder or Encoder(settings)
+    tokenizer = encoder.tokenizer.backend_tokenizer
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    about = {name: getattr(encoder, name) for name in ("prompt", "lead", "window", "prefix", "suffix")}
+    write_text(folder / "encoder.json", about | {"padding": encoder.tokenizer.pad_token_id or 0})
+    fine_tuned = arm.network.encoder is not None  # then a post without a token is none that the arm knows: Arm.scores
+    return EncoderArm(arm.network, arm.loss, encoder, encoder.special_tokens + 1 if fine_tuned else 0)
+
+
+def expressions() -> dict[str, str]:
+    """The tokenizer of data/text.py for any language with regular expressions.
+
+    What follows a possessive quantifier in it matches anything, so that a greedy one does the same. Characters stand
+    for themselves, because languages spell their numbers differently.
+    """
+    rest = rf"\w*(?:{MARK}+{JOINERS}?\w*)*"
+    token = PATTERN.replace("REST", rest).replace(r"\b", r"(?!\w)")
+    found = {"plain": f"[{PLAIN}{EMOJI}]*", "run": RUN.pattern, "character": CHARACTER.pattern, "token": token}
+    number = re.compile(r"\\u([0-9a-f]{4})|\\U([0-9a-f]{8})")
+    return {name: number.sub(lambda code: chr(int(code[1] or code[2], 16)), text) for name, text in found.items()}
+
+
+def write_text(path: Path, value: Any) -> None:
+    """ASCII, so that control characters and halves of pairs in character sets cause no trouble."""
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="ascii")
+
+
+def write_model(path: Path, tagger: Tagger) -> None:
+    terms, windows, longest = map(torch.export.Dim, ("terms", "windows", "longest"))
+    inputs: dict[str, Tensor] = {}
+    sizes: list[dict[int, Any]] = []
+    if tagger.words:
+        inputs |= WORD_INPUTS
+        sizes += [{0: terms}, {0: terms}]
+    if not all(arm.takes_words for arm in tagger.arms):
+        inputs |= ENCODER_INPUTS
+        sizes += [{0: windows, 1: longest}, {0: windows, 1: longest}, {0: windows}]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it describes its own progress
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            network,
-            tuple(torch.from_numpy(array) for array in inputs.values()),
+            tagger,
+            tuple(inputs.values()),
             path,
             input_names=list(inputs),
-            output_names=["probabilities"],
-            dynamic_shapes=((sizes,) * len(inputs),),
+            output_names=["probabilities", "predicted"],
+            dynamic_shapes=(tuple(sizes),),
             external_data=False,
             verbose=False,
         )
+
+
+def load_program(path: Path) -> SimpleNamespace:
+    """What the exported program defines. Nothing is written beside it, as an import would."""
+    return SimpleNamespace(**run_path(str(path)))
+
+
+def made_up_texts(program: SimpleNamespace, tags: list[str]) -> list[Text]:
+    """Posts of words that the model knows, short and long, a title alone, and some of no word."""
+    words = np.array([*program.COLUMNS] or ["how", "do", "i", "use", "this", "is", "it", *tags], dtype=object)
+    generator = np.random.default_rng(0)
+    posts = CHECKED_ENCODED if program.ENCODER else CHECKED
+    lengths = generator.integers(0, [12, 60], (posts, 2)) * [1, 0] ** generator.integers(0, 2, (posts, 1))
+    return [Text(*(" ".join(generator.choice(words, length)) for length in row)) for row in lengths]
+
+
+def check(predictor: Predictor, program: SimpleNamespace, tolerance: float) -> float:
+    """The largest difference of a probability. Raises :class:`UserError` where rounding of scores does not explain it:
+    a steep calibration makes a small difference between scores a larger one between probabilities.
+    """
+    texts = made_up_texts(program, predictor.names)
+    scores = predictor.scores(texts, calibrated=False)[predictor.system].probabilities
+    decision, tags = predictor.decisions[predictor.system], np.arange(len(predictor.names))
+    found = np.stack([program.run(*text)[0] for text in texts])
+    low, high = (decision.probabilities((scores + step).clip(0, 1), tags) for step in (-tolerance, tolerance))
+    gap = float(np.abs(found - decision.probabilities(scores, tags)).max())
+    if not ((low - TOLERANCE < found) & (found < high + TOLERANCE)).all():
+        raise UserError(f"--export onnx: its probabilities differ from torch's by {gap:.1e}; please report this")
+    return gap

@@ -40,14 +40,16 @@ class Predictor:
         self.system = self.systems[-1]
         self.names = next(iter(self.arms.values())).tags
 
-    def scores(self, texts: list[Text]) -> dict[str, Scores]:
-        """The scores of each system."""
+    def scores(self, texts: list[Text], calibrated: bool = True) -> dict[str, Scores]:
+        """The scores of each system; without ``calibrated`` its probabilities are those that the losses stand for."""
         by_system = {name: arm.scores(texts) for name, arm in self.arms.items()}
         if FUSION in self.systems:
             dense, sparse = by_system.values()
             weight = self.dense_weight
             logits, probabilities = (weight * a + (1 - weight) * b for a, b in zip(dense[:2], sparse[:2], strict=True))
             by_system[FUSION] = Scores(logits, probabilities, dense.known | sparse.known)
+        if not calibrated:
+            return by_system
         tags = np.arange(len(self.names))
         return {
             name: scores._replace(probabilities=self.decisions[name].probabilities(scores.probabilities, tags))
@@ -66,13 +68,13 @@ class Predictor:
             rows += map(dict, self.predicted(self.scores(batch)[system], system))
         return rows
 
-    def predicted(self, scores: Scores, system: str) -> list[list[tuple[str, float]]]:
+    def predicted(self, scores: Scores, system: str, digits: int = 4) -> list[list[tuple[str, float]]]:
         """The predicted tags of each post with their probabilities, the most probable first."""
         rows = []
         for row, decided in zip(scores.probabilities, self.decided(scores, system), strict=True):
             tags = np.flatnonzero(decided)
             tags = tags[np.argsort(-row[tags], kind="stable")]
-            rows.append([(self.names[tag], round(float(row[tag]), 4)) for tag in tags])
+            rows.append([(self.names[tag], round(float(row[tag]), digits)) for tag in tags])
         return rows
 
     def decided(self, scores: Scores, system: str) -> np.ndarray:

@@ -1,0 +1,51 @@
+"""The server itself, on this machine alone."""
+
+import os
+import socket
+from contextlib import suppress
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from tagstudy.core.errors import UserError
+from tagstudy.core.printing import tell
+from tagstudy.inference.predictor import Predictor
+from tagstudy.inference.writers import json_line
+from tagstudy.serving.app import make_app
+
+HOST = "127.0.0.1"
+CONNECTIONS = 500  # at a time; more get 503
+
+
+class Protocol(H11Protocol):
+    """HTTP, in which what is no HTTP gets a line of JSON, too."""
+
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(json_line({"error": msg}))
+
+
+def listen(port: int) -> socket.socket:
+    """Port 0 is one that is free. Raises :class:`UserError` for one in use."""
+    try:
+        return socket.create_server((HOST, port))
+    except (OSError, OverflowError) as problem:
+        reason = os.strerror(problem.errno or 0) if isinstance(problem, OSError) else "no port"
+        raise UserError(f"--port {port}: {reason}; name another, or 0 for any that is free") from None
+
+
+def serve(predictor: Predictor, listening: socket.socket) -> None:
+    """Answer until Ctrl-C or a termination."""
+    config = uvicorn.Config(
+        make_app(predictor),
+        http=Protocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_level="error",
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=3,
+    )
+    with suppress(KeyboardInterrupt):
+        tell(f"predict: http://{HOST}:{listening.getsockname()[1]}/ tags posts by {predictor.system}; Ctrl-C ends it")
+        uvicorn.Server(config).run(sockets=[listening])
