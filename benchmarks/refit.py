@@ -81,13 +81,13 @@ def with_test(predictions: Predictions, arm: str, corpus: Corpus, scratch: Path)
 def test_again(arm: str, fold: int, run: int, corpus: Corpus, scratch: Path) -> CsrMatrix:
     params = read_params()
     settings = getattr(params, f"train_{arm}")
-    again = corpus.training_on(~corpus.is_in("test", fold))
+    again = corpus.training_on(corpus.is_in("train", fold) | corpus.is_in("valid", fold))
     features = FEATURES / ARMS[arm]
     if features_of_fold(features, fold) != features:
         features = write_features(scratch / f"{arm}-{run}", arm, again, params, embedding_cache())
     about = read_json(MODELS / arm / "model.json")["runs"][run]
     settings = settings.model_copy(update={"seed": about["seed"]})
-    model, _ = refit(again, features, settings, int(corpus.is_in("train", fold).sum()), epochs_of([about], arm))
+    model, _ = refit(again, features, settings, int(corpus.is_in("train", fold).sum()), epochs_of([about], arm, ""))
     posts = Posts(open_matrix(features / "matrix"), corpus.labels, corpus.rows("test", fold))
     folder = scratch / f"{arm}-{run}-test"
     with PredictionWriter(folder, len(corpus.tags), settings.top_tags) as writer:

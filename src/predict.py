@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,15 +23,17 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 from tqdm import tqdm
 
+from tagstudy.core.checksums import SUMS
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Text
-from tagstudy.core.errors import UserError, user_errors
-from tagstudy.core.printing import tell, visible
+from tagstudy.core.errors import UserError, needs, user_errors
+from tagstudy.core.paths import MODELS
+from tagstudy.core.printing import json_line, tell, visible
 from tagstudy.data.files import File, Told, described, distinct
 from tagstudy.data.readers import Post, Skipped, as_post, endings, holds_posts, read_posts
-from tagstudy.inference.models import Scores
+from tagstudy.inference.models import SHIPPED, Scores
 from tagstudy.inference.predictor import Predictor
-from tagstudy.inference.writers import WRITERS, json_line, schema_of
+from tagstudy.inference.writers import WRITERS, schema_of
 from tagstudy.predictions.decisions import Decision
 
 BATCH = 256  # posts at a time
@@ -44,13 +46,13 @@ def main() -> None:
     if options.export:
         from tagstudy.inference.onnx_export import export_onnx  # and with it what requirements-onnx.txt installs
 
-        tell(export_onnx(open_predictor(options.model), (options.model or Path("data")) / "onnx"))
+        tell(export_onnx(open_predictor(options.model), export_folder(options.model)))
     elif options.serve:
-        with needs_serve():
+        with needs("serve", "--serve"):
             from tagstudy.serving.server import listen, serve
         with listen(options.port) as listening:  # a port that is in use is told at once
             serve(open_predictor(options.model), listening)
-    elif options.file:
+    elif options.file is not None:
         predict_file(options)
     else:
         predict_text(options)
@@ -61,17 +63,10 @@ def check_options(options: argparse.Namespace) -> None:
         raise UserError("--output is for the tags of a file's posts; name one with --file")
     if options.output and options.json:
         raise UserError("--json is for what is printed; the ending of --output says what it writes")
+    if options.json and (options.serve or options.export):
+        raise UserError("--json is for the tags of a text or of a file's posts")
     if options.arms and (options.export or options.serve or options.file or options.json):
         raise UserError("--arms is for the table of a text; files and JSON have both arms and their fusion")
-
-
-@contextmanager
-def needs_serve() -> Iterator[None]:
-    """Around imports of what requirements-serve.txt installs; a missing one raises :class:`UserError`."""
-    try:
-        yield
-    except ImportError as problem:
-        raise UserError(f"--serve needs {problem.name}; run pip install -r requirements-serve.txt") from None
 
 
 def predict_text(options: argparse.Namespace) -> None:
@@ -93,12 +88,17 @@ def predict_text(options: argparse.Namespace) -> None:
     standard_output().write(f"{line}\n".encode())
 
 
+def export_folder(model: Path | None) -> Path:
+    """data/onnx of a study; beside a folder of models, which src/ship.py may replace."""
+    return Path("data/onnx") if model is None else model.resolve().with_name(f"{model.resolve().name}-onnx")
+
+
 def open_predictor(model: Path | None) -> Predictor:
     """The study's, or that of a folder with models."""
     if model is None:
         return Predictor(device=read_params().train.device)
-    if not model.is_dir():
-        raise UserError(f"--model {model}: no folder; name one that src/ship.py wrote, or a study's")
+    if not any((model / name).exists() for name in (SHIPPED, SUMS, MODELS)):
+        raise UserError(f"--model {model}: holds no models; name a folder that src/ship.py wrote, or a study's")
     return Predictor(model)
 
 
@@ -159,6 +159,8 @@ def cell(row: dict[str, Any] | None) -> str:
 def predict_file(options: argparse.Namespace) -> None:
     """Write the tags of all posts, some at a time; a file is there whole or not."""
     source, output, format = options.file, options.output, options.format
+    if not source:
+        raise UserError("--file: the name is empty; name a file of posts, or - for standard input")
     suffix = output.suffix.lower() if output else ".jsonl" if options.json else ".csv"
     if output:
         check_output(output, source)

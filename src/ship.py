@@ -5,13 +5,14 @@
     python src/predict.py --model shipped "How do I sort a list?"
 
 Epochs, calibration and thresholds are those that the study found on valid; the study's own models and scores stay as
-they are. The folder needs nothing of the study, but for an encoder, which it names.
+they are. The folder does not need the study; an encoder, which it names, it does.
 """
 
 import argparse
 from pathlib import Path
 
 from dvc.exceptions import DvcException
+from dvc.lock import LockError
 from dvc.repo import Repo
 
 from tagstudy.core.config import read_params
@@ -51,7 +52,10 @@ def check_output(folder: Path) -> None:
 def check_study() -> None:
     """Raise :class:`UserError` where data, parameters or code have changed since the study."""
     try:
-        changed = Repo().status()
+        with Repo() as repo:
+            changed = repo.status()
+    except LockError:
+        raise UserError("another dvc command is running; wait until it is done") from None
     except DvcException as problem:
         raise UserError(f"the study cannot be read ({problem}); run it in the study's folder") from None
     if changed:

@@ -76,8 +76,8 @@ def exported(both: Path) -> Path:
     [line] = done.stdout.splitlines()
     assert line.startswith(f"{both}/onnx: fusion") and "README.md" in line
     names = {"model.onnx", "tags.json", "words.json", "tag.py", "tag.mjs", "README.md"}
-    assert {path.name for path in (both / "onnx").iterdir()} == names
-    return both / "onnx"
+    assert {path.name for path in both.with_name(f"{both.name}-onnx").iterdir()} == names
+    return both.with_name(f"{both.name}-onnx")
 
 
 def agrees(predictor: Predictor, program: SimpleNamespace, posts: list[Text]) -> None:

@@ -87,7 +87,7 @@ def test_on_the_posts_of_a_run_it_trains_the_network_of_the_run(study: Path, arm
         [run, *_] = read_json(MODELS / arm / "model.json")["runs"]
         own = corpus.training_on(corpus.is_in("train", fold=0))
         studied = len(own.rows("train", fold=0))
-        model, _ = refit(own, features_of_fold(FEATURES / ARMS[arm], 0), settings, studied, epochs_of([run], arm))
+        model, _ = refit(own, features_of_fold(FEATURES / ARMS[arm], 0), settings, studied, epochs_of([run], arm, ""))
         weights = load_file(MODELS / arm / "run-0/weights.safetensors")
     for name, values in model.state_dict().items():
         np.testing.assert_array_equal(values.numpy(), weights[name].numpy(), err_msg=name)
@@ -97,7 +97,7 @@ def test_decisions_of_a_run_are_those_of_the_study(study: Path) -> None:
     with chdir(study):
         evaluate = read_params().evaluate
         assessor = Assessor(Corpus(POSTS), evaluate.threshold, evaluate.calibrate)
-        found = assessor.decisions({arm: Predictions(PREDICTIONS / arm) for arm in ARMS}, [0])
+        found = assessor.pooled_decisions({arm: Predictions(PREDICTIONS / arm) for arm in ARMS}, [0])
         studied = read_decisions(DECISIONS / "run-0.json")
     assert found.dense_weight == studied.dense_weight
     for name, decision in studied.systems.items():
@@ -128,6 +128,7 @@ DAMAGES = {
     "changed": ("decisions.json", lambda data: data.replace(b"1", b"2", 1), "damaged (it is not as it was written)"),
     "missing": ("dense/vocabulary.json", None, "missing"),
     "without checksums": (SUMS, None, f"its {SUMS} is missing"),
+    "without its list": ("shipped.json", None, "missing"),
 }
 
 
@@ -146,6 +147,15 @@ def test_a_damaged_folder_is_refused(shipped: Path, tmp_path: Path, name: str, c
     assert str(refusal.value).endswith("; copy it again, or ship it again with src/ship.py")
 
 
+def test_the_card_may_be_edited(shipped: Path, tmp_path: Path) -> None:
+    shutil.copytree(shipped, tmp_path / "models")
+    (tmp_path / "models/README.md").write_text("# Mine", encoding="utf-8")
+    loaded = Predictor(tmp_path / "models")
+    assert loaded.tags(TEXTS)[1]
+    with pytest.raises(TypeError, match="not one text"):
+        loaded.tags(TEXTS[1])
+
+
 def test_a_folder_of_another_version_is_refused(shipped: Path, tmp_path: Path) -> None:
     copy = tmp_path / "models"
     shutil.copytree(shipped, copy)
@@ -158,7 +168,9 @@ def test_a_folder_of_another_version_is_refused(shipped: Path, tmp_path: Path) -
 def test_no_model_folder_is_one_line(tmp_path: Path) -> None:
     done = call(sys.executable, ROOT / "src/predict.py", "--model", "nowhere", "a list", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "predict: --model nowhere: no folder; name one that src/ship.py wrote, or a study's\n"
+    assert done.stderr == (
+        "predict: --model nowhere: holds no models; name a folder that src/ship.py wrote, or a study's\n"
+    )
 
 
 def test_other_folders_are_not_replaced_and_old_studies_not_shipped(study: Path, tmp_path: Path) -> None:

@@ -267,7 +267,9 @@ def test_without_its_packages_it_says_what_to_install(model: Path) -> None:
     )
     done = call(sys.executable, "-c", program, cwd=model)
     assert done.returncode == 1
-    assert done.stderr == "predict: --serve needs uvicorn; run pip install -r requirements-serve.txt\n"
+    assert done.stderr == (
+        "predict: --serve needs uvicorn, which is not installed; run pip install -r requirements-serve.txt\n"
+    )
 
 
 def test_those_that_wait_together_are_scored_in_one_call(model: Path) -> None:

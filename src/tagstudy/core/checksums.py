@@ -13,12 +13,12 @@ from tagstudy.core.errors import UserError
 from tagstudy.core.paths import repro
 
 SUMS = "SHA256SUMS"
-UNSEALED = "timings.json"  # seconds, which differ each time
+UNSEALED = ("timings.json", "README.md")  # seconds, which differ each time; a model card, which its reader may edit
 
 
 def seal(folder: Path, *made_from: Path, final: Path | None = None) -> None:
     """Write the checksums of a folder, which will be ``final``, and of the folders that it was made from."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (SUMS, UNSEALED))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (SUMS, *UNSEALED))
     lines = [f"{checksum(path)}  {path.relative_to(folder).as_posix()}" for path in files]
     lines += [f"{checksum(source / SUMS)}  {name_from(final or folder, source)}" for source in made_from]
     (folder / SUMS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

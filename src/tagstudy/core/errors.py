@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from tagstudy.core.printing import print_anywhere, visible
 
@@ -61,12 +61,15 @@ def explain(problem: BaseException, again: str) -> str | None:
 
 
 @contextmanager
-def needs_pretrained() -> Iterator[None]:
-    """Around imports of what requirements-pretrained.txt installs; a missing one raises :class:`UserError`."""
+def needs(extra: str, what: str) -> Iterator[None]:
+    """Around imports of what requirements-EXTRA.txt installs for ``what``; a missing one raises :class:`UserError`."""
     try:
         yield
     except ImportError as problem:
         raise UserError(
-            f"featurize_dense.embedding needs {problem.name}, which is not installed; "
-            "run pip install -r requirements-pretrained.txt"
+            f"{what} needs {problem.name}, which is not installed; run pip install -r requirements-{extra}.txt"
         ) from None
+
+
+def needs_pretrained() -> AbstractContextManager[None]:
+    return needs("pretrained", "featurize_dense.embedding")

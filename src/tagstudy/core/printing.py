@@ -1,8 +1,9 @@
 """Text from outside, made fit to be printed: posts, tags and file names may hold what steers a terminal."""
 
 import io
+import json
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 from unicodedata import category
 
 JOINERS = "\u200c\u200d"  # which letters of Persian and Hindi, and emoji, are spelled with
@@ -37,3 +38,11 @@ def print_anywhere() -> None:
     """Let standard output take any character, whatever its encoding, and flush every line, also into a pipe."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # it may be closed
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
+
+
+def json_line(value: Any) -> str:
+    """JSON, in which what cannot be printed is escaped."""
+    line = json.dumps(value, ensure_ascii=False)
+    if line.isprintable():
+        return line
+    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in line)

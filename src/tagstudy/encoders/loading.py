@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from tagstudy.core.config import EncoderSettings
@@ -39,8 +40,8 @@ def load(settings: EncoderSettings) -> "SentenceTransformer":
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
-    except (OSError, ValueError, ImportError) as problem:
-        reason = str(problem).strip().splitlines()[0]
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as problem:
+        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
         if "trust_remote_code" in str(problem):
             reason = "it needs code of its own, which the study does not run"
         raise UserError(

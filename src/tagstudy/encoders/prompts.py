@@ -52,6 +52,6 @@ def prompt_hint(model: "SentenceTransformer", settings: EncoderSettings) -> str 
         return None
     choice = f"one of its prompts ({', '.join(sorted(names))})" if names else f"one, such as {known[0]}"
     return (
-        f"{settings.encoder}: encoders of this kind are trained with a prompt before each text, and none is set; "
-        f'featurize_dense.prompt sets {choice}, and "" none without this hint'
+        f"{settings.encoder}: such encoders expect a prompt before each text, and none is set; "
+        f'set featurize_dense.prompt to {choice}, or to "" for none, without this hint'
     )

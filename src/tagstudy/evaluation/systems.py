@@ -104,7 +104,7 @@ class Assessor:
             fused_reader(reader, readers[(number + self.folds) % runs], 0.5) for number, reader in enumerate(readers)
         )
 
-    def decisions(self, arms: dict[str, Predictions], runs: Sequence[int]) -> RunDecisions:
+    def pooled_decisions(self, arms: dict[str, Predictions], runs: Sequence[int]) -> RunDecisions:
         """What the valid posts of several runs together say: of each arm, and of the fusion of two."""
         readers = {name: pooled([self.reader(arm, number) for number in runs]) for name, arm in arms.items()}
         weight = 1.0

@@ -75,6 +75,12 @@ def input_ids_vectorizer(folder: Path, settings: EncoderSettings, encoder: "Enco
     return vectorize
 
 
+def again(path: Path) -> str:
+    """How features, or a shipped folder that has what makes them, come to be anew."""
+    command = repro(path)
+    return f"run `{command}` and `dvc repro`" if "--force" in command else "ship it again with src/ship.py"
+
+
 def check_encoder(folder: Path, encoder: "Encoder") -> None:
     """Raise :class:`UserError` where the features in a folder were made by another encoder than that of its name now.
 
@@ -87,5 +93,5 @@ def check_encoder(folder: Path, encoder: "Encoder") -> None:
     if described.get("identity") != identity(encoder):
         raise UserError(
             f"featurize_dense.encoder: {described['encoder']['encoder']!s:.200} is not the encoder that {folder} was "
-            f"made with; bring that one back, or run `{repro(path)}` and `dvc repro`"
+            f"made with; bring that one back, or {again(path)}"
         )

@@ -1,4 +1,4 @@
-"""Tags for new posts, by the models of a finished study."""
+"""Tags for new posts, by the models of a study or of a shipped folder."""
 
 from tagstudy.inference.predictor import Predictor
 

@@ -40,8 +40,8 @@ Gives a post any of {len(corpus.tags)} tags: {tags}{more}.
 |{"---|" * len(SCORES)}
 | {" | ".join(f"{scores[name]:.4f}" for name in SCORES)} |
 
-Of networks that were trained in the same way on {studied:,} posts each, on test posts that they had not seen.
-The models here were trained on {posts:,} posts.
+Measured on test posts, with networks trained in the same way on {studied:,} posts each.
+The models in this folder were trained on {posts:,} posts.
 
 ## Training
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from tagstudy.core.checksums import check_made_from, check_whole, checked
+from tagstudy.core.checksums import SUMS, check_made_from, check_whole, checked
 from tagstudy.core.corpus import Text
 from tagstudy.core.device import choose_device
 from tagstudy.core.errors import UserError
@@ -23,6 +23,7 @@ FUSION = "fusion"
 SYSTEMS = (*ARMS, FUSION)
 SHIPPED = "shipped.json"  # which a shipped folder has, and no study
 FORMAT = 1  # of a shipped folder
+AGAIN = "copy it again, or ship it again with src/ship.py"
 
 
 class Scores(NamedTuple):
@@ -52,15 +53,20 @@ class Arm:
 
     @torch.no_grad()
     def scores(self, texts: list[Text]) -> Scores:
+        """Of the texts; probabilities are not calibrated."""
         batch = self.vectorize(texts)
         logits = self.network(*to(self.device, batch)).cpu().numpy()
-        known = np.diff(batch[1]) > 0 if len(batch) == 3 else np.ones(len(texts), dtype=bool)
+        known = np.diff(batch[1]) > 0 if len(batch) == 3 else np.ones(len(texts), dtype=bool)  # 3: CSR
         return Scores(logits, PROBABILITIES[self.loss](logits), known)
 
 
 def open_models(folder: Path, device: str) -> tuple[dict[str, Arm], RunDecisions]:
     """The arms in a folder and what is decided by. Raises :class:`UserError` where parts do not belong together."""
-    return open_shipped(folder, device) if (folder / SHIPPED).exists() else open_study(folder, device)
+    if (folder / SHIPPED).exists():
+        return open_shipped(folder, device)
+    if (folder / SUMS).exists():  # which a study has in its folders alone
+        raise UserError(f"{folder / SHIPPED}: missing; {AGAIN}")
+    return open_study(folder, device)
 
 
 def open_study(folder: Path, device: str) -> tuple[dict[str, Arm], RunDecisions]:
@@ -80,7 +86,7 @@ def arm_of_study(folder: Path, name: str, device: str) -> Arm:
 
 
 def open_shipped(folder: Path, device: str) -> tuple[dict[str, Arm], RunDecisions]:
-    check_whole(folder, "copy it again, or ship it again with src/ship.py")
+    check_whole(folder, AGAIN)
     about = read_json(folder / SHIPPED)
     if about["format"] != FORMAT:
         raise UserError(f"{folder}: shipped by another version of this project; ship it again with src/ship.py")

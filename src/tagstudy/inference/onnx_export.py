@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.onnx import OnnxExporterError
 
 from tagstudy.core.checksums import checked
 from tagstudy.core.config import EncoderSettings
 from tagstudy.core.corpus import Text
-from tagstudy.core.errors import UserError
+from tagstudy.core.errors import UserError, needs
 from tagstudy.core.files import read_json, whole_folder
 from tagstudy.data.scripts import CHARACTER, EMOJI, JOINERS, MARK, PLAIN, RUN
 from tagstudy.data.text import PATTERN
@@ -47,14 +48,13 @@ ENCODER_INPUTS = {
 def export_onnx(predictor: Predictor, folder: Path) -> str:
     """Write the folder and check it; returns a line that says so.
 
-    Raises :class:`UserError` where a package is missing, where the folder is there and was not exported, and where the
-    exported program's probabilities are further than TOLERANCE from the predictor's.
+    Raises :class:`UserError` where a package is missing, where the folder is there and was not exported, where torch
+    cannot export an encoder, and where the exported program's probabilities are further than TOLERANCE from the
+    predictor's, or its tags are others.
     """
-    try:
+    with needs("onnx", "--export onnx"):
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401  # torch exports with it
-    except ImportError as problem:
-        raise UserError(f"--export onnx needs {problem.name}; run pip install -r requirements-onnx.txt") from None
     if folder.exists() and not (folder / "model.onnx").exists():
         raise UserError(f"{folder} is there, and was not exported; move it away")
     with whole_folder(folder) as fresh:
@@ -100,7 +100,9 @@ def encoder_arm(arm: Arm, folder: Path) -> EncoderArm:
 
     settings = EncoderSettings(**read_json(arm.features / "vectorizer.json")["encoder"])
     encoder = arm.network.encoder or Encoder(settings)
-    tokenizer = encoder.tokenizer.backend_tokenizer
+    tokenizer = getattr(encoder.tokenizer, "backend_tokenizer", None)
+    if tokenizer is None:
+        raise UserError(f"--export onnx: {encoder.name} has no tokenizer.json; name another in featurize_dense.encoder")
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -141,16 +143,20 @@ def write_model(path: Path, tagger: Tagger) -> None:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it describes its own progress
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            tagger,
-            tuple(inputs.values()),
-            path,
-            input_names=list(inputs),
-            output_names=["probabilities", "predicted"],
-            dynamic_shapes=(tuple(sizes),),
-            external_data=False,
-            verbose=False,
-        )
+        try:
+            torch.onnx.export(
+                tagger,
+                tuple(inputs.values()),
+                path,
+                input_names=list(inputs),
+                output_names=["probabilities", "predicted"],
+                dynamic_shapes=(tuple(sizes),),
+                external_data=False,
+                verbose=False,
+            )
+        except (OnnxExporterError, RuntimeError, ValueError) as problem:  # as where a model has more than 2 GB
+            reason = str(problem).strip().splitlines()[:1]
+            raise UserError(f"--export onnx: torch cannot export this encoder {reason}; try another") from None
 
 
 def load_program(path: Path) -> SimpleNamespace:
@@ -168,15 +174,25 @@ def made_up_texts(program: SimpleNamespace, tags: list[str]) -> list[Text]:
 
 
 def check(predictor: Predictor, program: SimpleNamespace, tolerance: float) -> float:
-    """The largest difference of a probability. Raises :class:`UserError` where rounding of scores does not explain it:
-    a steep calibration makes a small difference between scores a larger one between probabilities.
+    """The largest difference of a probability.
+
+    Raises :class:`UserError` where rounding of scores does not explain it, or tags are others: a steep calibration
+    makes a small difference between scores a larger one between probabilities.
     """
     texts = made_up_texts(program, predictor.names)
-    scores = predictor.scores(texts, calibrated=False)[predictor.system].probabilities
-    decision, tags = predictor.decisions[predictor.system], np.arange(len(predictor.names))
-    found = np.stack([program.run(*text)[0] for text in texts])
+    system = predictor.system
+    scores = predictor.scores(texts, calibrated=False)[system].probabilities
+    decided = predictor.decided(predictor.scores(texts)[system], system)
+    decision, tags = predictor.decisions[system], np.arange(len(predictor.names))
+    found, predicted = map(np.stack, zip(*(program.run(*text) for text in texts), strict=True))
     low, high = (decision.probabilities((scores + step).clip(0, 1), tags) for step in (-tolerance, tolerance))
     gap = float(np.abs(found - decision.probabilities(scores, tags)).max())
     if not ((low - TOLERANCE < found) & (found < high + TOLERANCE)).all():
         raise UserError(f"--export onnx: its probabilities differ from torch's by {gap:.1e}; please report this")
+    if decision.top is None:
+        other = (predicted != decided) & ((low >= decision.threshold) | (high < decision.threshold))
+    else:  # which of several tags with one score is last may differ
+        other = predicted.sum(axis=1) != decided.sum(axis=1)
+    if other.any():
+        raise UserError("--export onnx: it predicts other tags than torch; please report this")
     return gap

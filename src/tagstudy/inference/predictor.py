@@ -61,6 +61,8 @@ class Predictor:
 
         ``posts`` are plain text; the first line of a post is its title.
         """
+        if isinstance(posts, str):
+            raise TypeError("posts is a list of texts, not one text")
         system = system or self.system
         texts = (Text(*post.partition("\n")[::2]) for post in posts)
         rows: list[dict[str, float]] = []

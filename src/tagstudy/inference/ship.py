@@ -43,23 +43,29 @@ class Study(NamedTuple):
     def open(cls, params: Params, cache: Path | None, all_posts: bool) -> "Study":
         """``all_posts``: trained on all, with what all runs found. Otherwise on train and valid of the first fold."""
         corpus = Corpus(POSTS)
-        chosen = np.ones(len(corpus), dtype=bool) if all_posts else ~corpus.is_in("test", fold=0)
+        chosen = np.ones(len(corpus), dtype=bool) if all_posts else corpus.is_in("train", 0) | corpus.is_in("valid", 0)
         return cls(params, corpus, cache, runs_of(None if all_posts else 0), chosen)
 
 
 def runs_of(fold: int | None) -> list[int]:
-    """The numbers of the runs that both arms have; of one fold, or of all."""
+    """The numbers of the runs that both arms have, of one fold or of all; further ones of an arm do not count."""
     of_arms = [read_json(MODELS / arm / "model.json")["runs"] for arm in ARMS]
     return [number for number, runs in enumerate(zip(*of_arms, strict=False)) if fold in (None, runs[0]["fold"])]
 
 
 def ship(folder: Path, study: Study, arms: Sequence[str], licence: str | None) -> str:
-    """Train the arms again and write them into an empty folder. Returns a line that says so."""
+    """Train the arms again and write them into an empty folder. Returns a line that says so.
+
+    Raises :class:`UserError` where an arm has learned nothing, where features and models do not belong together, and
+    when the loss is NaN or infinite.
+    """
     corpus, params = study.corpus, study.params
-    epochs = {arm: ship_arm(folder / arm, arm, study) for arm in arms}
+    epochs = {arm: study_epochs(arm, study) for arm in arms}
+    for arm in arms:
+        ship_arm(folder / arm, arm, study, epochs[arm])
     assessor = Assessor(corpus, params.evaluate.threshold, params.evaluate.calibrate)
     predictions = {arm: Predictions(PREDICTIONS / arm) for arm in arms}
-    write_decisions(folder / "decisions.json", assessor.decisions(predictions, study.runs))
+    write_decisions(folder / "decisions.json", assessor.pooled_decisions(predictions, study.runs))
     losses = {arm: getattr(params, f"train_{arm}").loss for arm in arms}
     write_json(folder / SHIPPED, {"format": FORMAT, "tags": corpus.tags, "losses": losses})
     posts = int(study.chosen.sum())
@@ -68,12 +74,16 @@ def ship(folder: Path, study: Study, arms: Sequence[str], licence: str | None) -
     return f"trained {trained}, on {posts:,} posts"
 
 
-def ship_arm(folder: Path, arm: str, study: Study) -> int:
-    """Train an arm and write it into a new folder; returns for how many epochs it was trained."""
+def study_epochs(arm: str, study: Study) -> int:
+    """For how many epochs an arm is trained again."""
+    check_made_from(MODELS / arm, POSTS, FEATURES / ARMS[arm])
+    about = read_json(MODELS / arm / "model.json")
+    return epochs_of([about["runs"][run] for run in study.runs], arm, about["remedy"])
+
+
+def ship_arm(folder: Path, arm: str, study: Study, epochs: int) -> None:
+    """Train an arm and write it into a new folder."""
     features, corpus = FEATURES / ARMS[arm], study.corpus
-    check_made_from(MODELS / arm, POSTS, features)
-    about = read_json(MODELS / arm / "model.json")["runs"]
-    epochs = epochs_of([about[run] for run in study.runs], arm)
     studied = int(corpus.is_in("train", fold=0).sum())
     folder.mkdir()
     with TemporaryDirectory(dir=folder.parent) as scratch:
@@ -85,11 +95,10 @@ def ship_arm(folder: Path, arm: str, study: Study) -> int:
         for name in FOR_TEXTS:
             if (features / name).exists():
                 shutil.copy(features / name, folder / name)
-    return epochs
 
 
 def write_features(folder: Path, arm: str, corpus: Corpus, params: Params, cache: Path | None) -> Path:
-    """Write those of an arm, for one fold; returns the fold's folder."""
+    """Write an arm's features for a corpus of one fold; returns their folder."""
     if arm == "sparse":
         write_tfidf(folder, corpus, params.featurize_tfidf)
     else:

@@ -1,14 +1,14 @@
 """Tables of predicted tags as CSV, JSON Lines or Parquet, written some posts at a time."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tagstudy.core.printing import json_line
 from tagstudy.evaluation.tables import escape_cells
 
 PARTS = {"tags": pa.list_(pa.string()), "scores": pa.list_(pa.float64())}  # the predicted tags; their probabilities
@@ -47,14 +47,6 @@ def json_writer(file: BinaryIO, schema: pa.Schema) -> Iterator[Write]:
 def parquet_writer(file: BinaryIO, schema: pa.Schema) -> Iterator[Write]:
     with pq.ParquetWriter(file, schema) as writer:
         yield writer.write_table
-
-
-def json_line(value: Any) -> str:
-    """JSON, in which what cannot be printed is escaped."""
-    line = json.dumps(value, ensure_ascii=False)
-    if line.isprintable():
-        return line
-    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in line)
 
 
 WRITERS = {".csv": csv_writer, ".jsonl": json_writer, ".parquet": parquet_writer}

@@ -19,14 +19,14 @@ from tagstudy.model.network import describe_network, initial_network
 from tagstudy.model.training import Run, progress_bar
 
 
-def epochs_of(runs: Sequence[dict[str, Any]], arm: str) -> int:
+def epochs_of(runs: Sequence[dict[str, Any]], arm: str, remedy: str) -> int:
     """The mean of the epochs that runs were best after, as model.json lists them.
 
-    Raises :class:`UserError` where they have learned nothing.
+    Raises :class:`UserError` with the remedy where they have learned nothing.
     """
     epochs = round(sum(run["epoch"] for run in runs) / len(runs))
     if epochs == 0:
-        raise UserError(f"the {arm} arm has learned nothing; metrics/verdict.txt says more")
+        raise UserError(f"the {arm} arm has learned nothing; {remedy}")
     return epochs
 
 
@@ -45,7 +45,7 @@ def refit(corpus: Corpus, features: Path, settings: Train, studied: int, epochs:
     model = initial_network(network, features, posts, settings).to(choose_device(settings.device))
     budget = Budget.of(studied, settings)
     run = Run(model, posts, posts, settings.model_copy(update={"epochs": budget.epochs, "min_steps": 1}), settings.seed)
-    with progress_bar(run, settings.seed) as bar:
+    with progress_bar(run, settings.seed, epochs) as bar:
         for epoch in range(1, epochs + 1):
             run.train_epoch(epoch, bar)
     return model.cpu().eval(), network

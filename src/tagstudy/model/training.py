@@ -58,7 +58,7 @@ def fit(
         run.load_state_dict(saved)
     for scores in run.history:
         write_log(log, scores)
-    with progress_bar(run, seed) as bar:
+    with progress_bar(run, seed, run.budget.epochs) as bar:
         while not run.is_over():
             scores = run.next_epoch(bar)
             write_log(log, scores)
@@ -173,10 +173,10 @@ class Run:
         restore(saved["state"], self.model, [*self.optimizers, *self.schedulers], self.rng)
 
 
-def progress_bar(run: Run, seed: int) -> tqdm:
+def progress_bar(run: Run, seed: int, epochs: int) -> tqdm:
     posts = run.budget.posts
     return tqdm(
-        total=run.budget.epochs * posts,
+        total=epochs * posts,
         initial=max(0, len(run.history) - 1) * posts,
         desc=f"run {seed}",
         unit=" posts",

@@ -14,8 +14,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Host, Route, Router
 
+from tagstudy.core.printing import json_line
 from tagstudy.inference.predictor import Predictor
-from tagstudy.inference.writers import json_line
 from tagstudy.serving.requests import MOST_BYTES, Refused, read_asked
 from tagstudy.serving.scorer import Busy, Scorer
 

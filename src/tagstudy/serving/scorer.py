@@ -86,7 +86,7 @@ class Scorer:
 
 
 def settle(jobs: list[Job], answer: Callable[[list[Text]], list[Answer]]) -> None:
-    """Answer jobs together; an error goes to all of them."""
+    """Answer jobs together; where that is an error, one by one, so that it goes to the job that it belongs to."""
     if not jobs:
         return
     try:
@@ -94,5 +94,8 @@ def settle(jobs: list[Job], answer: Callable[[list[Text]], list[Answer]]) -> Non
         for job in jobs:
             job.answers.set_result([next(answers) for _ in job.texts])
     except Exception as problem:
-        for job in jobs:
-            job.answers.set_exception(problem)
+        if len(jobs) > 1:
+            for job in jobs:
+                settle([job], answer)
+        else:
+            jobs[0].answers.set_exception(problem)

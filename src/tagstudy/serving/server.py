@@ -8,9 +8,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tagstudy.core.errors import UserError
-from tagstudy.core.printing import tell
+from tagstudy.core.printing import json_line, tell
 from tagstudy.inference.predictor import Predictor
-from tagstudy.inference.writers import json_line
 from tagstudy.serving.app import make_app
 
 HOST = "127.0.0.1"

@@ -45,7 +45,11 @@ export async function tag(title, body = "") {
 }
 
 if (process.argv[1] && realpathSync(process.argv[1]) === path("tag.mjs")) {
+  if (![3, 4].includes(process.argv.length)) {
+    console.error("usage: node tag.mjs TITLE [BODY]");
+    process.exit(1);
+  }
   const { probabilities, predicted } = await tag(...process.argv.slice(2));
   const rows = tagNames.map((name, i) => [name, probabilities[i]]).filter((_, i) => predicted[i]);
-  console.log(Object.fromEntries(rows.sort((a, b) => b[1] - a[1])));
+  console.log(rows.sort((a, b) => b[1] - a[1]));
 }

@@ -86,5 +86,7 @@ def run(title: str, body: str = "") -> tuple[np.ndarray, np.ndarray]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python tag.py TITLE [BODY]")
     probabilities, predicted = run(*sys.argv[1:])
     print({TAGS[tag]: round(float(probabilities[tag]), 4) for tag in np.argsort(-probabilities) if predicted[tag]})
