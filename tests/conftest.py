@@ -28,6 +28,7 @@ from scipy.sparse import csr_array
 
 from tagstudy.core import stage
 from tagstudy.core.checksums import seal
+from tagstudy.core.config import EncoderSettings
 from tagstudy.core.files import write_json
 from tagstudy.core.store import CsrMatrix, CsrWriter
 from tagstudy.inference.models import FORMAT, SHIPPED, SYSTEMS
@@ -99,7 +100,10 @@ def run_stage(module: ModuleType, folder: Path) -> subprocess.CompletedProcess:
 
 
 # Files that take longest, so that at the end no worker of pytest-xdist waits for the other.
-LONG = ("test_readme", "test_pipeline", "test_embeddings", "test_odd_posts", "test_benchmarks", "test_predict")
+LONG = [
+    *("test_readme", "test_pipeline", "test_embeddings", "test_odd_posts", "test_benchmarks", "test_predict"),
+    *("test_ship", "test_onnx_export", "test_serving"),
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -195,6 +199,12 @@ def write_model(folder: Path, arms: dict[str, dict], decision: Decision, tags: l
         if vectorizer["kind"] == "finetuned":
             described["encoder"] = vectorizer["encoder"]
         model = build(described)
+        if "encoder" in vectorizer:
+            from tagstudy.encoders.encoder import Encoder  # seconds to import, for few tests
+            from tagstudy.encoders.identity import identity
+
+            encoder = model.encoder or Encoder(EncoderSettings(**vectorizer["encoder"]))
+            vectorizer |= {"identity": identity(encoder)}
         for layer in filter(None, (model.first, *model.hidden[-1:], model.skip)):
             torch.nn.init.normal_(layer.weight, std=0.3)
         if model.skip is not None:

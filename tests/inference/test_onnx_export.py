@@ -74,7 +74,7 @@ def exported(both: Path) -> Path:
     done = call(sys.executable, ROOT / "src/predict.py", "--export", "onnx", "--model", both, cwd=both)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     [line] = done.stdout.splitlines()
-    assert line.startswith(f"{both}/onnx: fusion") and "README.md" in line
+    assert line.startswith(f"{both}-onnx: fusion") and "README.md" in line
     names = {"model.onnx", "tags.json", "words.json", "tag.py", "tag.mjs", "README.md"}
     assert {path.name for path in both.with_name(f"{both.name}-onnx").iterdir()} == names
     return both.with_name(f"{both.name}-onnx")
@@ -145,9 +145,8 @@ def small_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize(
-    ("kind", "others"), [("finetuned", ["sparse"]), pytest.param("encoder", [], marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "others"), [("finetuned", ["sparse"]), ("encoder", [])])
 def test_an_encoder_is_exported_with_its_tokenizer(
     tmp_path: Path, small_encoder: str, kind: str, others: list[str]
 ) -> None:

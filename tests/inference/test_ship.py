@@ -13,6 +13,7 @@ import yaml
 from conftest import ENVIRONMENT, ROOT, call
 from safetensors.torch import load_file
 
+import ship as ship_script
 from tagstudy.core.checksums import SUMS, seal
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus, Text
@@ -165,23 +166,14 @@ def test_a_folder_of_another_version_is_refused(shipped: Path, tmp_path: Path) -
         Predictor(copy)
 
 
-def test_no_model_folder_is_one_line(tmp_path: Path) -> None:
-    done = call(sys.executable, ROOT / "src/predict.py", "--model", "nowhere", "a list", cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr == (
-        "predict: --model nowhere: holds no models; name a folder that src/ship.py wrote, or a study's\n"
-    )
-
-
-def test_other_folders_are_not_replaced_and_old_studies_not_shipped(study: Path, tmp_path: Path) -> None:
-    done = call(sys.executable, "src/ship.py", "--output", "docs", cwd=study)
-    assert done.returncode == 1 and done.stderr == (
-        "ship: --output docs: is there, and was not shipped; name a new folder\n"
-    )
-    old = tmp_path / "study"
-    shutil.copytree(study, old)
-    params = yaml.safe_load((old / "params.yaml").read_text())
-    params["train_sparse"]["dropout"] = 0.1
-    (old / "params.yaml").write_text(yaml.safe_dump(params))
-    done = call(sys.executable, "src/ship.py", cwd=old)
-    assert done.returncode == 1 and done.stderr == "ship: the study is not up to date (train_sparse); run `dvc repro`\n"
+def test_other_folders_are_not_replaced_and_old_studies_not_shipped(study: Path) -> None:
+    with chdir(study):
+        with pytest.raises(UserError, match="--output docs: is there, and was not shipped; name a new folder"):
+            ship_script.check_output(Path("docs"))
+        before = Path("params.yaml").read_text(encoding="utf-8")
+        params = yaml.safe_load(before)
+        params["train_sparse"]["dropout"] = 0.1
+        Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+        with pytest.raises(UserError, match=r"the study is not up to date \(train_sparse\); run `dvc repro`"):
+            ship_script.check_study()
+        Path("params.yaml").write_text(before, encoding="utf-8")

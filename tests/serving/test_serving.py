@@ -70,7 +70,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(model: Path) -> Iterator[tuple[subprocess.Popen, int]]:
     """The server's process and its port."""
     command = [sys.executable, ROOT / "src/predict.py", "--serve", "--port", "0", "--model", model]
-    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # where tests run in the background it is ignored
+    )
     try:
         assert process.stdout and process.stderr
         line = process.stdout.readline()

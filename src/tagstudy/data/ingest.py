@@ -30,10 +30,8 @@ from tagstudy.data.splits import TEST, TRAIN, VALID, check_split, split_posts
 def ingest(settings: Ingest, folder: Path, workers: int | None = None) -> dict[str, Any]:
     """Read, merge, choose and split the posts of ``settings.source``, and write them into an empty folder.
 
-    Posts with fewer than ``min_tags`` of the chosen tags are left out. Tags without a train post in some fold are
-    unseen: nothing can be learned of them. They are left out of the labels, unless ``unseen_tags`` counts them. The
-    posts stay in their splits: one in valid or test that had no other tag is a post without tags, on which every
-    predicted tag is a false positive.
+    Posts with fewer than ``min_tags`` of the chosen tags are left out. Unseen tags are left out of the labels, unless
+    ``unseen_tags`` counts them; their posts stay in their splits.
 
     ``workers`` processes read, by default one for each core; the result is the same. Returns what summary.json holds.
     Raises :class:`UserError` for a source or settings that give no study.
@@ -88,7 +86,11 @@ def test_of_two(source_split: np.ndarray, settings: Ingest) -> tuple[np.ndarray,
 
 
 def is_unseen(labels: csr_array, splits: np.ndarray) -> np.ndarray:
-    """[tags] Whether a tag has no train post in some fold."""
+    """[tags] Whether a tag has no train post in some fold: nothing can be learned of it.
+
+    Where such tags are left out, a post in valid or test that had no other is one without tags, on which every
+    predicted tag is a false positive.
+    """
     return np.any([labels[split == TRAIN].sum(axis=0) == 0 for split in splits], axis=0)
 
 

@@ -14,5 +14,5 @@ def identity(encoder: Encoder) -> str:
     settings = vocabulary, encoder.prompt, encoder.window, encoder.dims, encoder.normalized, pooling
     digest = hashlib.blake2b(repr(settings).encode(), digest_size=16)
     for weights in encoder.parameters():
-        digest.update(weights.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        digest.update(weights.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
