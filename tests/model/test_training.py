@@ -209,7 +209,7 @@ def test_of_very_many_posts_an_epoch_takes_a_random_part_which_is_another_one_ea
     run = training.Run(network(chosen), data, data, chosen, 0)
     seen: list[np.ndarray] = []
     monkeypatch.setattr(run, "batch_loss", lambda rows: seen.append(rows) or training.Run.batch_loss(run, rows))
-    with training.progress_bar(run, 0) as bar:
+    with training.progress_bar(run, 0, run.budget.epochs) as bar:
         for epoch in range(1, 21):
             run.train_epoch(epoch, bar)
     assert [len(batch) for batch in seen] == [16] * 40

@@ -34,6 +34,11 @@ TYPED_SLOWLY = {
     "dvc exp run -S featurize_dense.embedding=word2vec -S train_dense.freeze=true": "test_embeddings.py",
     "dvc exp run -S +train_sparse.epochs=0": "test_pipeline.py",
     "python src/predict.py --export onnx": "test_onnx_export.py",
+    "python src/ship.py": "test_ship.py",
+    "python src/predict.py --model shipped 'How do I fade out a div when a button is clicked?'": "test_ship.py",
+    "dvc exp run -n narrow -S featurize_dense.embedding_dim=50": "test_compare.py",
+    "python src/compare.py": "test_compare.py",
+    "python src/compare.py narrow HEAD --metric macro_f1 --md": "test_compare.py",
     "dvc exp run -S ingest.source=data/crypto.7z -S ingest.tags=50 -S ingest.min_tags=1": "test_posts.py",
     "dvc exp run -S ingest.source=posts.parquet -S ingest.tags=50 -S ingest.min_tags=1": "test_posts.py",
 }
