@@ -197,7 +197,7 @@ def test_batches_are_a_permutation_cut_into_pieces_of_one_size(data: Posts, monk
     run = training.Run(network(chosen), data, data, chosen, 7)
     seen = []
     monkeypatch.setattr(run, "batch_loss", lambda rows: seen.append(rows) or training.Run.batch_loss(run, rows))
-    run.train_epoch(1, training.progress_bar(run, 7))
+    run.train_epoch(1, training.progress_bar(run, 7, 1))
     expected = np.array_split(np.random.default_rng(7).permutation(POSTS), 3)
     assert all(np.array_equal(found, batch) for found, batch in zip(seen, expected, strict=True))
 
