@@ -32,7 +32,8 @@ FOLD = "data/features/dense/fold-0"
 TRAIN = {"runs": 1, "epochs": 25, "patience": 25, "batch_size": 16, "min_steps": 1, "threads": 1}
 FINETUNED = TRAIN | {"epochs": 2}  # an encoder is far ahead of the untrained network after one
 CASES = [
-    *(("sample", embedding) for embedding in EMBEDDINGS),
+    *(("sample", embedding) for embedding in EMBEDDINGS[:-1]),
+    pytest.param("sample", "finetuned", marks=pytest.mark.slow),  # test_encoder.py fine-tunes quickly
     # Words and whole texts: what the others read is one or the other.
     *(pytest.param("titles", embedding, marks=pytest.mark.real_posts) for embedding in ("learned", "encoder")),
 ]
