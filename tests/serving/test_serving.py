@@ -66,6 +66,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_model(tmp_path_factory.mktemp("served") / "model")
 
 
+def heed_ctrl_c() -> None:
+    """In the server: a shell that runs the tests in the background has them, and what they start, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def served(model: Path) -> Iterator[tuple[subprocess.Popen, int]]:
     """The server's process and its port."""
@@ -76,9 +81,7 @@ def served(model: Path) -> Iterator[tuple[subprocess.Popen, int]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        ),  # where tests run in the background it is ignored
+        preexec_fn=heed_ctrl_c,
     )
     try:
         assert process.stdout and process.stderr

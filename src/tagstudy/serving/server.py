@@ -17,7 +17,7 @@ CONNECTIONS = 500  # at a time; more get 503
 
 
 class Protocol(H11Protocol):
-    """HTTP, in which what is no HTTP gets a line of JSON, too."""
+    """HTTP/1.1; a request that cannot be parsed also gets its error as a line of JSON."""
 
     def send_400_response(self, msg: str) -> None:
         super().send_400_response(json_line({"error": msg}))
