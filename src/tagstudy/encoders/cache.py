@@ -20,6 +20,7 @@ from tagstudy.core.errors import UserError, user_errors
 from tagstudy.core.paths import embedding_cache
 from tagstudy.core.printing import tell
 from tagstudy.encoders.encoder import Encoder, frozen_encoder
+from tagstudy.encoders.identity import identity
 from tagstudy.encoders.reference import PROBE  # its vector shows what settings do not: architecture, device, libraries
 
 FORMAT = 1  # raise it whenever a change of the code changes vectors, so that cached ones are no longer used
@@ -100,7 +101,7 @@ class EmbeddingCache:
         return found
 
     def write(self, vectors: dict[bytes, np.ndarray]) -> None:
-        """Add vectors to the file in one commit, and drop as many of the oldest where it has reached LIMIT."""
+        """Add vectors to the file in one commit; where it has passed LIMIT, drop twice as many of the oldest."""
         if self.database is None:
             return
         rows = [(key, pack(key, vector)) for key, vector in vectors.items()]
@@ -157,23 +158,10 @@ def open_cache(settings: EncoderSettings, device: str, path: Path | None) -> Emb
 
 
 def fingerprint(encoder: Encoder) -> bytes:
-    """[64 bytes] What a vector depends on besides its text: FORMAT, the encoder's settings, its weights."""
-    backend = getattr(encoder.tokenizer, "backend_tokenizer", None)  # which tokenizers in Python lack
-    settings = {
-        "format": FORMAT,
-        "tokenizer": backend.to_str() if backend else sorted(encoder.tokenizer.get_vocab().items()),
-        "special tokens": (encoder.prefix, encoder.suffix),
-        "prompt": (encoder.prompt, encoder.prompt_length),
-        "window": encoder.window,
-        "modules": [repr(module) for module in encoder.body],  # pooling with them
-        "dims": encoder.dims,
-        "normalized": encoder.normalized,
-        "bfloat16": encoder.in_bfloat16,
-    }
-    digest = hashlib.blake2b(repr(settings).encode())
-    for name, weights in encoder.state_dict().items():
-        digest.update(name.encode())
-        digest.update(weights.cpu().contiguous().numpy().data)
+    """[64 bytes] What a vector depends on besides its text: FORMAT, the encoder, how it computes on this machine."""
+    modules = [repr(module) for module in encoder.body]
+    reading = encoder.prefix, encoder.suffix, encoder.prompt_length, encoder.in_bfloat16
+    digest = hashlib.blake2b(repr((FORMAT, identity(encoder), reading, modules)).encode())
     digest.update(encoder.encode([PROBE]).data)  # one window: a GPU adds up several in any order
     return digest.digest()
 
