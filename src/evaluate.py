@@ -10,6 +10,7 @@ out: data/decisions (of each run: how scores become probabilities and tags, the 
      plots/*.csv, which DVC draws or a reader opens, and plots/images/*.png, drawn with matplotlib
 """
 
+import tagstudy.core.processor  # noqa: F401 - before numpy and torch
 from tagstudy.core.checksums import check_made_from
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus

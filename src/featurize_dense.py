@@ -12,6 +12,7 @@ out: data/features/dense: features.json: the shape of the network's input; vecto
      data/timings/encode_dense.json: what encoding a post costs, where the network does not do it itself
 """
 
+import tagstudy.core.processor  # noqa: F401 - before numpy and torch
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import whole_folder, write_json

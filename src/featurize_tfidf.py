@@ -6,6 +6,7 @@ out: data/features/tfidf: matrix, CSR [posts, terms] of L2-normalised TF-IDF wei
      features of other texts are made. Terms and idf come from train alone.
 """
 
+import tagstudy.core.processor  # noqa: F401 - before numpy and torch
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import whole_folder

@@ -4,6 +4,7 @@ in:  ingest.source, a file or a folder of posts in any format that tagstudy/data
 out: data/posts: posts.parquet (id, title, body), splits.npy, labels/, tags.json, summary.json
 """
 
+import tagstudy.core.processor  # noqa: F401 - before numpy and torch
 from tagstudy.core.config import read_params
 from tagstudy.core.files import whole_folder
 from tagstudy.core.paths import POSTS

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 from tqdm import tqdm
 
+import tagstudy.core.processor  # noqa: F401 - before torch
 from tagstudy.core.checksums import SUMS
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Text

@@ -15,6 +15,7 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 
+import tagstudy.core.processor  # noqa: F401 - before torch
 from tagstudy.core.config import read_params
 from tagstudy.core.errors import UserError, user_errors
 from tagstudy.core.files import whole_folder

@@ -6,6 +6,7 @@ out: data/models/dense: model.json (the network, the tags, its cost); for each r
      data/timings/dense.json: seconds of each run
 """
 
+import tagstudy.core.processor  # noqa: F401 - before numpy and torch
 from tagstudy.core.config import read_params
 from tagstudy.core.paths import arm_folders
 from tagstudy.core.stage import run

@@ -144,6 +144,10 @@ class Train(Section):
         return {place: getattr(self, parameter) for parameter, place in self._places.items()}
 
 
+class Compute(Section):
+    instructions: Literal["common", "native"]
+
+
 class Evaluate(Section):
     threshold: Literal["tuned", "per_tag"] | Top | Fraction
     calibrate: Literal["none", "pooled", "per_tag"]
@@ -167,6 +171,7 @@ class Params(Section):
     train_dense: Train  # train, overridden by the arm's section, overridden by the part of the chosen embedding
     train_sparse: Train
     evaluate: Evaluate
+    compute: Compute
 
     @model_validator(mode="after")
     def keep_to_one_device(self) -> "Params":

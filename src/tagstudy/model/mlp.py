@@ -21,6 +21,7 @@ import numpy as np
 from torch import Tensor, nn, no_grad
 
 from tagstudy.model.embedding import CsrEmbedding, FrequentTerms
+from tagstudy.model.layers import Dropout, Linear
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
@@ -55,15 +56,15 @@ class MLP(nn.Module):
         self.width = widths[0]  # of what goes on to the hidden layers; the skip connection follows
         below = self.width + (outputs if skip_connection and skip_terms is None else 0)
         first = embedding_dim or below
-        self.first = CsrEmbedding(inputs, first) if csr else nn.Linear(inputs, first)
+        self.first = CsrEmbedding(inputs, first) if csr else Linear(inputs, first)
         norm = [nn.BatchNorm1d] if batch_norm else []
         self.embedding = nn.Sequential()
         if embedding_dim:
-            self.embedding.extend([*(layer(first) for layer in norm), nn.Dropout(dropout), nn.Linear(first, below)])
+            self.embedding.extend([*(layer(first) for layer in norm), Dropout(dropout), Linear(first, below)])
         self.hidden = nn.Sequential()
         for width, following in pairwise(widths):
-            self.hidden.extend([*(layer(width) for layer in norm), ACTIVATIONS[activation](), nn.Dropout(dropout)])
-            self.hidden.append(nn.Linear(width, following))
+            self.hidden.extend([*(layer(width) for layer in norm), ACTIVATIONS[activation](), Dropout(dropout)])
+            self.hidden.append(Linear(width, following))
         self.skip = FrequentTerms(inputs, skip_terms, outputs) if skip_connection and skip_terms is not None else None
         feeding = self.embedding[-1] if embedding_dim else self.first
         assert isinstance(feeding, CsrEmbedding | nn.Linear)

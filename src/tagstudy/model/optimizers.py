@@ -82,6 +82,7 @@ class RowwiseAdagrad(EagerOptimizer):
                 rows, values = gradient._indices()[0], gradient._values()  # coalesced: each row once
                 grown = accumulator[rows] + values.square().mean(dim=1, keepdim=True)
                 accumulator[rows] = grown
-                # The smallest normal number: a row whose gradient is all zeros stays where it is.
-                factor = group["lr"] / grown.sqrt().clamp(min=torch.finfo(grown.dtype).tiny)
-                matrix.index_add_(0, rows, values * -factor)
+                # The smallest normal number: a row whose gradient is all zeros stays where it is. rsqrt is the same on
+                # every processor, where sqrt is MKL's.
+                factor = grown.clamp(min=torch.finfo(grown.dtype).tiny).rsqrt() * -group["lr"]
+                matrix.index_add_(0, rows, values * factor)

@@ -1,0 +1,38 @@
+"""Holds numpy and torch to the instructions that all x86-64 processors of the last ten years have.
+
+Wider ones add up numbers in another order: the same study would end with other last digits, and after some epochs with
+other scores. The libraries read these variables when they are imported, so that a script imports this module first.
+`compute.instructions: native` leaves a processor its own.
+"""
+
+import os
+import platform
+from pathlib import Path
+
+from tagstudy.core.config import read_params
+from tagstudy.core.errors import UserError
+
+COMMON = {
+    "ATEN_CPU_CAPABILITY": "avx2",  # torch's own operations
+    "ONEDNN_MAX_CPU_ISA": "AVX2",  # matrix products of the MLP
+    "OPENBLAS_CORETYPE": "Haswell",  # matrix products of numpy
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # numpy's own operations
+}
+
+
+def instructions() -> str:
+    """The value of `compute.instructions`; the default where params.yaml cannot be read, which the script will say."""
+    try:
+        return read_params().compute.instructions
+    except UserError:
+        return "common"
+
+
+def has_avx2() -> bool:
+    """Whether this is an x86-64 processor with AVX2, as far as its system tells."""
+    told = Path("/proc/cpuinfo")
+    return platform.machine() in ("x86_64", "AMD64") and (not told.exists() or " avx2 " in told.read_text())
+
+
+if instructions() == "common" and has_avx2():
+    os.environ |= {name: value for name, value in COMMON.items() if name not in os.environ}

@@ -1,0 +1,60 @@
+"""Linear layers and dropout that are faster on CPUs than torch's, and the same on every x86-64 processor."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, linear
+
+
+class Product(torch.autograd.Function):
+    """inputs · weightᵀ + bias, and its gradients, by oneDNN.
+
+    torch multiplies with MKL, which takes one path on Intel's processors and another on AMD's. oneDNN takes the same
+    path on each, as long as the instructions are the same (core/processor.py).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(inputs, weight)
+        return multiply(inputs, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        inputs, weight = ctx.saved_tensors
+        gradient = gradients[0]
+        below = multiply(gradient, weight.T) if ctx.needs_input_grad[0] else None
+        return below, multiply(gradient.T, inputs.T), gradient.sum(dim=0)
+
+
+def multiply(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """inputs [rows, columns] · weight [outputs, columns]ᵀ + bias [outputs]."""
+    return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+
+
+class Linear(nn.Linear):
+    """A linear layer over [posts, inputs]."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if inputs.device.type == "cpu" and torch.backends.mkldnn.is_available():
+            return Product.apply(inputs, self.weight, self.bias)
+        return linear(inputs, self.weight, self.bias)
+
+
+class Dropout(nn.Dropout):
+    """Dropout with torch's random bits, 16 for each unit.
+
+    torch's own draws a number in double precision for each, which takes longer than the layer's product.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.training or inputs.device.type != "cpu":
+            return dropout(inputs, self.p, self.training)
+        return inputs * torch.from_numpy(keep(inputs.numel(), self.p)).view(inputs.shape)
+
+
+def keep(units: int, fraction: float) -> np.ndarray:
+    """[units] float32: 0 for a random ``fraction``, and what makes up for them for the others."""
+    bits = torch.empty(-(-units // 4), dtype=torch.int64).random_(-(2**63), None).numpy().view(np.uint16)[:units]
+    return np.multiply(bits >= round(fraction * 2**16), np.float32(1 / (1 - fraction)))

@@ -1,0 +1,73 @@
+"""processor.py, model/layers.py: training gives the same bytes on processors of Intel and AMD, which qemu emulates."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ENVIRONMENT, ROOT
+
+PROGRAM = """
+import hashlib
+import tagstudy.core.processor
+import torch
+from tagstudy.core.config import read_params
+from tagstudy.core.corpus import Corpus
+from tagstudy.core.files import read_json
+from tagstudy.core.paths import arm_folders
+from tagstudy.core.store import open_matrix
+from tagstudy.model.batches import Posts
+from tagstudy.model.network import describe_network, initial_network
+from tagstudy.model.training import Run
+from tqdm import tqdm
+
+for arm in ("dense", "sparse"):
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    folders, settings = arm_folders(arm), getattr(read_params(), f"train_{arm}")
+    own = folders.features / "fold-0"
+    corpus, features = Corpus(folders.posts), open_matrix(own / "matrix")
+    train, valid = (Posts(features, corpus.labels, corpus.rows(split, 0)) for split in ("train", "valid"))
+    network = describe_network(settings, read_json(own / "features.json"), len(corpus.tags))
+    run = Run(initial_network(network, own, train, settings), train, valid, settings, seed=1)
+    for _ in range(3):
+        scores = run.next_epoch(tqdm(disable=True))
+    weights = b"".join(weights.numpy().tobytes() for weights in run.model.state_dict().values())
+    print(arm, hashlib.sha256(weights).hexdigest(), scores)
+"""
+EMULATOR = shutil.which("qemu-x86_64")
+
+
+def trained(study: Path, *processor: str, **variables: str) -> str:
+    """What the program prints: the checksums of both arms' weights after two epochs, and their scores."""
+    environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT / "src")} | variables
+    command = [*processor, sys.executable, "-c", PROGRAM]
+    done = subprocess.run(command, cwd=study, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not EMULATOR, reason="needs qemu-user")
+@pytest.mark.parametrize("processor", ["Haswell", "EPYC", "Skylake-Client"])
+def test_training_gives_the_same_bytes_on_processors_of_intel_and_amd(finished: Path, processor: str) -> None:
+    assert trained(finished, str(EMULATOR), "-cpu", processor) == trained(finished)
+
+
+def test_a_script_holds_numpy_and_torch_to_common_instructions(tmp_path: Path) -> None:
+    program = "import tagstudy.core.processor, os; print(os.environ.get('ATEN_CPU_CAPABILITY'))"
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+
+    def held(**variables: str) -> str:
+        environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT / "src")} | variables
+        return subprocess.check_output(
+            [sys.executable, "-c", program], cwd=tmp_path, env=environment, text=True
+        ).strip()
+
+    if "avx2" in Path("/proc/cpuinfo").read_text().split():
+        assert held() == "avx2"
+    assert held(ATEN_CPU_CAPABILITY="default") == "default"  # a variable of the user's stays
+    text = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("instructions: common", "instructions: native"))
+    assert held() == "None"
