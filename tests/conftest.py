@@ -13,6 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from contextlib import chdir, redirect_stdout
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ import numpy as np
 import py7zr
 import pytest
 import torch
+import warm_python
 import yaml
 from hypothesis import HealthCheck, settings
 from scipy.sparse import csr_array
@@ -82,9 +84,19 @@ def save_csr(folder: Path, rows: csr_array, dtype: type = np.float32) -> CsrMatr
     return CsrMatrix(folder)
 
 
-def call(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess:
-    """Run a command to its end."""
-    return subprocess.run([str(part) for part in command], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True)
+@cache
+def warm_programs() -> str:
+    """The folder of a `python` and a `dvc` that have imported what the study needs."""
+    return warm_python.start()
+
+
+def call(*command: str | Path, cwd: Path, cold: bool = False) -> subprocess.CompletedProcess:
+    """Run a command to its end. ``cold``: its programs import for themselves what they need."""
+    parts = [str(part) for part in command]
+    if not cold and parts[0] == sys.executable:
+        parts[0] = "python"
+    environment = ENVIRONMENT if cold else ENVIRONMENT | {"PATH": f"{warm_programs()}{os.pathsep}{ENVIRONMENT['PATH']}"}
+    return subprocess.run(parts, cwd=cwd, env=environment, capture_output=True, text=True)
 
 
 def run_stage(module: ModuleType, folder: Path) -> subprocess.CompletedProcess:
@@ -173,7 +185,7 @@ def finished(clone: Path, shared: Path) -> Path:
 
     def make(folder: Path) -> None:
         shutil.copytree(clone, folder, dirs_exist_ok=True)
-        done = call(*DVC, "repro", cwd=folder)
+        done = call(*DVC, "repro", cwd=folder, cold=True)
         assert done.returncode == 0, done.stdout + done.stderr
         git(folder, "add", "--all")
         git(folder, "commit", "--quiet", "--message", "First results")

@@ -75,7 +75,7 @@ def compare_pairs(scores: Mapping[str, Scores], names: list[str], place: int) ->
 
 def holm(p: np.ndarray) -> np.ndarray:
     """p corrected for all of them together (Holm, 1979); NaN stays."""
-    order = np.argsort(p)  # NaN last
+    order = np.argsort(p, kind="stable")  # NaN last
     factors = np.arange(len(p), 0, -1)
     corrected = np.empty(len(p))
     corrected[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1)
