@@ -25,7 +25,7 @@ class CsrMatrix:
     def __init__(self, folder: Path) -> None:
         self.shape: tuple[int, int] = tuple(np.load(checked(folder / "shape.npy")).tolist())
         self.indptr, self.indices, self.data = (
-            np.load(checked(folder / f"{part}.npy"), mmap_mode="r") for part in ("indptr", "indices", "data")
+            mapped(folder / f"{part}.npy") for part in ("indptr", "indices", "data")
         )
 
     def __len__(self) -> int:
@@ -53,11 +53,16 @@ class CsrMatrix:
             yield csr_array((self.data[entries], self.indices[entries], indptr - indptr[0]), shape=shape)
 
 
+def mapped(path: Path) -> np.ndarray:
+    """A memory-mapped array, as a plain one: each read of a numpy.memmap makes another, which takes its time."""
+    return np.load(checked(path), mmap_mode="r").view(np.ndarray)
+
+
 class DenseMatrix:
     """A dense matrix on disk."""
 
     def __init__(self, folder: Path) -> None:
-        self.rows = np.load(checked(folder / "matrix.npy"), mmap_mode="r")
+        self.rows = mapped(folder / "matrix.npy")
         self.shape: tuple[int, int] = self.rows.shape
 
     def __len__(self) -> int:

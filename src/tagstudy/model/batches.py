@@ -30,9 +30,9 @@ class Posts(NamedTuple):
     def labels_of(self, chosen: np.ndarray) -> Tensor:
         """[posts, tags] 0 or 1, float32."""
         indices, offsets, _ = self.labels.batch(self.rows[chosen])
-        dense = torch.zeros(len(chosen), self.labels.shape[1])
+        dense = np.zeros((len(chosen), self.labels.shape[1]), dtype=np.float32)
         dense[np.repeat(np.arange(len(chosen)), np.diff(offsets)), indices] = 1
-        return dense
+        return torch.from_numpy(dense)
 
     def positives(self) -> np.ndarray:
         """[tags] How many of the posts have each tag."""

@@ -37,9 +37,9 @@ class Linear(nn.Linear):
     """A linear layer over [posts, inputs]."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if inputs.device.type == "cpu" and torch.backends.mkldnn.is_available():
-            return Product.apply(inputs, self.weight, self.bias)
-        return linear(inputs, self.weight, self.bias)
+        if inputs.device.type != "cpu" or torch.compiler.is_exporting() or not torch.backends.mkldnn.is_available():
+            return linear(inputs, self.weight, self.bias)
+        return Product.apply(inputs, self.weight, self.bias)
 
 
 class Dropout(nn.Dropout):

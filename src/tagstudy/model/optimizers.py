@@ -22,6 +22,9 @@ class EagerOptimizer(Optimizer):
     state_dict = inspect.unwrap(Optimizer.state_dict)
     load_state_dict = inspect.unwrap(Optimizer.load_state_dict)
 
+    def _patch_step_function(self) -> None:
+        """torch would record each step for its profiler."""
+
 
 class AdamW(EagerOptimizer):
     """Loshchilov and Hutter, Decoupled weight decay regularization, 2019; torch's fused step."""
