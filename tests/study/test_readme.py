@@ -23,6 +23,7 @@ NOT_TYPED = {
     "make sweep": "installs, and fine-tunes an encoder: many minutes",
     "pip install -r requirements-pretrained.txt": "installs",
     "pip install -r requirements-serve.txt": "installs",
+    "npm install --prefix dvc_plots vega@5.33.1 vega-lite@5.23.0 vega-embed@6.29.0": "installs, for test_browser.py",
     "python src/predict.py --serve": "answers until it is stopped; test_serving.py asks it",
     "dvc queue start -j 1": "works in the background, a minute and more; that the queue is filled is seen here",
 }
