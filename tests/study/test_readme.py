@@ -20,6 +20,8 @@ PAGES = {page: page.read_text(encoding="utf-8") for page in (ROOT / "README.md",
 NOT_TYPED = {
     "make": "installs; then it calls dvc repro, as the study below does",
     "make test": "these are the tests that it runs",
+    "make tune": "installs; test_tune.py runs the search",
+    "python src/tune.py --trials 100 --folds 5": "trains a thousand networks; test_tune.py runs a small search",
     "make sweep": "installs, and fine-tunes an encoder: many minutes",
     "pip install -r requirements-pretrained.txt": "installs",
     "pip install -r requirements-serve.txt": "installs",
