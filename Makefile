@@ -14,7 +14,7 @@ study: $(VENV)/study ## run the study; what has not changed is skipped (requirem
 	dvc metrics show
 	@echo "== the pictures are in plots/images/; dvc plots show draws them for the browser"
 
-sweep: $(VENV)/pretrained ## all dense embeddings, held against one another (requirements-pretrained.txt; an hour)
+sweep: $(VENV)/pretrained ## all dense embeddings, compared (requirements-pretrained.txt; an hour)
 	dvc exp run --queue -S featurize_dense.embedding=learned,word2vec,static,encoder,finetuned
 	dvc exp run --run-all
 	python src/compare.py
