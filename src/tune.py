@@ -44,9 +44,7 @@ def main() -> None:
         changes += [f"++{section}.{name}={value}" for name, value in better.items()]
     if not changes:
         return tell("tune: nothing is better than the parameters in force")
-    command = ["exp", "run", *(part for change in changes for part in ("-S", change))]
-    tell(shlex.join(["dvc", *command]))
-    dvc(*command)
+    dvc("exp", "run", *(part for change in changes for part in ("-S", change)))
 
 
 def search(arm: str, settings: Train, folds: range, trials: int) -> dict[str, Any]:
@@ -88,12 +86,11 @@ def valid_micro_f1(arm: str, fold: int, settings: Train) -> float:
     """Train on a fold's train posts; micro-F1 on its valid posts in the best epoch."""
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed + fold)
-    folders, device = arm_folders(arm), choose_device(settings.device)
-    own = features_of_fold(folders.features, fold)
-    corpus, features = Corpus(folders.posts), open_matrix(own / "matrix")
+    own = features_of_fold(arm_folders(arm).features, fold)
+    corpus, features = Corpus(POSTS), open_matrix(own / "matrix")
     train, valid = (Posts(features, corpus.labels, corpus.rows(split, fold)) for split in ("train", "valid"))
     network = describe_network(settings, read_json(own / "features.json"), len(corpus.tags))
-    model = initial_network(network, own, train, settings).to(device)
+    model = initial_network(network, own, train, settings).to(choose_device(settings.device))
     return fit(model, train, valid, settings, settings.seed + fold, NoLog()).micro_f1
 
 
@@ -103,7 +100,8 @@ class NoLog:
 
 
 def dvc(*command: str) -> None:
-    """Run a command of DVC's; if it fails, end with its status: it has said why."""
+    """Print and run a command of DVC's; if it fails, end with its status: it has said why."""
+    tell(shlex.join(["dvc", *command]))
     if status := subprocess.run([sys.executable, "-m", "dvc", *command]).returncode:
         sys.exit(status)
 
