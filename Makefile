@@ -5,7 +5,7 @@ AUDIT := .venv-audit
 UV := .venv-uv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: study sweep ship test test-slow bench requirements audit help
+.PHONY: study sweep tune ship test test-slow bench requirements audit help
 .DEFAULT_GOAL := study
 
 study: $(VENV)/study ## run the study; what has not changed is skipped (requirements.txt; a minute)
@@ -14,10 +14,13 @@ study: $(VENV)/study ## run the study; what has not changed is skipped (requirem
 	dvc metrics show
 	@echo "== the pictures are in plots/images/; dvc plots show draws them for the browser"
 
-sweep: $(VENV)/pretrained ## all dense embeddings, held against one another (requirements-pretrained.txt; an hour)
+sweep: $(VENV)/pretrained ## all dense embeddings, compared (requirements-pretrained.txt; an hour)
 	dvc exp run --queue -S featurize_dense.embedding=learned,word2vec,static,encoder,finetuned
 	dvc exp run --run-all
 	python src/compare.py
+
+tune: $(VENV)/tune ## parameters for your posts, searched for with the same budget in both arms (requirements-tune.txt; ten minutes)
+	python src/tune.py
 
 ship: study ## a model for use: both arms trained again on all posts, in shipped/ (half a minute more)
 	@echo "== src/ship.py: both arms trained again on all posts; the study's own models and scores stay as they are"
@@ -48,6 +51,7 @@ requirements: $(UV)/bin/uv ## pin what pyproject.toml names; UPGRADE=--upgrade t
 	@$(PIN) requirements-pretrained.txt --constraints requirements-dev.txt --extra pretrained
 	@$(PIN) requirements-onnx.txt --constraints requirements-dev.txt --extra onnx
 	@$(PIN) requirements-serve.txt --constraints requirements-dev.txt --extra serve
+	@$(PIN) requirements-tune.txt --constraints requirements-dev.txt --extra tune
 	@$(PIN) requirements-bench.txt --constraints requirements-dev.txt --extra bench
 
 audit: $(AUDIT)/bin/pip-audit ## known vulnerabilities of the pinned packages (pip-audit, in .venv-audit/; a minute)
@@ -76,6 +80,11 @@ $(VENV)/pretrained: requirements-pretrained.txt | $(VENV)/bin/pip
 	@echo "== installing what pretrained embeddings need: $<"
 	$(INSTALL) -r $<
 	$(LIBRARY)
+	@touch $@
+
+$(VENV)/tune: requirements-tune.txt | $(VENV)/bin/pip
+	@echo "== installing what the search for parameters needs: $<"
+	$(INSTALL) -r $<
 	@touch $@
 
 $(VENV)/dev: requirements-dev.txt | $(VENV)/bin/pip

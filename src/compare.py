@@ -1,9 +1,9 @@
-"""Hold all embeddings against one another: which are tied for best, and which of these is the cheapest?
+"""Compare all embeddings: which are tied for best, and which of these is the cheapest?
 
     python src/compare.py                      the workspace and the experiments of this commit
     python src/compare.py NAME ...             these experiments or commits, as `dvc exp list` names them
 
-Reads the predictions of each from DVC's cache; nothing is run again. All must have been tested on the posts of the
+Reads the predictions of each from DVC's cache; nothing is rerun. All must have been tested on the posts of the
 workspace. Shows TF-IDF, each embedding, each fusion of the two, and, where a fold has several runs, what a fusion gains
 by itself: two runs of the best arm, fused in the same way.
 """

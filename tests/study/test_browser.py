@@ -1,10 +1,9 @@
 """`dvc plots diff` of two commits, drawn by a real browser: every plot with both revisions, every image, no error.
 
-The page takes Vega from a content delivery network; the test takes the same versions of it from npm.
+The browser reaches no network: Vega lies beside the page, installed by the command in docs/troubleshooting.md.
 """
 
 import csv
-import json
 import re
 import shutil
 import sys
@@ -15,6 +14,8 @@ import lxml.html
 import pytest
 import yaml
 from conftest import QUICK, ROOT, call, write_params
+
+from tagstudy.evaluation.style import COLOURS
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 REVISIONS = ("HEAD~1", "workspace")
@@ -28,8 +29,8 @@ console.error = fail;
 addEventListener("error", event => fail(event.message ?? event.target.src), true);
 </script>"""
 DRAW_SVG = """<script>
-const embed = vegaEmbed;
-vegaEmbed = (place, spec) => embed(place, spec, {renderer: "svg"}).catch(fail);
+const embed = window.vegaEmbed;
+if (embed) vegaEmbed = (place, spec) => embed(place, spec, {renderer: "svg"}).catch(fail);
 </script>"""
 
 pytestmark = [
@@ -53,35 +54,42 @@ def study(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def page(study: Path, tmp_path_factory: pytest.TempPathFactory) -> lxml.html.HtmlElement:
-    """What the browser makes of the page."""
-    done = call(sys.executable, "-m", "dvc", "plots", "diff", "HEAD~1", cwd=study)
-    assert done.returncode == 0, done.stderr
-    modules = tmp_path_factory.mktemp("npm")
-
-    def local(address: re.Match) -> str:
-        name, version = address.groups()
-        if call("npm", "pack", f"{name}@{version}", cwd=modules).returncode:
-            pytest.skip(f"npm cannot get {name} {version}")
-        shutil.unpack_archive(modules / f"{name}-{version}.tgz", modules / name, filter="data")
-        package = modules / name / "package"
-        return (package / json.loads((package / "package.json").read_text(encoding="utf-8"))["jsdelivr"]).as_uri()
-
-    html = (study / "dvc_plots/index.html").read_text(encoding="utf-8")
-    html, scripts = re.subn(r"https://[^\"]*/npm/([\w-]+)@([\d.]+)", local, html)
-    assert scripts == 3
+def open_page(study: Path, profile: Path) -> lxml.html.HtmlElement:
+    """What a browser without a network makes of the page, as if its plots were SVG and its errors elements."""
+    page = study / "dvc_plots/index.html"
+    html = page.read_text(encoding="utf-8")
     html = html.replace("<head>", f"<head>{COLLECT_ERRORS}").replace("</head>", f"{DRAW_SVG}</head>")
-    (study / "dvc_plots/local.html").write_text(html, encoding="utf-8")
+    (page.parent / "seen.html").write_text(html, encoding="utf-8")
     flags = "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     flags += " --disable-component-update --disable-sync --virtual-time-budget=60000 --dump-dom"
-    profile = f"--user-data-dir={tmp_path_factory.mktemp('profile')}"
-    done = call(CHROMIUM, *flags.split(), profile, (study / "dvc_plots/local.html").as_uri(), cwd=study)
+    offline = "--host-resolver-rules=MAP * ~NOTFOUND"
+    address = (page.parent / "seen.html").as_uri()
+    done = call(CHROMIUM, *flags.split(), offline, f"--user-data-dir={profile}", address, cwd=study)
     return lxml.html.fromstring(done.stdout)
 
 
+@pytest.fixture(scope="module")
+def without_vega(study: Path, tmp_path_factory: pytest.TempPathFactory) -> lxml.html.HtmlElement:
+    """The page of the last commit alone, before Vega is installed."""
+    done = call(sys.executable, "-m", "dvc", "plots", "show", cwd=study)
+    assert done.returncode == 0, done.stderr
+    return open_page(study, tmp_path_factory.mktemp("profile"))
+
+
+@pytest.fixture(scope="module")
+def page(without_vega: None, study: Path, tmp_path_factory: pytest.TempPathFactory) -> lxml.html.HtmlElement:
+    """The page of both commits."""
+    done = call(sys.executable, "-m", "dvc", "plots", "diff", "HEAD~1", cwd=study)
+    assert done.returncode == 0, done.stderr
+    docs = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    [install] = re.findall(r"^npm install .*$", docs, re.MULTILINE)
+    if call(*install.split(), cwd=study).returncode:
+        pytest.skip("npm cannot get Vega")
+    return open_page(study, tmp_path_factory.mktemp("profile"))
+
+
 def texts(element: lxml.html.HtmlElement) -> list[str]:
-    return [text.text for text in element.iter("text")]
+    return [text.text for text in element.iter("text") if text.text]
 
 
 def test_the_browser_reports_no_error(page: lxml.html.HtmlElement) -> None:
@@ -95,6 +103,38 @@ def test_plot_draws_both_revisions(page: lxml.html.HtmlElement, name: str) -> No
     assert len(set(shapes)) > 2
     assert not any("NaN" in shape for shape in shapes)
     assert set(REVISIONS) <= set(texts(drawing))
+
+
+@pytest.mark.parametrize(
+    ("name", "legend"),
+    [
+        ("loss", ["dense", "sparse", "valid", "train"]),
+        ("hamming_distance", ["dense", "sparse", "valid"]),
+        ("validation_micro_f1", ["dense", "sparse", "valid"]),
+        ("f1_by_tag", ["dense", "sparse"]),
+        ("reliability", ["dense", "sparse", "fusion", "test"]),
+        ("precision_recall", ["dense", "sparse", "fusion", "test"]),
+    ],
+)
+def test_colours_are_the_arms_as_in_the_images(page: lxml.html.HtmlElement, name: str, legend: list[str]) -> None:
+    [drawing] = page.xpath(f"//div[@id='{name}']//svg[contains(@class, 'marks')]")
+    assert drawing.xpath(".//g[contains(@class, 'role-legend-label')]//text/text()") == legend
+    symbols = drawing.xpath(".//g[contains(@class, 'role-legend-symbol')]//path")
+    for symbol, label in zip(symbols, legend, strict=True):
+        assert symbol.get("stroke", symbol.get("fill")) == COLOURS.get(label, "black")
+    dashed = [label for symbol, label in zip(symbols, legend, strict=True) if symbol.get("stroke-dasharray") == "4,3"]
+    assert dashed == [label for label in legend if label == "train"]
+
+
+@pytest.mark.parametrize("name", ["loss", "hamming_distance", "validation_micro_f1"])
+def test_epochs_are_whole(page: lxml.html.HtmlElement, name: str) -> None:
+    [drawing] = page.xpath(f"//div[@id='{name}']//svg[contains(@class, 'marks')]")
+    axes = drawing.xpath(".//g[starts-with(@aria-label, 'X-axis')]")
+    assert len(axes) == len(REVISIONS)
+    for axis in axes:
+        *epochs, label = texts(axis)
+        assert epochs == [str(epoch) for epoch in range(len(epochs))]
+        assert label == "epoch (0 is the untrained network)"
 
 
 @pytest.mark.parametrize("arm", ["dense", "sparse"])
@@ -122,3 +162,9 @@ def test_images_are_shown_for_both_revisions(study: Path, page: lxml.html.HtmlEl
     images = {path.name for path in (study / "plots/images").iterdir()}
     shown = [Path(image.get("src")).name for image in page.iter("img")]
     assert sorted(shown) == sorted(f"{revision}_plots_images_{image}" for revision in REVISIONS for image in images)
+
+
+def test_without_vega_the_page_says_what_to_do_and_shows_the_images(without_vega: lxml.html.HtmlElement) -> None:
+    [missing] = without_vega.xpath("//p[@id='missing']")
+    assert "docs/troubleshooting.md" in missing.text
+    assert len(list(without_vega.iter("img"))) == 14

@@ -1,4 +1,4 @@
-"""compare.py reads the predictions of experiments from DVC's cache, and holds all of them against one another."""
+"""compare.py reads the predictions of experiments from DVC's cache, and compares all of them."""
 
 import shutil
 import sys

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -67,6 +68,14 @@ def test_plots_name_columns_that_the_committed_files_have(plot: dict) -> None:
         for file, columns in files.items():
             header = (ROOT / file).read_text(encoding="utf-8").splitlines()[0].split(",")
             assert ({columns} if isinstance(columns, str) else set(columns)) <= set(header)
+
+
+def test_the_page_of_plots_takes_the_versions_of_vega_that_the_docs_install() -> None:
+    page, docs = (
+        (ROOT / path).read_text(encoding="utf-8") for path in (".dvc/plots/page.html", "docs/troubleshooting.md")
+    )
+    version = r"vega[a-z-]*@[\d.]+"
+    assert re.findall(version, page) == re.findall(version, docs) != []
 
 
 def test_committed_metrics_are_headline_numbers() -> None:

@@ -20,9 +20,12 @@ PAGES = {page: page.read_text(encoding="utf-8") for page in (ROOT / "README.md",
 NOT_TYPED = {
     "make": "installs; then it calls dvc repro, as the study below does",
     "make test": "these are the tests that it runs",
+    "make tune": "installs; test_tune.py runs the search",
+    "python src/tune.py --trials 100 --folds 5": "trains a thousand networks; test_tune.py runs a small search",
     "make sweep": "installs, and fine-tunes an encoder: many minutes",
     "pip install -r requirements-pretrained.txt": "installs",
     "pip install -r requirements-serve.txt": "installs",
+    "npm install --prefix dvc_plots vega@5.33.1 vega-lite@5.23.0 vega-embed@6.29.0": "installs, for test_browser.py",
     "python src/predict.py --serve": "answers until it is stopped; test_serving.py asks it",
     "dvc queue start -j 1": "works in the background, a minute and more; that the queue is filled is seen here",
 }

@@ -20,7 +20,7 @@ class UserError(Exception):
 
 
 def one_line(text: str) -> str:
-    """A message without what steers a terminal, cut if it is long: libraries quote input in theirs."""
+    """A message without control characters, shortened if it is long: libraries quote input in theirs."""
     text = visible(text)
     return text if len(text) <= LONGEST else f"{text[: LONGEST * 2 // 3]} ... {text[-LONGEST // 3 :]}"
 
@@ -62,7 +62,7 @@ def explain(problem: BaseException, again: str) -> str | None:
 
 @contextmanager
 def needs(extra: str, what: str) -> Iterator[None]:
-    """Around imports of what requirements-EXTRA.txt installs for ``what``; a missing one raises :class:`UserError`."""
+    """A context for imports that ``what`` needs from requirements-EXTRA.txt. Raises :class:`UserError` if one fails."""
     try:
         yield
     except ImportError as problem:

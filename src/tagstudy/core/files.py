@@ -61,7 +61,7 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def undamaged(path: Path) -> Iterator[None]:
-    """Around what makes sense of a file without checksums: an error in it is that the file is damaged."""
+    """A context for parsing a file without checksums: an error in it means that the file is damaged."""
     try:
         yield
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as problem:

@@ -17,7 +17,7 @@ METRICS = Path("metrics")
 PLOTS = Path("plots")
 
 
-# What is read behind the stage that writes it.
+# Outputs that other programs read, and the stages that write them.
 WRITTEN_BY = {
     POSTS: "ingest",
     FEATURES / "dense": "featurize_dense",

@@ -1,4 +1,4 @@
-"""Text from outside, made fit to be printed: posts, tags and file names may hold what steers a terminal."""
+"""Untrusted text, made safe to print: posts, tags and file names may hold control sequences for the terminal."""
 
 import io
 import json

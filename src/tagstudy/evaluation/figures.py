@@ -203,7 +203,7 @@ def reliability(path: Path, tables: dict[str, pd.DataFrame]) -> None:
         look, colour = MARKERS[arm] + "-", COLOURS[arm]
         axes.plot(table["probability"], table["share"], look, color=colour, label=arm, clip_on=False, zorder=3)
         counts.plot(table["probability"], table["decisions"], look, color=colour, markersize=3)
-    axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="fraction that is true")
+    axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="fraction of positives")
     counts.set(yscale="log", xlabel="predicted probability", ylabel="decisions")
     counts.yaxis.set_major_formatter(EngFormatter(sep=""))
     counts.minorticks_off()

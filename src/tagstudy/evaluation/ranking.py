@@ -1,4 +1,4 @@
-"""Many systems held against one another: which are tied for best, and which of these is the cheapest?
+"""A comparison of many systems: which are tied for best, and which of these is the cheapest?
 
 All pairs are compared, and p is corrected for all of them (Holm, 1979). A system is tied for best unless it is
 significantly worse than the best one. That alone does not make it as good: the interval of the difference says how much

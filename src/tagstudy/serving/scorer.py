@@ -86,7 +86,7 @@ class Scorer:
 
 
 def settle(jobs: list[Job], answer: Callable[[list[Text]], list[Answer]]) -> None:
-    """Answer jobs together; where that is an error, one by one, so that it goes to the job that it belongs to."""
+    """Answer jobs as one batch; if that fails, one by one, so that the error goes to the job that caused it."""
     if not jobs:
         return
     try:

@@ -1,0 +1,121 @@
+"""Search for training parameters that suit your posts, with the same budget in both arms; run the study with the best.
+
+    python src/tune.py                 30 trials for each arm, on two folds
+    python src/tune.py --trials 100 --folds 5
+
+A trial trains on each fold's train posts and is scored by micro-F1 on its valid posts; test is not read. The first has
+the parameters in force, Optuna's TPE sampler chooses the others. The best become an experiment of DVC's.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+from itertools import repeat
+from typing import Any
+
+import optuna
+import torch
+
+from tagstudy.core.config import Train, read_params
+from tagstudy.core.corpus import Corpus
+from tagstudy.core.device import choose_device
+from tagstudy.core.errors import UserError, user_errors
+from tagstudy.core.files import read_json
+from tagstudy.core.paths import ARMS, POSTS, arm_folders, features_of_fold
+from tagstudy.core.printing import tell
+from tagstudy.core.processes import worker_pool
+from tagstudy.core.store import open_matrix
+from tagstudy.model.arm import Job, runs_at_once
+from tagstudy.model.batches import Posts
+from tagstudy.model.network import describe_network, initial_network
+from tagstudy.model.training import fit
+
+
+def main() -> None:
+    options = arguments()
+    dvc("repro", "featurize_dense", "featurize_tfidf")
+    params = read_params()
+    folds = range(min(options.folds, Corpus(POSTS).folds))
+    changes = []
+    for arm in ARMS:
+        better = search(arm, getattr(params, f"train_{arm}"), folds, options.trials)
+        section = "train_sparse" if arm == "sparse" else f"train_dense.{params.featurize_dense.embedding}"
+        changes += [f"++{section}.{name}={value}" for name, value in better.items()]
+    if not changes:
+        return tell("tune: nothing is better than the parameters in force")
+    dvc("exp", "run", *(part for change in changes for part in ("-S", change)))
+
+
+def search(arm: str, settings: Train, folds: range, trials: int) -> dict[str, Any]:
+    """The parameters of the best trial; none if no trial is better than the first, with those in force."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=settings.seed))
+    workers = min(len(folds), runs_at_once(Job(0, 0, settings.seed, settings, arm_folders(arm))))
+    best, better = 0.0, {}
+    with worker_pool(workers, fork=choose_device(settings.device).type == "cpu") as pool:
+        for number in range(trials):
+            trial = study.ask()
+            changes = suggest(trial) if number else {}
+            tried = settings.model_copy(update=changes)
+            try:
+                score = sum(pool.map(valid_micro_f1, repeat(arm), folds, repeat(tried))) / len(folds)
+            except UserError:  # such as a loss that is NaN; with the parameters in force it ends the search
+                if number == 0:
+                    raise
+                score = 0.0
+            study.tell(trial, score)
+            if score > best:
+                best, better = score, changes
+            tell(f"tune: {arm}, trial {number + 1} of {trials}: micro-F1 on valid {score:.4f}, best {best:.4f}")
+    return better
+
+
+def suggest(trial: optuna.Trial) -> dict[str, Any]:
+    """Values from the same ranges for both arms; without an embedding matrix, embedding_lr has no effect."""
+    return {
+        "lr": float(f"{trial.suggest_float('lr', 0.0003, 0.01, log=True):.2g}"),
+        "embedding_lr": float(f"{trial.suggest_float('embedding_lr', 0.01, 0.5, log=True):.2g}"),
+        "dropout": round(trial.suggest_float("dropout", 0, 0.7), 2),
+        "word_dropout": round(trial.suggest_float("word_dropout", 0, 0.5), 2),
+        "batch_norm": trial.suggest_categorical("batch_norm", [False, True]),
+    }
+
+
+def valid_micro_f1(arm: str, fold: int, settings: Train) -> float:
+    """Train on a fold's train posts; micro-F1 on its valid posts in the best epoch."""
+    torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed + fold)
+    own = features_of_fold(arm_folders(arm).features, fold)
+    corpus, features = Corpus(POSTS), open_matrix(own / "matrix")
+    train, valid = (Posts(features, corpus.labels, corpus.rows(split, fold)) for split in ("train", "valid"))
+    network = describe_network(settings, read_json(own / "features.json"), len(corpus.tags))
+    model = initial_network(network, own, train, settings).to(choose_device(settings.device))
+    return fit(model, train, valid, settings, settings.seed + fold, NoLog()).micro_f1
+
+
+class NoLog:
+    def log_metric(self, name: str, value: float) -> None: ...
+    def next_step(self) -> None: ...
+
+
+def dvc(*command: str) -> None:
+    """Print and run a command of DVC's; if it fails, end with its status: it has said why."""
+    tell(shlex.join(["dvc", *command]))
+    if status := subprocess.run([sys.executable, "-m", "dvc", *command]).returncode:
+        sys.exit(status)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=30, help="trials for each arm (30)")
+    parser.add_argument("--folds", type=int, default=2, help="folds that each trial trains on (2)")
+    options = parser.parse_args()
+    if min(options.trials, options.folds) < 1:
+        parser.error("--trials and --folds are at least 1")
+    return options
+
+
+if __name__ == "__main__":
+    with user_errors("tune"):
+        main()
