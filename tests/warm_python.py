@@ -18,11 +18,11 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-IMPORTS = """
-numpy scipy.sparse scipy.special scipy.optimize pandas pyarrow.parquet pydantic yaml tqdm lxml.etree safetensors.torch
-sklearn.feature_extraction.text sklearn.preprocessing matplotlib.backends.backend_agg torch torch.optim.adamw dvclive
-dvc.cli dvc.repo dvc.commands.repro
-""".split()
+IMPORTS = [
+    "numpy", "scipy.sparse", "scipy.special", "scipy.optimize", "pandas", "pyarrow.parquet", "pydantic", "yaml", "tqdm",
+    "lxml.etree", "matplotlib.backends.backend_agg", "torch", "torch.optim.adamw", "safetensors.torch", "dvclive",
+    "dvc.cli", "dvc.repo", "dvc.commands.repro",
+]  # fmt: skip
 PYTHON = f"""#!{sys.executable} -IS
 import json, os, socket, sys
 arguments = sys.argv[1:]
