@@ -1,7 +1,7 @@
 """Stage ingest: read tagged posts, merge repeated ones, keep those with enough tags, split them.
 
 in:  ingest.source, a file or a folder of posts in any format that tagstudy/data/readers.py reads
-out: data/posts: posts.parquet (id, title, body), splits.npy, labels/, tags.json, summary.json
+out: data/posts: posts.parquet (id, title, body), splits.npy, labels/, counts/ (of words), tags.json, summary.json
 """
 
 from tagstudy.core.config import read_params

@@ -8,7 +8,7 @@ holds the values `data[indptr[i]:indptr[i + 1]]` in the columns `indices[...]`. 
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,12 +20,12 @@ BLOCK = 2_000  # rows of a block
 
 
 class CsrMatrix:
-    """A CSR matrix on disk."""
+    """A CSR matrix on disk. With the mode "r+" its values can be changed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mode: Literal["r", "r+"] = "r") -> None:
         self.shape: tuple[int, int] = tuple(np.load(checked(folder / "shape.npy")).tolist())
         self.indptr, self.indices, self.data = (
-            np.load(checked(folder / f"{part}.npy"), mmap_mode="r") for part in ("indptr", "indices", "data")
+            np.load(checked(folder / f"{part}.npy"), mmap_mode=mode) for part in ("indptr", "indices", "data")
         )
 
     def __len__(self) -> int:

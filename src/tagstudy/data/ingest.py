@@ -2,7 +2,7 @@
 
 in:  any file or folder that readers.py reads
 out: posts.parquet (id, title, body: one row a kept post, in reading order), splits.npy [folds, posts], labels/
-     [posts, tags], tags.json, summary.json
+     [posts, tags], counts/ ([posts, terms] and the terms), tags.json, summary.json
 """
 
 from hashlib import blake2b
@@ -21,6 +21,7 @@ from tagstudy.core.files import write_json
 from tagstudy.core.paths import SPLITS
 from tagstudy.core.processes import available_cores
 from tagstudy.core.store import BLOCK, CsrWriter
+from tagstudy.data.counts import COUNTS, write_counts
 from tagstudy.data.files import distinct
 from tagstudy.data.gather import SCHEMA, gather
 from tagstudy.data.labels import LEFT_OUT, choose_tags, merge, order_tags, unite
@@ -36,7 +37,8 @@ def ingest(settings: Ingest, folder: Path, workers: int | None = None) -> dict[s
     ``workers`` processes read, by default one for each core; the result is the same. Returns what summary.json holds.
     Raises :class:`UserError` for a source or settings that give no study.
     """
-    texts, keys, source_split, labels, names, skipped, files = gather(settings, folder, workers or available_cores())
+    workers = workers or available_cores()
+    texts, keys, source_split, labels, names, skipped, files = gather(settings, folder, workers)
     source_split, valid_is_test = test_of_two(source_split, settings)
     merged_into = merge(keys, source_split)
     labels = unite(labels, merged_into)
@@ -61,6 +63,7 @@ def ingest(settings: Ingest, folder: Path, workers: int | None = None) -> dict[s
     for split in splits:
         check_split(labels, split, settings)
     write_posts(folder, texts, kept, labels)
+    write_counts(folder / COUNTS, folder / "posts.parquet", workers)
     np.save(folder / "splits.npy", splits)
     write_json(folder / "tags.json", tags)
     summary = {
