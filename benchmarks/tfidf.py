@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from dumps import ROOT, arguments, measure, write_params
-from tagstudy.core.config import read_params
+from tagstudy.core.config import Compute, read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import whole_folder
 from tagstudy.core.paths import FEATURES, POSTS, SPLITS
@@ -52,7 +52,7 @@ def main() -> None:
 def study(workers: int) -> None:
     params = read_params()
     with whole_folder(Path("data/counted")) as folder:  # the same as ingest has written
-        write_counts(folder, POSTS / "posts.parquet", workers)
+        write_counts(folder, POSTS / "posts.parquet", Compute(workers=workers))
     with whole_folder(FEATURES / "dense", made_from=[POSTS]) as folder:
         write_dense(folder, Corpus(POSTS), params.featurize_dense, "cpu", None)
     with whole_folder(FEATURES / "tfidf", made_from=[POSTS]) as folder:

@@ -16,9 +16,10 @@ MANY = 200_000  # posts, from which on folds cost more than they tell
 
 
 def main() -> str:
-    settings = read_params().ingest
+    params = read_params()
+    settings = params.ingest
     with whole_folder(POSTS, made_from=[]) as folder:
-        summary = ingest(settings, folder)
+        summary = ingest(settings, folder, params.compute)
     for found in summary["files"]:
         tell(described(found))
     if unseen := summary["unseen_tags"]:

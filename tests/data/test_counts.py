@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tagstudy.core.config import Compute
 from tagstudy.core.corpus import Text
 from tagstudy.core.store import CsrMatrix
 from tagstudy.data.counts import count_words, read_terms, write_counts
@@ -51,7 +52,7 @@ def test_shards_and_processes_change_nothing(tmp_path: Path, max_ngram: int) -> 
         folder = tmp_path / str(place)
         folder.mkdir()
         pq.write_table(table(posts), folder / "posts.parquet", row_group_size=size)
-        write_counts(folder / "counts", folder / "posts.parquet", workers, max_ngram)
+        write_counts(folder / "counts", folder / "posts.parquet", Compute(workers=workers), max_ngram)
         (folder / "posts.parquet").unlink()
         written.append({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()})
     assert all(files == written[0] for files in written)

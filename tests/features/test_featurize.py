@@ -22,7 +22,7 @@ import featurize_tfidf
 from tagstudy.core import corpus as corpus_module
 from tagstudy.core import store
 from tagstudy.core.checksums import seal
-from tagstudy.core.config import EncoderSettings, FeaturizeDense, FeaturizeTfidf, read_params
+from tagstudy.core.config import Compute, EncoderSettings, FeaturizeDense, FeaturizeTfidf, read_params
 from tagstudy.core.corpus import Corpus, Text
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import read_json, write_json
@@ -55,7 +55,7 @@ def write_corpus(folder: Path, posts: list[tuple[str, Text]]) -> Corpus:
     columns |= {part: [getattr(text, part) for _, text in posts] for part in Text._fields}
     pq.write_table(pa.table(columns), folder / "posts.parquet", row_group_size=3)
     shutil.rmtree(folder / COUNTS, ignore_errors=True)
-    write_counts(folder / COUNTS, folder / "posts.parquet", workers=1)
+    write_counts(folder / COUNTS, folder / "posts.parquet", Compute(workers=1))
     np.save(folder / "splits.npy", np.array([[SPLITS.index(split) for split, _ in posts]], dtype=np.int8))
     if not (folder / "labels").exists():
         save_csr(folder / "labels", csr_array(np.ones((len(posts), 1), dtype=np.uint8)), np.uint8)

@@ -159,6 +159,15 @@ class Evaluate(Section):
         return self
 
 
+class Compute(Section):
+    """Who works on the shards of ingest and of counting. It changes no result."""
+
+    workers: Annotated[int, Field(ge=1, le=10**4)] | Literal["auto"] = "auto"
+
+
+EVERY_CORE = Compute()
+
+
 class Params(Section):
     ingest: Ingest
     featurize_dense: FeaturizeDense
@@ -167,6 +176,7 @@ class Params(Section):
     train_dense: Train  # train, overridden by the arm's section, overridden by the part of the chosen embedding
     train_sparse: Train
     evaluate: Evaluate
+    compute: Compute = EVERY_CORE
 
     @model_validator(mode="after")
     def keep_to_one_device(self) -> "Params":

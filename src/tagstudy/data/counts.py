@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 
+from tagstudy.core.config import Compute
 from tagstudy.core.corpus import Text
-from tagstudy.core.processes import map_in_order
+from tagstudy.core.shards import map_in_order
 from tagstudy.core.store import CsrMatrix, CsrWriter
 from tagstudy.data.text import SEPARATE, token_sequences, tokenize
 
@@ -32,15 +33,15 @@ class GrowingVocabulary(dict[str, int]):
         return number
 
 
-def write_counts(folder: Path, posts: Path, workers: int, max_ngram: int = 1) -> None:
+def write_counts(folder: Path, posts: Path, compute: Compute, max_ngram: int = 1) -> None:
     """Count the terms of all posts of a Parquet file into a new folder: CSR [posts, terms], and TERMS.
 
-    Each row group is a shard. The result is the same for any number of workers.
+    Each row group is a shard. The result is the same for any number of processes.
     """
     groups = pq.read_metadata(posts).num_row_groups
     numbers = GrowingVocabulary()
     with (
-        closing(map_in_order(partial(count_shard, posts, max_ngram), range(groups), workers)) as shards,
+        closing(map_in_order(partial(count_shard, posts, max_ngram), range(groups), compute)) as shards,
         CsrWriter(folder / "matrix", columns=0) as writer,
     ):
         for rows, terms in shards:

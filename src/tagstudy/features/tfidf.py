@@ -7,26 +7,26 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from tagstudy.core.checksums import checked
-from tagstudy.core.config import FeaturizeTfidf
+from tagstudy.core.config import EVERY_CORE, Compute, FeaturizeTfidf
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import write_json
-from tagstudy.core.processes import available_cores
 from tagstudy.core.store import CsrWriter
 from tagstudy.data.counts import COUNTS, write_counts
 from tagstudy.features.counts import DocumentTermCounts, Weigh, divided, number_range, row_sums
 
 
-def write_tfidf(folder: Path, corpus: Corpus, settings: FeaturizeTfidf) -> str:
+def write_tfidf(folder: Path, corpus: Corpus, settings: FeaturizeTfidf, compute: Compute = EVERY_CORE) -> str:
     """Write the features of all posts into a folder for each fold; terms and idf come from the fold's train posts.
 
-    Returns a line about them. Raises :class:`UserError` where no term occurs in enough train posts.
+    ``compute`` says who counts n-grams; ingest has counted single words. Returns a line about the features. Raises
+    :class:`UserError` where no term occurs in enough train posts.
     """
     with TemporaryDirectory(dir=folder.parent) as scratch:
         counted = corpus.folder / COUNTS
-        if settings.max_ngram > 1:  # ingest has counted single words
+        if settings.max_ngram > 1:
             counted = Path(scratch) / COUNTS
-            write_counts(counted, checked(corpus.folder / "posts.parquet"), available_cores(), settings.max_ngram)
+            write_counts(counted, checked(corpus.folder / "posts.parquet"), compute, settings.max_ngram)
         counts = DocumentTermCounts(counted)
         terms = [
             write_fold(folder / f"fold-{fold}", counts, corpus.is_in("train", fold), settings)

@@ -1,0 +1,66 @@
+"""A map over shards of the data, by processes side by side. Results come in the order of the shards.
+
+What is made of a shard depends on nothing but the shard, and results are merged in their order: so how many processes
+there are, and which of them does what and when, changes nothing.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import chain, islice
+from typing import TypeVar
+
+from tagstudy.core.config import Compute
+from tagstudy.core.printing import tell
+from tagstudy.core.processes import WorkerKilled, available_cores, worker_pool
+
+AHEAD = 4  # shards for each worker
+RETRIES = 3  # how often a shard is done again whose worker was killed
+Shard = TypeVar("Shard")
+Result = TypeVar("Result")
+
+
+def map_in_order(
+    function: Callable[[Shard], Result], shards: Iterable[Shard], compute: Compute
+) -> Generator[Result, None, None]:
+    """What a function makes of each shard, in their order; by worker processes, unless there is one shard or worker.
+
+    Close it if not all of it is taken: that ends the processes. Few shards are taken ahead of the results. Where a
+    worker is killed, its shard is done again; raises :class:`UserError` after RETRIES times.
+    """
+    shards = iter(shards)
+    first = list(islice(shards, 2))
+    shards = chain(first, shards)
+    workers = available_cores() if compute.workers == "auto" else compute.workers
+    if workers == 1 or len(first) < 2:
+        yield from map(function, shards)
+        return
+    waiting: deque[Shard] = deque()  # those that were taken and whose results were not
+    killed = 0
+    while True:
+        try:
+            for result in map_by_pool(function, shards, waiting, workers):
+                killed = 0
+                yield result
+            return
+        except WorkerKilled:
+            killed += 1
+            if killed > RETRIES:
+                raise
+            tell(f"a worker process was killed; what it did is done again ({killed} of at most {RETRIES} times)")
+
+
+def map_by_pool(
+    function: Callable[[Shard], Result], shards: Iterator[Shard], waiting: deque[Shard], workers: int
+) -> Iterator[Result]:
+    """Results of the waiting shards and then of the others, by a new pool of processes."""
+    with worker_pool(workers, fork=True) as pool:
+        results = deque(pool.submit(function, shard) for shard in waiting)
+        while True:
+            for shard in islice(shards, AHEAD * workers + 1 - len(waiting)):
+                waiting.append(shard)
+                results.append(pool.submit(function, shard))
+            if not waiting:
+                return
+            result = results.popleft().result()
+            waiting.popleft()
+            yield result
