@@ -163,6 +163,16 @@ class Compute(Section):
     """Who works on the shards of ingest and of counting. It changes no result."""
 
     workers: Annotated[int, Field(ge=1, le=10**4)] | Literal["auto"] = "auto"
+    engine: Literal["local", "ray"] = "local"
+    address: Name | None = None
+
+    @model_validator(mode="after")
+    def leave_a_cluster_its_workers(self) -> "Compute":
+        if self.address is not None and self.engine != "ray":
+            raise ValueError("address: is that of a Ray cluster; set engine to ray, or address to null")
+        if self.address is not None and self.workers != "auto":
+            raise ValueError("workers: a cluster at an address has its own; set workers to auto")
+        return self
 
 
 EVERY_CORE = Compute()

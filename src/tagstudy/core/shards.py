@@ -1,4 +1,4 @@
-"""A map over shards of the data, by processes side by side. Results come in the order of the shards.
+"""A map over shards of the data, by processes of this machine or of a Ray cluster. Results come in the shards' order.
 
 What is made of a shard depends on nothing but the shard, and results are merged in their order: so how many processes
 there are, and which of them does what and when, changes nothing.
@@ -6,9 +6,11 @@ there are, and which of them does what and when, changes nothing.
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from itertools import chain, islice
 from typing import TypeVar
 
+from tagstudy.core.cluster import RayPool, ray_pool
 from tagstudy.core.config import Compute
 from tagstudy.core.printing import tell
 from tagstudy.core.processes import WorkerKilled, available_cores, worker_pool
@@ -31,16 +33,25 @@ def map_in_order(
     first = list(islice(shards, 2))
     shards = chain(first, shards)
     workers = available_cores() if compute.workers == "auto" else compute.workers
-    if workers == 1 or len(first) < 2:
+    if len(first) < 2 or (compute.engine == "local" and workers == 1):
         yield from map(function, shards)
-        return
-    waiting: deque[Shard] = deque()  # those that were taken and whose results were not
+    elif compute.engine == "ray":
+        with ray_pool(compute, RETRIES) as ray:
+            yield from map_by_pool(function, shards, deque(), ray, ray.workers)
+    else:
+        yield from map_by_processes(function, shards, workers)
+
+
+def map_by_processes(function: Callable[[Shard], Result], shards: Iterator[Shard], workers: int) -> Iterator[Result]:
+    """The results, by a pool of processes of this machine, and by another one where a process of it is killed."""
+    waiting: deque[Shard] = deque()
     killed = 0
     while True:
         try:
-            for result in map_by_pool(function, shards, waiting, workers):
-                killed = 0
-                yield result
+            with worker_pool(workers, fork=True) as pool:
+                for result in map_by_pool(function, shards, waiting, pool, workers):
+                    killed = 0
+                    yield result
             return
         except WorkerKilled:
             killed += 1
@@ -50,17 +61,20 @@ def map_in_order(
 
 
 def map_by_pool(
-    function: Callable[[Shard], Result], shards: Iterator[Shard], waiting: deque[Shard], workers: int
+    function: Callable[[Shard], Result],
+    shards: Iterator[Shard],
+    waiting: deque[Shard],
+    pool: ProcessPoolExecutor | RayPool,
+    workers: int,
 ) -> Iterator[Result]:
-    """Results of the waiting shards and then of the others, by a new pool of processes."""
-    with worker_pool(workers, fork=True) as pool:
-        results = deque(pool.submit(function, shard) for shard in waiting)
-        while True:
-            for shard in islice(shards, AHEAD * workers + 1 - len(waiting)):
-                waiting.append(shard)
-                results.append(pool.submit(function, shard))
-            if not waiting:
-                return
-            result = results.popleft().result()
-            waiting.popleft()
-            yield result
+    """The results, by a pool. ``waiting``: the shards that were taken and whose results were not; they are first."""
+    results = deque(pool.submit(function, shard) for shard in waiting)
+    while True:
+        for shard in islice(shards, AHEAD * workers + 1 - len(waiting)):
+            waiting.append(shard)
+            results.append(pool.submit(function, shard))
+        if not waiting:
+            return
+        result = results.popleft().result()
+        waiting.popleft()
+        yield result
