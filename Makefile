@@ -52,6 +52,7 @@ requirements: $(UV)/bin/uv ## pin what pyproject.toml names; UPGRADE=--upgrade t
 	@$(PIN) requirements-onnx.txt --constraints requirements-dev.txt --extra onnx
 	@$(PIN) requirements-serve.txt --constraints requirements-dev.txt --extra serve
 	@$(PIN) requirements-tune.txt --constraints requirements-dev.txt --extra tune
+	@$(PIN) requirements-ray.txt --constraints requirements-dev.txt --extra ray
 	@$(PIN) requirements-bench.txt --constraints requirements-dev.txt --extra bench
 
 audit: $(AUDIT)/bin/pip-audit ## known vulnerabilities of the pinned packages (pip-audit, in .venv-audit/; a minute)

@@ -1,7 +1,8 @@
-"""Posts a second of the stage featurize_tfidf beside scikit-learn's TfidfVectorizer() on the same posts.
+"""Posts a second of the study's featurizing beside scikit-learn's TfidfVectorizer() on the same posts.
 
-`python benchmarks/tfidf.py --data FOLDER`. scikit-learn has the texts in memory and keeps the result there; the study
-reads them from Parquet and writes CSR features. Imports do not count. Both run in turn; the ratio is a median.
+`python benchmarks/tfidf.py --data FOLDER`. The study counts the words of the posts, and makes the features of both arms
+of the counts: it reads Parquet and writes CSR. scikit-learn makes TF-IDF alone; it has the texts in memory and keeps
+the result there. Imports do not count. Both run in turn; the ratio is a median.
 """
 
 import contextlib
@@ -14,36 +15,48 @@ from tempfile import TemporaryDirectory
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from dumps import ROOT, arguments, measure, write_params
-from tagstudy.core.config import read_params
+from tagstudy.core.config import Compute, read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import whole_folder
 from tagstudy.core.paths import FEATURES, POSTS, SPLITS
+from tagstudy.core.processes import available_cores
+from tagstudy.data.counts import write_counts
+from tagstudy.features.dense import write_dense
 from tagstudy.features.tfidf import write_tfidf
 
 CORPORA = ["stack_exchange/crypto.csv.zip", "stack_exchange/biology.csv.zip", "so_titles"]
 
 
 def main() -> None:
-    options = arguments(__doc__, rounds={"type": int, "default": 7})
+    options = arguments(
+        __doc__,
+        rounds={"type": int, "default": 7},
+        workers={"type": int, "default": available_cores(), "help": "processes that count"},
+    )
     print("corpus                           posts  study/s  sklearn/s  ratio")
-    for corpus in CORPORA:
+    for name in CORPORA:
         with TemporaryDirectory() as scratch, contextlib.chdir(scratch):
-            write_params(Path(), ingest={"source": str(options.data / corpus), "tags": 50, "min_tags": 1, "folds": 1})
+            write_params(Path(), ingest={"source": str(options.data / name), "tags": 50, "min_tags": 1, "folds": 1})
             measure(Path(), ROOT / "src/ingest.py")
             corpus = Corpus(POSTS)
             blocks = {split: corpus.texts(corpus.is_in(split, 0)) for split in SPLITS}
             texts = {split: [str(text) for block in blocks[split] for text in block] for split in SPLITS}
-            rounds = [(seconds(study), seconds(lambda: sklearn(texts))) for _ in range(options.rounds)]  # noqa: B023
+            study(options.workers)  # which imports
+            rounds = [(seconds(study, options.workers), seconds(sklearn, texts)) for _ in range(options.rounds)]
         posts = sum(map(len, texts.values()))
         speeds = [posts / median(times) for times in zip(*rounds, strict=True)]
         ratio = median(other / own for own, other in rounds)
-        print(f"{corpus:30} {posts:8,} {speeds[0]:8,.0f} {speeds[1]:10,.0f} {ratio:6.2f}", flush=True)
+        print(f"{name:30} {posts:8,} {speeds[0]:8,.0f} {speeds[1]:10,.0f} {ratio:6.2f}", flush=True)
 
 
-def study() -> None:
-    settings = read_params().featurize_tfidf
+def study(workers: int) -> None:
+    params = read_params()
+    with whole_folder(Path("data/counted")) as folder:  # the same as ingest has written
+        write_counts(folder, POSTS / "posts.parquet", Compute(workers=workers))
+    with whole_folder(FEATURES / "dense", made_from=[POSTS]) as folder:
+        write_dense(folder, Corpus(POSTS), params.featurize_dense, "cpu", None)
     with whole_folder(FEATURES / "tfidf", made_from=[POSTS]) as folder:
-        write_tfidf(folder, Corpus(POSTS), settings)
+        write_tfidf(folder, Corpus(POSTS), params.featurize_tfidf)
 
 
 def sklearn(texts: dict[str, list[str]]) -> None:
@@ -53,9 +66,9 @@ def sklearn(texts: dict[str, list[str]]) -> None:
         vectorizer.transform(texts[split])
 
 
-def seconds(work: Callable[[], object]) -> float:
+def seconds(run: Callable[..., None], *arguments: object) -> float:
     start = time.perf_counter()
-    work()
+    run(*arguments)
     return time.perf_counter() - start
 
 

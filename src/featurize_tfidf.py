@@ -16,9 +16,9 @@ from tagstudy.features.tfidf import write_tfidf
 
 
 def main() -> str:
-    settings = read_params().featurize_tfidf
+    params = read_params()
     with whole_folder(FEATURES / "tfidf", made_from=[POSTS]) as folder:
-        return write_tfidf(folder, Corpus(POSTS), settings)
+        return write_tfidf(folder, Corpus(POSTS), params.featurize_tfidf, params.compute)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Stage ingest: read tagged posts, merge repeated ones, keep those with enough tags, split them.
 
 in:  ingest.source, a file or a folder of posts in any format that tagstudy/data/readers.py reads
-out: data/posts: posts.parquet (id, title, body), splits.npy, labels/, tags.json, summary.json
+out: data/posts: posts.parquet (id, title, body), splits.npy, labels/, counts/ (of words), tags.json, summary.json
 """
 
 import tagstudy.core.processor  # noqa: F401 - before numpy and torch
@@ -17,9 +17,10 @@ MANY = 200_000  # posts, from which on folds cost more than they tell
 
 
 def main() -> str:
-    settings = read_params().ingest
+    params = read_params()
+    settings = params.ingest
     with whole_folder(POSTS, made_from=[]) as folder:
-        summary = ingest(settings, folder)
+        summary = ingest(settings, folder, params.compute)
     for found in summary["files"]:
         tell(described(found))
     if unseen := summary["unseen_tags"]:

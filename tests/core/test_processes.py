@@ -4,9 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import closing
 from functools import partial
-from multiprocessing import active_children
 from pathlib import Path
 
 import psutil
@@ -14,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 from tagstudy.core.errors import UserError
-from tagstudy.core.processes import AHEAD, available_cores, map_in_order, worker_pool
+from tagstudy.core.processes import available_cores, worker_pool
 
 WAITS = f"""
 import os, sys, time
@@ -57,32 +55,6 @@ def test_an_error_of_the_user_s_comes_through() -> None:
 def test_a_worker_that_is_killed_is_an_error() -> None:
     with pytest.raises(UserError, match="was killed; is there enough memory"), worker_pool(2, fork=True) as pool:
         list(pool.map(end, [1]))
-
-
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_what_is_mapped_comes_in_order(workers: int) -> None:
-    assert list(map_in_order(abs, iter(range(-50, 0)), workers)) == list(range(50, 0, -1))
-    assert list(map_in_order(abs, [-1], workers)) == [1]
-    assert list(map_in_order(abs, [], workers)) == []
-
-
-def test_few_items_are_taken_ahead_of_the_results() -> None:
-    taken = []
-    with closing(map_in_order(abs, (taken.append(number) or number for number in range(1000)), 2)) as results:
-        assert next(results) == 0
-        assert len(taken) <= 2 * AHEAD + 1
-
-
-def test_the_first_error_is_raised_and_no_process_is_left() -> None:
-    with closing(map_in_order(fail, range(1000), 2)) as results, pytest.raises(UserError, match="number 0 "):
-        list(results)
-    assert not active_children()
-
-
-def test_no_process_is_left_where_not_all_is_taken() -> None:
-    with closing(map_in_order(abs, range(1000), 2)) as results:
-        next(results)
-    assert not active_children()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])

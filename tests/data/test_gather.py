@@ -2,8 +2,10 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,10 +14,10 @@ from conftest import write_params
 from test_layouts import ROW
 
 import ingest as ingest_stage
-from tagstudy.core.config import read_params
+from tagstudy.core.config import Compute, read_params
 from tagstudy.core.errors import UserError
-from tagstudy.data import dumps, gather, readers
-from tagstudy.data.files import File, distinct
+from tagstudy.data import dumps, formats, gather, readers
+from tagstudy.data.files import File, Row, distinct
 from tagstudy.data.ingest import ingest
 from tagstudy.data.readers import Post, Skipped, parts_of, read_file
 
@@ -106,7 +108,7 @@ def ingested(folder: Path, source: Path, workers: int, **changes: object) -> dic
     """What ingest writes."""
     (folder / "out").mkdir(parents=True)
     write_params(folder, ingest={"source": str(source), "tags": 3, "min_tags": 1, "max_malformed": 0.5} | changes)
-    ingest(read_params(folder / "params.yaml").ingest, folder / "out", workers)
+    ingest(read_params(folder / "params.yaml").ingest, folder / "out", Compute(workers=workers))
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -147,11 +149,28 @@ def test_the_first_malformed_row_is_told(tmp_path: Path, source: Path) -> None:
             ingested(tmp_path / str(workers), source, workers, max_malformed=0.0)
 
 
-def test_a_process_that_is_killed_ends_the_stage_and_earlier_posts_stay(
+def test_a_part_whose_process_is_killed_is_read_again(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tagstudy.data.ingest.available_cores", lambda: 2)
-    write_params(tmp_path, ingest={"source": "source", "tags": 3, "min_tags": 1, "max_malformed": 0.5})
+    one, read_row = ingested(tmp_path / "1", source, 1), dumps.read_dump
+
+    def killed_once(file: File, stream: IO[bytes]) -> Iterator[Row]:
+        for number, row in enumerate(read_row(file, stream)):
+            if number == 5 and file.start and not (tmp_path / "killed").exists():
+                (tmp_path / "killed").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield row
+
+    monkeypatch.setitem(formats.READERS, ".xml", killed_once)
+    assert ingested(tmp_path / "2", source, 2) == one
+    assert (tmp_path / "killed").exists()
+
+
+def test_a_process_that_is_killed_each_time_ends_the_stage_and_earlier_posts_stay(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"source": "source", "tags": 3, "min_tags": 1, "max_malformed": 0.5}
+    write_params(tmp_path, ingest=changes, compute={"workers": 2})
     read_whole = gather.read_file
 
     def killed(file: File) -> object:

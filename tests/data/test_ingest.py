@@ -303,7 +303,7 @@ def test_all_splits_lie_in_one_file_in_reading_order(tmp_path: Path) -> None:
     expected = [[name in row["tags"] for name in corpus.tags] for row in kept]
     assert np.array_equal(corpus.labels.take(np.arange(len(kept))).toarray(), expected)
     assert sorted(path.name for path in corpus.folder.iterdir()) == [
-        "SHA256SUMS", "labels", "posts.parquet", "splits.npy", "summary.json", "tags.json"
+        "SHA256SUMS", "counts", "labels", "posts.parquet", "splits.npy", "summary.json", "tags.json"
     ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """parquet.py: what a file decodes to is bounded; values that Python cannot hold are malformed rows."""
 
+import random
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 
 from tagstudy.core.errors import UserError
 from tagstudy.data import parquet
-from tagstudy.data.readers import Post, Skipped, read_posts
+from tagstudy.data.files import File
+from tagstudy.data.readers import Post, Skipped, parts_of, read_file, read_posts
 
 ROWS = 40
 COLUMNS = {"title": pa.array(["read a file"] * ROWS), "tags": pa.array([["x", "y"]] * ROWS)}
@@ -76,3 +78,42 @@ def test_nested_values_are_malformed_rows(tmp_path: Path, column: dict[str, list
 def test_rows_are_numbered_without_gaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "BATCH", 7)
     assert [post.id for post in read(tmp_path)] == [f"posts.parquet:{number}" for number in range(1, ROWS + 1)]
+
+
+@pytest.mark.parametrize("group", [3, 10, 25, 1000])
+def test_a_file_in_parts_is_read_as_the_whole_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int) -> None:
+    monkeypatch.setattr(parquet, "PART", 1000)
+    monkeypatch.setattr(parquet, "BATCH", 7)
+    rng = random.Random(0)
+    ids = pa.array([1] * 60 + [10**9] + [1] * 39, pa.date32())
+    titles = [" ".join(rng.choices(["read", "write", "a", "file", "of", "posts"], k=20)) for _ in range(100)]
+    table = pa.table({"id": ids, "title": titles, "tags": [["x"], ["a b"]] * 50})
+    path = tmp_path / "posts.parquet"
+    pq.write_table(table, path, row_group_size=group, compression="none", use_dictionary=False)
+    parts = list(parts_of(File(path)))
+    assert len(parts) > 2 and (parts[0].start, parts[-1].end) == (0, 100)
+    assert [part.start for part in parts[1:]] == [part.end for part in parts[:-1]]
+    assert [row for part in parts for row in read_file(part)] == list(read_file(File(path)))
+
+
+def test_a_file_that_cannot_be_read_in_parts_is_told_when_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "posts.parquet"
+    path.write_bytes(b"PAR1" + bytes(parquet.PART))
+    assert list(parts_of(File(path))) == [File(path)]
+
+
+def test_a_part_of_a_row_group_decodes_to_no_more_than_its_bytes_allow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "PART", 100)
+    monkeypatch.setattr(parquet, "ALWAYS_ALLOWED", 100)
+    path = tmp_path / "posts.parquet"
+    columns = {"title": repeated("a" * 10_000, 2000), "tags": pa.array([["x"]] * 2000)}
+    many = pa.table({"title": [f"{number:x}" * 20 for number in range(2000)], "tags": pa.array([["x"]] * 2000)})
+    with pq.ParquetWriter(path, many.schema, compression="none") as writer:
+        writer.write_table(many)
+        writer.write_table(pa.table(columns).cast(many.schema))
+    first, *others, last = parts_of(File(path))
+    assert list(read_file(first)) and others
+    with pytest.raises(UserError, match="decodes to more than 100 times its size"):
+        list(read_file(last))

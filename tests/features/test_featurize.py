@@ -1,5 +1,6 @@
 """Features of all posts: TF-IDF as scikit-learn's, mean word vectors, and nothing of valid or test in a vocabulary."""
 
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -21,12 +22,13 @@ import featurize_tfidf
 from tagstudy.core import corpus as corpus_module
 from tagstudy.core import store
 from tagstudy.core.checksums import seal
-from tagstudy.core.config import EncoderSettings, FeaturizeDense, FeaturizeTfidf, read_params
+from tagstudy.core.config import Compute, EncoderSettings, FeaturizeDense, FeaturizeTfidf, read_params
 from tagstudy.core.corpus import Corpus, Text
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import read_json, write_json
 from tagstudy.core.paths import SPLITS, features_of_fold
 from tagstudy.core.store import CsrMatrix, open_matrix
+from tagstudy.data.counts import COUNTS, write_counts
 from tagstudy.data.text import token_sequences
 from tagstudy.features.dense import write_dense
 from tagstudy.features.tfidf import write_tfidf
@@ -51,7 +53,9 @@ def write_corpus(folder: Path, posts: list[tuple[str, Text]]) -> Corpus:
     folder.mkdir(parents=True, exist_ok=True)
     columns = {"id": list(map(str, range(len(posts))))}
     columns |= {part: [getattr(text, part) for _, text in posts] for part in Text._fields}
-    pq.write_table(pa.table(columns), folder / "posts.parquet")
+    pq.write_table(pa.table(columns), folder / "posts.parquet", row_group_size=3)
+    shutil.rmtree(folder / COUNTS, ignore_errors=True)
+    write_counts(folder / COUNTS, folder / "posts.parquet", Compute(workers=1))
     np.save(folder / "splits.npy", np.array([[SPLITS.index(split) for split, _ in posts]], dtype=np.int8))
     if not (folder / "labels").exists():
         save_csr(folder / "labels", csr_array(np.ones((len(posts), 1), dtype=np.uint8)), np.uint8)

@@ -47,8 +47,9 @@ def test_deps_are_what_the_stage_imports(stage: str) -> None:
 
 
 def test_every_section_of_params_belongs_to_a_stage() -> None:
+    """But for `compute`, which changes no result."""
     named = {str(name).split(".")[0] for stage in PIPELINE["stages"].values() for name in stage["params"]}
-    assert named == set(PARAMS)
+    assert named == set(PARAMS) - {"compute"}
 
 
 def test_features_and_models_come_from_the_run_cache() -> None:

@@ -144,10 +144,6 @@ class Train(Section):
         return {place: getattr(self, parameter) for parameter, place in self._places.items()}
 
 
-class Compute(Section):
-    instructions: Literal["common", "native"]
-
-
 class Evaluate(Section):
     threshold: Literal["tuned", "per_tag"] | Top | Fraction
     calibrate: Literal["none", "pooled", "per_tag"]
@@ -163,6 +159,26 @@ class Evaluate(Section):
         return self
 
 
+class Compute(Section):
+    """The instructions of this processor, and who works on the shards of ingest and of counting."""
+
+    instructions: Literal["common", "native"] = "common"
+    workers: Annotated[int, Field(ge=1, le=10**4)] | Literal["auto"] = "auto"
+    engine: Literal["local", "ray"] = "local"
+    address: Name | None = None
+
+    @model_validator(mode="after")
+    def leave_a_cluster_its_workers(self) -> "Compute":
+        if self.address is not None and self.engine != "ray":
+            raise ValueError("address: is that of a Ray cluster; set engine to ray, or address to null")
+        if self.address is not None and self.workers != "auto":
+            raise ValueError("workers: a cluster at an address has its own; set workers to auto")
+        return self
+
+
+EVERY_CORE = Compute()
+
+
 class Params(Section):
     ingest: Ingest
     featurize_dense: FeaturizeDense
@@ -171,7 +187,7 @@ class Params(Section):
     train_dense: Train  # train, overridden by the arm's section, overridden by the part of the chosen embedding
     train_sparse: Train
     evaluate: Evaluate
-    compute: Compute
+    compute: Compute = EVERY_CORE
 
     @model_validator(mode="after")
     def keep_to_one_device(self) -> "Params":

@@ -1,4 +1,4 @@
-"""Folders that are complete or absent, and JSON files."""
+"""Folders and files that are complete or absent, and JSON files."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 from tagstudy.core.checksums import checked, damaged, seal
 
@@ -37,6 +38,14 @@ def whole_folder(final: Path, made_from: Iterable[Path] | None = None) -> Iterat
         if final.exists():
             final.rename(Path(scratch) / "stale")
         fresh.rename(final)
+
+
+@contextmanager
+def whole_file(final: Path) -> Iterator[Path]:
+    """A path that becomes ``final`` when the block ends without an error: a file is there as a whole, or is not."""
+    fresh = final.with_name(f".{final.name}-{uuid4()}")
+    yield fresh
+    fresh.replace(final)
 
 
 def is_running(process: int) -> bool:

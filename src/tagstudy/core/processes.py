@@ -4,21 +4,18 @@ import os
 import signal
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from itertools import chain, islice
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
-from typing import TypeVar
 
 from tagstudy.core.errors import UserError
 
-AHEAD = 4  # items for each worker
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+
+class WorkerKilled(UserError):
+    """A worker process ended before its work did."""
 
 
 def available_cores() -> int:
@@ -31,8 +28,8 @@ def worker_pool(workers: int, fork: bool) -> Iterator[ProcessPoolExecutor]:
     """A pool of processes; an error in the block terminates them at once.
 
     ``fork``: workers start as copies of this process, which saves their imports. Do not use it after this process has
-    used a GPU, nor where workers need threads that it has started: a copy lacks them. Raises :class:`UserError` if a
-    worker was killed.
+    used a GPU, nor where workers need threads that it has started: a copy lacks them. Raises :class:`WorkerKilled`
+    if one is killed.
     """
     context = get_context("fork" if fork and sys.platform == "linux" else "spawn")
     with ProcessPoolExecutor(workers, context, initializer=follow_parent) as pool:
@@ -42,31 +39,8 @@ def worker_pool(workers: int, fork: bool) -> Iterator[ProcessPoolExecutor]:
             for worker in active_children():
                 worker.terminate()
             if isinstance(problem, BrokenProcessPool):
-                raise UserError("a worker process was killed; is there enough memory?") from None
+                raise WorkerKilled("a worker process was killed; is there enough memory?") from None
             raise
-
-
-def map_in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Generator[Result, None, None]:
-    """What a function makes of each item, in their order; by forked processes, unless there is a single item or worker.
-
-    Close it if not all of it is taken: that ends the processes. Few items are taken ahead of the results.
-    """
-    items = iter(items)
-    first = list(islice(items, 2))
-    items = chain(first, items)
-    if workers == 1 or len(first) < 2:
-        yield from map(function, items)
-        return
-    waiting: deque[Future[Result]] = deque()
-    with worker_pool(workers, fork=True) as pool:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def follow_parent() -> None:

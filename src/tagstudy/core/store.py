@@ -8,7 +8,7 @@ holds the values `data[indptr[i]:indptr[i + 1]]` in the columns `indices[...]`. 
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,12 +20,12 @@ BLOCK = 2_000  # rows of a block
 
 
 class CsrMatrix:
-    """A CSR matrix on disk."""
+    """A CSR matrix on disk. With the mode "r+" its values can be changed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mode: Literal["r", "r+"] = "r") -> None:
         self.shape: tuple[int, int] = tuple(np.load(checked(folder / "shape.npy")).tolist())
         self.indptr, self.indices, self.data = (
-            mapped(folder / f"{part}.npy") for part in ("indptr", "indices", "data")
+            mapped(folder / f"{part}.npy", mode) for part in ("indptr", "indices", "data")
         )
 
     def __len__(self) -> int:
@@ -53,9 +53,9 @@ class CsrMatrix:
             yield csr_array((self.data[entries], self.indices[entries], indptr - indptr[0]), shape=shape)
 
 
-def mapped(path: Path) -> np.ndarray:
+def mapped(path: Path, mode: Literal["r", "r+"] = "r") -> np.ndarray:
     """A memory-mapped array, as a plain one: each read of a numpy.memmap makes another, which takes its time."""
-    return np.load(checked(path), mmap_mode="r").view(np.ndarray)
+    return np.load(checked(path), mmap_mode=mode).view(np.ndarray)
 
 
 class DenseMatrix:

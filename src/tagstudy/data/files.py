@@ -39,7 +39,7 @@ class File:
     told: Told = Told()
     row: int = 0  # the last one that was read; before a part is read, the last one before it
     found: dict[str, Any] = field(default_factory=dict)  # columns, left_out, tags, …, as summary.json has them
-    start: int = 0  # the bytes of a part
+    start: int = 0  # of a part, the bytes of a dump or the rows of Parquet
     end: int | None = None
     tag_cells: tuple[Any, ...] = ()  # of the file's first rows, for a part
 

@@ -19,17 +19,19 @@ import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 from tqdm import tqdm
 
-from tagstudy.core.config import Ingest
+from tagstudy.core.config import Compute, Ingest
 from tagstudy.core.corpus import BLOCK_BYTES
 from tagstudy.core.errors import UserError
+from tagstudy.core.files import whole_file
 from tagstudy.core.paths import SPLITS
-from tagstudy.core.processes import map_in_order
+from tagstudy.core.shards import map_in_order
 from tagstudy.core.store import BLOCK
 from tagstudy.data.fields import Post
 from tagstudy.data.files import File, Told
 from tagstudy.data.readers import Skipped, files_of, parts_of, read_file
 from tagstudy.data.text import fold
 
+PARTS = "parts"
 SCHEMA = pa.schema({"id": pa.string(), "title": pa.string(), "body": pa.string()})
 
 
@@ -57,8 +59,8 @@ class Gathered(NamedTuple):
     files: list[File]  # that were read
 
 
-def gather(settings: Ingest, folder: Path, workers: int) -> Gathered:
-    """Read the source, and leave its texts in files of the folder.
+def gather(settings: Ingest, folder: Path, compute: Compute) -> Gathered:
+    """Read the source, and leave its texts in files of a folder PARTS in this one.
 
     Raises :class:`UserError` for a source without posts, for more malformed rows than ``max_malformed``, and, where
     the source is to name the splits, for a post whose split is unknown.
@@ -75,8 +77,9 @@ def gather(settings: Ingest, folder: Path, workers: int) -> Gathered:
         encoding=settings.encoding,
     )
     pa.array([""])  # which imports pandas: once here, and not in each process
+    (folder / PARTS).mkdir()
     sources = enumerate(part for file in files_of(settings.source, told) for part in parts_of(file))
-    with closing(map_in_order(partial(read_part, settings, folder), sources, workers)) as parts:
+    with closing(map_in_order(partial(read_part, settings, folder), sources, compute)) as parts:
         for part in tqdm(parts, desc="ingest", unit=" parts", disable=None):
             keys += part.keys
             source_split += part.source_split
@@ -102,14 +105,25 @@ def read_part(settings: Ingest, folder: Path, numbered: tuple[int, File]) -> Par
     """Read a file or a part of one, which has a number in the source. Writes the texts of its posts into the folder."""
     number, file = numbered
     part = Part(
-        *(file, folder / f"part-{number}.parquet", array("Q"), array("b"), array("i"), array("i"), [], Counter(), "")
+        *(
+            file,
+            folder / PARTS / f"part-{number}.parquet",
+            array("Q"),
+            array("b"),
+            array("i"),
+            array("i"),
+            [],
+            Counter(),
+            "",
+        )
     )
     tags: dict[str, int] = {}
     malformed: list[str] = []
     posts = only_posts(settings, file, part.skipped, malformed)
-    with pq.ParquetWriter(
-        part.texts, SCHEMA, compression="lz4", use_dictionary=False, write_statistics=False
-    ) as writer:
+    with (
+        whole_file(part.texts) as path,
+        pq.ParquetWriter(path, SCHEMA, compression="lz4", use_dictionary=False, write_statistics=False) as writer,
+    ):
         for block in blocks(posts):
             for post in block:
                 key = blake2b(fold(f"{post.title}\n{post.body}").encode(), digest_size=8).digest()

@@ -2,9 +2,10 @@
 
 in:  any file or folder that readers.py reads
 out: posts.parquet (id, title, body: one row a kept post, in reading order), splits.npy [folds, posts], labels/
-     [posts, tags], tags.json, summary.json
+     [posts, tags], counts/ ([posts, terms] and the terms), tags.json, summary.json
 """
 
+import shutil
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -14,29 +15,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 
-from tagstudy.core.config import Ingest
+from tagstudy.core.config import EVERY_CORE, Compute, Ingest
 from tagstudy.core.corpus import BLOCK_BYTES, read_batches
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import write_json
 from tagstudy.core.paths import SPLITS
-from tagstudy.core.processes import available_cores
 from tagstudy.core.store import BLOCK, CsrWriter
+from tagstudy.data.counts import COUNTS, write_counts
 from tagstudy.data.files import distinct
-from tagstudy.data.gather import SCHEMA, gather
+from tagstudy.data.gather import PARTS, SCHEMA, gather
 from tagstudy.data.labels import LEFT_OUT, choose_tags, merge, order_tags, unite
 from tagstudy.data.splits import TEST, TRAIN, VALID, check_split, split_posts
 
 
-def ingest(settings: Ingest, folder: Path, workers: int | None = None) -> dict[str, Any]:
+def ingest(settings: Ingest, folder: Path, compute: Compute = EVERY_CORE) -> dict[str, Any]:
     """Read, merge, choose and split the posts of ``settings.source``, and write them into an empty folder.
 
     Posts with fewer than ``min_tags`` of the chosen tags are left out. Unseen tags are left out of the labels, unless
     ``unseen_tags`` counts them; their posts stay in their splits.
-
-    ``workers`` processes read, by default one for each core; the result is the same. Returns what summary.json holds.
+    ``compute`` says who reads and counts; the result is the same. Returns what summary.json holds.
     Raises :class:`UserError` for a source or settings that give no study.
     """
-    texts, keys, source_split, labels, names, skipped, files = gather(settings, folder, workers or available_cores())
+    texts, keys, source_split, labels, names, skipped, files = gather(settings, folder, compute)
     source_split, valid_is_test = test_of_two(source_split, settings)
     merged_into = merge(keys, source_split)
     labels = unite(labels, merged_into)
@@ -61,6 +61,7 @@ def ingest(settings: Ingest, folder: Path, workers: int | None = None) -> dict[s
     for split in splits:
         check_split(labels, split, settings)
     write_posts(folder, texts, kept, labels)
+    write_counts(folder / COUNTS, folder / "posts.parquet", compute)
     np.save(folder / "splits.npy", splits)
     write_json(folder / "tags.json", tags)
     summary = {
@@ -116,6 +117,7 @@ def write_posts(folder: Path, texts: list[Path], kept: np.ndarray, labels: csr_a
                 start, written = start + len(batch), end
             path.unlink()
         post_writer.write_table(pa.Table.from_batches(batches, SCHEMA))
+    shutil.rmtree(folder / PARTS)  # what a process that was killed has left there
 
 
 def describe(keys: np.ndarray, labels: csr_array, tags: list[str], splits: np.ndarray) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """Rows of a Parquet file. A few bytes of it may stand for gigabytes of text, so that these are counted first."""
 
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,10 +13,14 @@ import pyarrow.parquet as pq
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.archives import ALWAYS_ALLOWED, MAX_RATIO
-from tagstudy.data.files import Row
+from tagstudy.data.columns import choose_columns
+from tagstudy.data.files import SAMPLE, File, Row, peek
+from tagstudy.data.tables import fields_of
 
 BATCH = 1000  # rows, at most; each batch brings the dictionaries of its columns along, so that small ones are slow
 BATCH_BYTES = 2**24  # of texts, about
+PART = 2**23  # compressed bytes of a part, about
+PIECES = 8  # of a row group, at most: who reads the last one decodes all that stand before it
 ROW_BYTES = 8  # that a row counts for besides its texts
 TEXTS = ("STRING", "NONE", "JSON", "ENUM")  # logical types of columns of text
 
@@ -25,42 +32,106 @@ class ParquetRows:
         self.path, self.stream = path, stream
         plain = pq.ParquetFile(stream)
         self.metadata, self.schema = plain.metadata, plain.schema_arrow
-        self.allowed = max(ALWAYS_ALLOWED, MAX_RATIO * path.stat().st_size)  # as archives are allowed
+        self.allowed = allowed(path.stat().st_size)
         columns = [self.metadata.schema.column(place) for place in range(self.metadata.num_columns)]
         texts = [c.path for c in columns if c.physical_type == "BYTE_ARRAY" and c.logical_type.type in TEXTS]
         self.file = pq.ParquetFile(stream, metadata=self.metadata, read_dictionary=texts)
-        sizes = [0]
+        sizes, self.first, self.compressed = [0], [0], list[int]()  # of each row group its first row, and its bytes
         for group in map(self.metadata.row_group, range(self.metadata.num_row_groups)):
             sizes.append(group.total_byte_size)
-            for place, column in enumerate(columns):
-                chunk = group.column(place)
+            chunks = [group.column(place) for place in range(len(columns))]
+            self.first.append(self.first[-1] + group.num_rows)
+            self.compressed.append(sum(chunk.total_compressed_size for chunk in chunks))
+            for chunk, column in zip(chunks, columns, strict=True):
                 entries = chunk.num_values if column.max_repetition_level else 0
-                self.check_size(max(chunk.total_uncompressed_size, entries))
+                self.check_size(max(chunk.total_uncompressed_size, entries), self.allowed)
         self.batch_rows = max(1, min(BATCH, BATCH_BYTES * self.metadata.num_rows // max(1, sum(sizes))))
 
-    def check_size(self, size: int) -> None:
-        if size > self.allowed:
+    def check_size(self, size: int, allowed: int) -> None:
+        if size > allowed:
             raise UserError(
                 f"{self.path}: decodes to more than {MAX_RATIO} times its size, as text never does; if it is right, "
                 "write it as CSV"
             )
 
-    def rows(self, columns: Sequence[str]) -> Iterator[Row]:
-        """The rows, by the names of columns. One with a value that Python cannot hold, such as a date, is malformed.
+    def bounds(self) -> list[int]:
+        """The rows that parts of about PART bytes begin with, and the end."""
+        bounds, size = [0], 0
+        for first, end, compressed in zip(self.first, self.first[1:], self.compressed, strict=False):
+            pieces = max(1, min(PIECES, compressed // PART))
+            for piece in range(1, pieces + 1):
+                size += compressed // pieces
+                if size >= PART:
+                    bounds.append(first + (end - first) * piece // pieces)
+                    size = 0
+        return bounds if bounds[-1] == self.first[-1] else [*bounds, self.first[-1]]
 
+    def rows(self, columns: Sequence[str], start: int = 0, end: int | None = None) -> Iterator[Row]:
+        """The rows behind the first ``start``, up to ``end``, by the names of columns.
+
+        One with a value that Python cannot hold, such as a date, is malformed.
         Raises :class:`UserError` for a file that decodes to far more than its size.
         """
         types = pa.schema([field.with_type(without_zone(field.type)) for field in map(self.schema.field, columns)])
-        number = size = 0
-        for batch in self.file.iter_batches(self.batch_rows, columns=list(columns)):
+        groups, allowance = list(range(len(self.compressed))), self.allowed
+        if end is not None:
+            groups = [group for group in groups if self.first[group] < end and self.first[group + 1] > start]
+            allowance = allowed(sum(self.compressed[group] for group in groups))
+        number = self.first[groups[0]] if groups else 0
+        size = 0
+        for batch in self.file.iter_batches(self.batch_rows, row_groups=groups, columns=list(columns)):
             own = sum(text_bytes(column) for column in batch.columns) + ROW_BYTES * len(batch)
             size += own
-            self.check_size(size)
+            self.check_size(size, allowance)
             step = len(batch) if own <= BATCH_BYTES else 1
-            for start in range(0, len(batch), step):
-                for fields, problem in values(batch.slice(start, step), types):
+            before = min(len(batch), max(0, start - number))
+            number += before
+            for first in range(before, len(batch), step):
+                for fields, problem in values(batch.slice(first, step), types):
+                    if number == end:
+                        return
                     number += 1
                     yield Row(number, fields, problem)
+
+
+def allowed(size: int) -> int:
+    """What bytes of Parquet may decode to, as archives are allowed."""
+    return max(ALWAYS_ALLOWED, MAX_RATIO * size)
+
+
+def parts_of_parquet(file: File) -> Iterator[File]:
+    """A file in parts of about PART bytes, of which readers make what they make of the whole."""
+    bounds: list[int] = []
+    try:
+        with file.path.open("rb") as stream:
+            bounds = ParquetRows(file.path, stream).bounds()
+            sample, _ = peek(read_parquet(replace(file, found={}), stream), SAMPLE if len(bounds) > 2 else 0)
+    except (OSError, ValueError, UserError, pa.ArrowException):  # which is told when the file is read
+        bounds = []
+    if len(bounds) <= 2:
+        yield file
+        return
+    tag_cells = tuple(row.fields.get("tags") for row in sample if row.fields)
+    for start, end in pairwise(bounds):
+        yield replace(file, start=start, end=end, row=start, found={}, tag_cells=tag_cells)
+
+
+def read_parquet(file: File, stream: IO[bytes]) -> Iterator[Row]:
+    """The rows of a file, or of a part of one, by the names of fields."""
+    try:
+        table = ParquetRows(file.path, stream)
+        names = table.schema.names
+        sample, _ = peek(table.rows([name for name in names if names.count(name) == 1]))
+        columns = choose_columns(file, names, [row.fields for row in sample if row.fields])
+        classes = class_names(table.schema, columns.names.get("tags", []))
+        rows = table.rows(columns.needed(), file.start, file.end)
+        for row in name_classes(fields_of(columns, rows), classes):
+            file.row = row.number
+            yield row
+    except (pa.ArrowException, UnicodeDecodeError) as problem:
+        raise UserError(
+            f"{file.path}, after row {file.row}: not Parquet that can be read ({problem!s:.200}); fetch it again"
+        ) from None
 
 
 def values(batch: Any, types: Any) -> list[tuple[dict[str, Any] | None, str]]:
@@ -91,3 +162,33 @@ def text_bytes(array: Any) -> int:
 def without_zone(kind: Any) -> Any:
     """The type of a column; of a time without its zone, which need not be installed."""
     return pa.timestamp(kind.unit) if pa.types.is_timestamp(kind) else kind
+
+
+def class_names(schema: Any, tags: list[str]) -> list[str]:
+    """The names of the classes that the column of tags has numbers of, as data sets of Hugging Face note them."""
+    try:
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        feature = features[tags[0]]
+    except (ValueError, LookupError, TypeError):
+        return []
+    if isinstance(feature, list) and feature:
+        feature = feature[0]
+    feature = feature.get("feature", feature) if isinstance(feature, dict) else {}
+    names = feature.get("names") if isinstance(feature, dict) else None
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def name_classes(rows: Iterator[Row], names: list[str]) -> Iterator[Row]:
+    """Rows whose tags are the names of classes, from rows with their numbers."""
+    if not names:
+        yield from rows
+        return
+    for row in rows:
+        if row.fields is not None and row.fields.get("tags") is not None:
+            tags = row.fields["tags"]
+            numbers = tags if isinstance(tags, list) else [tags]
+            if unknown := [number for number in numbers if number not in range(len(names))]:
+                yield Row(row.number, None, f"malformed row: no class has the number {unknown[0]!r:.40}")
+                continue
+            row = Row(row.number, row.fields | {"tags": [names[number] for number in numbers]})
+        yield row

@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.archives import ARCHIVES, UNREADABLE, opened
-from tagstudy.data.dumps import parts_of_dump
 from tagstudy.data.fields import SPLIT_NAMES, Post, as_post
 from tagstudy.data.files import SAMPLE, File, Row, Told, peek
-from tagstudy.data.formats import READERS
+from tagstudy.data.formats import PARTS, READERS
 from tagstudy.data.stacksample import read_stacksample, tables_of
 from tagstudy.data.tags import find_spelling
 
@@ -67,12 +66,13 @@ def files_of(source: str | Path, told: Told) -> list[File]:
 
 
 def parts_of(file: File) -> Iterator[File]:
-    """The parts of a file that can be read each by itself, in order: those of a Posts.xml; of another, the whole."""
-    if file.path.suffix.lower() != ".xml":
+    """The parts of a file that can be read each by itself, in order; of most formats, the whole."""
+    suffix = file.path.suffix.lower()
+    if suffix not in PARTS:
         yield file
         return
     with readable(file):
-        yield from parts_of_dump(file)
+        yield from PARTS[suffix](file)
 
 
 def endings() -> str:

@@ -68,8 +68,8 @@ def is_plain(text: str) -> bool:
 
 
 def separated(text: str) -> str:
-    """The text in Unicode's composed form, with runs of characters without spaces as pairs of characters."""
-    return RUN.sub(pairs, unicodedata.normalize("NFC", text))
+    """A text in Unicode's composed form, with runs of characters without spaces as pairs of characters."""
+    return RUN.sub(pairs, text)
 
 
 def pairs(run: re.Match[str]) -> str:

@@ -1,7 +1,6 @@
-"""Tables of posts: CSV, TSV and Parquet."""
+"""Tables of posts: CSV and TSV."""
 
 import csv
-import json
 import re
 from collections.abc import Iterator
 from typing import IO, Any
@@ -109,54 +108,3 @@ def fields_of(columns: Columns, rows: Iterator[Row]) -> Iterator[Row]:
 
 def read_tsv(file: File, stream: IO[bytes]) -> Iterator[Row]:
     return read_csv(file, stream, delimiter="\t")
-
-
-def read_parquet(file: File, stream: IO[bytes]) -> Iterator[Row]:
-    import pyarrow as pa
-
-    from tagstudy.data.parquet import ParquetRows
-
-    number = 0
-    try:
-        table = ParquetRows(file.path, stream)
-        names = table.schema.names
-        sample, _ = peek(table.rows([name for name in names if names.count(name) == 1]))
-        columns = choose_columns(file, names, [row.fields for row in sample if row.fields])
-        classes = class_names(table.schema, columns.names.get("tags", []))
-        for row in name_classes(fields_of(columns, table.rows(columns.needed())), classes):
-            number = row.number
-            yield row
-    except (pa.ArrowException, UnicodeDecodeError) as problem:
-        raise UserError(
-            f"{file.path}, after row {number}: not Parquet that can be read ({problem!s:.200}); fetch it again"
-        ) from None
-
-
-def class_names(schema: Any, tags: list[str]) -> list[str]:
-    """The names of the classes that the column of tags has numbers of, as data sets of Hugging Face note them."""
-    try:
-        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        feature = features[tags[0]]
-    except (ValueError, LookupError, TypeError):
-        return []
-    if isinstance(feature, list) and feature:
-        feature = feature[0]
-    feature = feature.get("feature", feature) if isinstance(feature, dict) else {}
-    names = feature.get("names") if isinstance(feature, dict) else None
-    return [str(name) for name in names] if isinstance(names, list) else []
-
-
-def name_classes(rows: Iterator[Row], names: list[str]) -> Iterator[Row]:
-    """Rows whose tags are the names of classes, from rows with their numbers."""
-    if not names:
-        yield from rows
-        return
-    for row in rows:
-        if row.fields is not None and row.fields.get("tags") is not None:
-            tags = row.fields["tags"]
-            numbers = tags if isinstance(tags, list) else [tags]
-            if unknown := [number for number in numbers if number not in range(len(names))]:
-                yield Row(row.number, None, f"malformed row: no class has the number {unknown[0]!r:.40}")
-                continue
-            row = Row(row.number, row.fields | {"tags": [names[number] for number in numbers]})
-        yield row

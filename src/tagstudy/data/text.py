@@ -2,6 +2,8 @@
 
 import html
 import re
+import string
+from unicodedata import normalize
 
 from tagstudy.core.corpus import Text
 from tagstudy.data.scripts import JOINERS, MARK, PLAIN_LETTERS, is_plain, separated
@@ -42,6 +44,10 @@ PATTERN = (
 )
 # In plain text, a set of its letters is the same as \w, and faster.
 TOKEN = re.compile(PATTERN.replace("REST", r"[\w]*+").replace(r"[\w", f"[{PLAIN_LETTERS}"))
+# A table for bytes.translate that leaves tokens as they are: ASCII letters become small ones, and ASCII characters that
+# only separate tokens spaces.
+MATTERS = string.ascii_letters + string.digits + "_$.+#)]"
+SEPARATE = bytes(byte if byte > 127 or chr(byte) in MATTERS else ord(" ") for byte in bytes(range(256)).lower())
 # Where words hold combining marks, and joiners behind these.
 MARKED_TOKEN = re.compile(PATTERN.replace("REST", rf"\w*+(?:{MARK}++{JOINERS}?+\w*+)*+"))
 
@@ -77,11 +83,16 @@ def fold(text: str) -> str:
 
 
 def tokenize(text: str) -> list[str]:
-    """Lower-case tokens, in order. Where no spaces separate words, pairs of characters are tokens."""
+    """Lower-case tokens, in order. Where no spaces separate words, pairs of characters are tokens.
+
+    The tokens of a text are those of its chunks, where it is divided at white space: what stands in another chunk
+    changes nothing.
+    """
     text = text.lower()
-    if text.isascii() or is_plain(text):
+    if text.isascii():
         return TOKEN.findall(text)
-    return MARKED_TOKEN.findall(separated(text))
+    text = normalize("NFC", text)
+    return TOKEN.findall(text) if is_plain(text) else MARKED_TOKEN.findall(separated(text))
 
 
 def token_sequences(text: Text) -> list[list[str]]:

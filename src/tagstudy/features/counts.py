@@ -1,29 +1,21 @@
-"""Document-term counts as scikit-learn's CountVectorizer makes them, but in a stream: a corpus need not fit in memory.
+"""The document-term counts that ingest wrote, read back under the columns of a vocabulary.
 
-All posts are tokenized once. Terms are numbered as they turn up, and the counts go to disk under these numbers, which
-no split changes. A vocabulary is chosen by the frequencies in train alone; then the counts are read back, a block of
-posts at a time, under the columns of the vocabulary.
+No split changes the counts. A vocabulary is chosen by the frequencies in train alone; then the counts are read back, a
+block of posts at a time, under its columns.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from tagstudy.core.checksums import checked
 from tagstudy.core.corpus import Text
-from tagstudy.core.store import CsrMatrix, CsrWriter
-from tagstudy.data.text import token_sequences
+from tagstudy.core.store import CsrMatrix
+from tagstudy.data.counts import TERMS, count, read_terms
 
 Weigh = Callable[[csr_array], csr_array]  # counts [posts, terms] to weights
-
-
-class GrowingVocabulary(dict[str, int]):
-    """Terms and their numbers; a new term gets the next number."""
-
-    def __missing__(self, term: str) -> int:
-        self[term] = number = len(self)
-        return number
 
 
 class Vocabulary(dict[str, int]):
@@ -39,18 +31,13 @@ class Vocabulary(dict[str, int]):
 class DocumentTermCounts:
     """How often every term occurs in every post: a CSR matrix [posts, terms] on disk.
 
-    ``terms`` [terms] stand in the order in which they turned up.
+    ``terms`` [terms] stand in alphabetical order.
     """
 
-    def __init__(self, folder: Path, texts: Iterable[list[Text]], max_ngram: int = 1) -> None:
-        """Count the terms of all posts, which come in blocks, into a new folder."""
-        numbers = GrowingVocabulary()
-        with CsrWriter(folder, columns=0) as writer:
-            for block in texts:
-                writer.append_rows(count(block, numbers, max_ngram))
-            writer.columns = len(numbers)
-        self.terms = np.array(list(numbers), dtype=object)
-        self.matrix = CsrMatrix(folder)
+    def __init__(self, folder: Path) -> None:
+        checked(folder / TERMS)
+        self.terms = np.array(read_terms(folder), dtype=object)
+        self.matrix = CsrMatrix(folder / "matrix")
 
     def frequencies(self, posts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How many of the posts have each term [terms], and how often it occurs in them [terms].
@@ -66,19 +53,27 @@ class DocumentTermCounts:
             np.add.at(total, rows.indices, rows.data.astype(np.int64))
         return document_frequency, total
 
-    def alphabetical(self, chosen: np.ndarray) -> np.ndarray:
-        """The numbers of the chosen terms in alphabetical order: the columns of a vocabulary."""
-        return chosen[np.argsort(self.terms[chosen], kind="stable")]
-
     def select(self, chosen: np.ndarray) -> Iterator[csr_array]:
-        """Counts [posts, chosen terms] of all posts in blocks; the columns stand in the order of ``chosen``."""
-        columns = np.full(len(self.terms), len(chosen), dtype=np.int32)  # as in Vocabulary: others behind the last
+        """Counts [posts, chosen terms] of all posts in blocks; ``chosen`` are numbers of terms, ascending."""
+        columns = np.full(len(self.terms), -1, dtype=np.int32)
         columns[chosen] = np.arange(len(chosen))
         for block in self.matrix.blocks():
-            shape = block.shape[0], len(chosen) + 1
-            rows = csr_array((block.data, columns[block.indices], block.indptr), shape=shape)[:, :-1]
-            rows.sort_indices()
-            yield rows
+            places = columns[block.indices]
+            is_chosen = places >= 0
+            indptr = np.concatenate([[0], np.cumsum(is_chosen)])[block.indptr]
+            shape = block.shape[0], len(chosen)
+            yield csr_array((block.data[is_chosen], places[is_chosen], indptr), shape=shape)
+
+
+def row_sums(rows: csr_array, values: np.ndarray) -> np.ndarray:
+    """[rows] float64 sums of values, of which each entry of the CSR rows has one."""
+    return np.bincount(np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), values, minlength=rows.shape[0])
+
+
+def divided(rows: csr_array, divisors: np.ndarray) -> csr_array:
+    """Rows, each divided by its divisor, in float32."""
+    data = rows.data / np.repeat(divisors, np.diff(rows.indptr))
+    return csr_array((data.astype(np.float32), rows.indices, rows.indptr), shape=rows.shape)
 
 
 def number_range(numbers: Sequence[int]) -> str:
@@ -90,29 +85,3 @@ def number_range(numbers: Sequence[int]) -> str:
 def count_known(texts: list[Text], vocabulary: Vocabulary, max_ngram: int) -> csr_array:
     """Counts [posts, terms] of the terms of a vocabulary."""
     return count(texts, vocabulary, max_ngram)[:, :-1]
-
-
-def count(texts: list[Text], numbers: dict[str, int], max_ngram: int) -> csr_array:
-    """Counts [posts, terms + 1] under the numbers of the terms, in ascending order within a post."""
-    occurrences: list[str] = []
-    indptr = np.zeros(len(texts) + 1, dtype=np.int32)
-    for row, text in enumerate(texts, start=1):
-        for tokens in token_sequences(text):
-            occurrences += terms(tokens, max_ngram)
-        indptr[row] = len(occurrences)
-    indices = np.fromiter(map(numbers.__getitem__, occurrences), np.int32, len(occurrences))
-    ones = np.ones(len(indices), dtype=np.float32)
-    rows = csr_array((ones, indices, indptr), shape=(len(texts), len(numbers) + 1))
-    rows.sum_duplicates()
-    return rows
-
-
-def terms(tokens: list[str], max_ngram: int) -> list[str]:
-    """Tokens, and n-grams of up to ``max_ngram`` of them joined by spaces."""
-    if max_ngram == 1:
-        return tokens
-    ngrams = [
-        map(" ".join, zip(*(tokens[start:] for start in range(length)), strict=False))
-        for length in range(2, max_ngram + 1)
-    ]
-    return tokens + [ngram for of_length in ngrams for ngram in of_length]

@@ -2,7 +2,6 @@
 
 from itertools import chain, islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -12,7 +11,8 @@ from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import write_json
 from tagstudy.core.store import CsrWriter, DenseWriter
-from tagstudy.features.counts import DocumentTermCounts, number_range
+from tagstudy.data.counts import COUNTS
+from tagstudy.features.counts import DocumentTermCounts, divided, number_range, row_sums
 from tagstudy.features.pretrained import pretrained_embeddings
 
 COST_POSTS = 2_000  # test posts, about, that the cost of encoding is measured on
@@ -40,18 +40,17 @@ def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: 
     # A pretrained vector makes a word useful even if it occurs once in train.
     min_count = 1 if settings.embedding in ("glove", "static") else settings.min_count
     vocabularies, occurrences = [], []  # of each fold
-    with TemporaryDirectory(dir=folder.parent) as scratch:
-        counts = DocumentTermCounts(Path(scratch) / "counts", corpus.texts())
-        for fold in range(corpus.folds):
-            _, total = counts.frequencies(corpus.is_in("train", fold))
-            chosen = counts.alphabetical(np.flatnonzero(total >= min_count))
-            if not len(chosen):
-                raise UserError(f"no word occurs {min_count} times in train; lower featurize_dense.min_count")
-            vocabularies.append(counts.terms[chosen].tolist())
-            occurrences.append(total[chosen])
-            with CsrWriter(folder / f"fold-{fold}" / "matrix", len(chosen)) as writer:
-                for rows in counts.select(chosen):
-                    writer.append_rows(word_frequencies(rows))
+    counts = DocumentTermCounts(corpus.folder / COUNTS)
+    for fold in range(corpus.folds):
+        _, total = counts.frequencies(corpus.is_in("train", fold))
+        chosen = np.flatnonzero(total >= min_count)
+        if not len(chosen):
+            raise UserError(f"no word occurs {min_count} times in train; lower featurize_dense.min_count")
+        vocabularies.append(counts.terms[chosen].tolist())
+        occurrences.append(total[chosen])
+        with CsrWriter(folder / f"fold-{fold}" / "matrix", len(chosen)) as writer:
+            for rows in counts.select(chosen):
+                writer.append_rows(word_frequencies(rows))
     summary = f"{number_range(list(map(len, vocabularies)))} words"
     embeddings = pretrained_embeddings(vocabularies, corpus, settings, device, cache)
     for fold, (words, embedding) in enumerate(zip(vocabularies, embeddings, strict=True)):
@@ -71,9 +70,7 @@ def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: 
 
 def word_frequencies(counts: csr_array) -> csr_array:
     """Each count divided by those of its post, so that the weighted sum of word vectors is their mean."""
-    from sklearn.preprocessing import normalize  # a second to import, for what weighs alone
-
-    return normalize(counts, norm="l1")
+    return divided(counts, row_sums(counts, counts.data))
 
 
 def write_encoder_vectors(

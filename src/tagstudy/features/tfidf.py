@@ -4,22 +4,30 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from tagstudy.core.config import FeaturizeTfidf
+from tagstudy.core.checksums import checked
+from tagstudy.core.config import EVERY_CORE, Compute, FeaturizeTfidf
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import write_json
 from tagstudy.core.store import CsrWriter
-from tagstudy.features.counts import DocumentTermCounts, Weigh, number_range
+from tagstudy.data.counts import COUNTS, write_counts
+from tagstudy.features.counts import DocumentTermCounts, Weigh, divided, number_range, row_sums
 
 
-def write_tfidf(folder: Path, corpus: Corpus, settings: FeaturizeTfidf) -> str:
+def write_tfidf(folder: Path, corpus: Corpus, settings: FeaturizeTfidf, compute: Compute = EVERY_CORE) -> str:
     """Write the features of all posts into a folder for each fold; terms and idf come from the fold's train posts.
 
-    Returns a line about them. Raises :class:`UserError` where no term occurs in enough train posts.
+    ``compute`` says who counts n-grams; ingest has counted single words. Returns a line about the features. Raises
+    :class:`UserError` where no term occurs in enough train posts.
     """
     with TemporaryDirectory(dir=folder.parent) as scratch:
-        counts = DocumentTermCounts(Path(scratch) / "counts", corpus.texts(), settings.max_ngram)
+        counted = corpus.folder / COUNTS
+        if settings.max_ngram > 1:
+            counted = Path(scratch) / COUNTS
+            write_counts(counted, checked(corpus.folder / "posts.parquet"), compute, settings.max_ngram)
+        counts = DocumentTermCounts(counted)
         terms = [
             write_fold(folder / f"fold-{fold}", counts, corpus.is_in("train", fold), settings)
             for fold in range(corpus.folds)
@@ -33,7 +41,7 @@ def write_fold(folder: Path, counts: DocumentTermCounts, train: np.ndarray, sett
     Returns the number of terms.
     """
     document_frequency, total = counts.frequencies(train)
-    frequent = counts.alphabetical(np.flatnonzero(document_frequency >= settings.min_df))
+    frequent = np.flatnonzero(document_frequency >= settings.min_df)
     most_frequent = np.argsort(-total[frequent], kind="stable")[: settings.max_features]
     chosen = frequent[np.sort(most_frequent)]
     if not len(chosen):
@@ -53,9 +61,12 @@ def write_fold(folder: Path, counts: DocumentTermCounts, train: np.ndarray, sett
 
 
 def tfidf_weights(idf: np.ndarray, sublinear_tf: bool) -> Weigh:
-    """TF-IDF with L2-normalised rows; ``idf`` [terms]."""
-    from sklearn.feature_extraction.text import TfidfTransformer  # a second to import, for what weighs alone
+    """TF-IDF with L2-normalised rows, as scikit-learn's TfidfTransformer computes it; ``idf`` [terms]."""
 
-    transformer = TfidfTransformer(sublinear_tf=sublinear_tf)
-    transformer.idf_ = idf
-    return transformer.transform
+    def weigh(counts: csr_array) -> csr_array:
+        tf = np.log(counts.data) + np.float32(1) if sublinear_tf else counts.data
+        weights = (tf * idf[counts.indices]).astype(np.float32)
+        rows = csr_array((weights, counts.indices, counts.indptr), shape=counts.shape)
+        return divided(rows, np.sqrt(row_sums(rows, weights**2)))
+
+    return weigh

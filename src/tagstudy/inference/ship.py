@@ -100,7 +100,7 @@ def ship_arm(folder: Path, arm: str, study: Study, epochs: int) -> None:
 def write_features(folder: Path, arm: str, corpus: Corpus, params: Params, cache: Path | None) -> Path:
     """Write an arm's features for a corpus of one fold; returns their folder."""
     if arm == "sparse":
-        write_tfidf(folder, corpus, params.featurize_tfidf)
+        write_tfidf(folder, corpus, params.featurize_tfidf, params.compute)
     else:
         write_dense(folder, corpus, params.featurize_dense, params.train.device, cache)
     return features_of_fold(folder, fold=0)

@@ -1,0 +1,65 @@
+"""A pool of workers of a Ray cluster, used as one of this machine's processes is."""
+
+import logging
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tagstudy.core.config import Compute
+from tagstudy.core.errors import UserError, needs
+from tagstudy.core.processes import available_cores
+
+PATIENCE = 10  # seconds until a cluster has to answer
+
+
+class RayPool(NamedTuple):
+    workers: int
+    remote: Any  # run_in, as a task of Ray
+
+    def submit(self, function: Callable, shard: Any) -> Future:
+        return self.remote.remote(Path.cwd(), function, shard).future()
+
+
+def run_in(folder: Path, function: Callable, shard: Any) -> Any:
+    """What a function makes of a shard in a working directory, which all machines of a cluster have to share."""
+    os.chdir(folder)
+    return function(shard)
+
+
+@contextmanager
+def ray_pool(compute: Compute, retries: int) -> Iterator[RayPool]:
+    """The workers of the cluster at ``compute.address``, or of one that is started here and ends with this process.
+
+    Ray does a task again whose worker is killed, ``retries`` times. Raises :class:`UserError` after that, and where Ray
+    is not installed or there is no cluster at the address. An error of a task comes through as it was raised.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # a study does not phone home
+    try:
+        if place := re.fullmatch(r"(?:ray://)?(.+):(\d+)", compute.address or ""):
+            socket.create_connection((place[1], int(place[2])), PATIENCE).close()  # Ray itself tries for minutes
+        with needs("ray", "compute.engine: ray"):
+            import ray
+            from ray.exceptions import RayError
+        if not ray.is_initialized():
+            cores = available_cores() if compute.workers == "auto" else compute.workers
+            own: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False} if compute.address is None else {}
+            ray.init(compute.address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+    except (OSError, ValueError, OverflowError) as problem:
+        raise UserError(f"compute.address: no cluster at {compute.address!r:.100} ({problem!s:.200})") from None
+    try:
+        workers = int(ray.cluster_resources().get("CPU", 1))
+        yield RayPool(workers, ray.remote(max_retries=retries)(run_in))
+    except RayError as problem:
+        cause = getattr(problem, "cause", problem)
+        if not isinstance(cause, RayError):
+            raise cause from None
+        message = str(cause).partition("\n")[0]
+        raise UserError(
+            f"a worker of Ray has failed ({message:.200}); has it enough memory, and its machine this folder and the "
+            "packages?"
+        ) from None

@@ -1,0 +1,141 @@
+"""Document-term counts of all posts, as scikit-learn's CountVectorizer makes them: made once, for both arms.
+
+Processes count shards of the posts side by side, each shard under a vocabulary of its own. The shards are then merged
+in their order. No stage holds more than a shard of the posts; the vocabulary is in memory as a whole.
+"""
+
+from contextlib import closing
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from scipy.sparse import csr_array
+
+from tagstudy.core.config import Compute
+from tagstudy.core.corpus import Text
+from tagstudy.core.shards import map_in_order
+from tagstudy.core.store import CsrMatrix, CsrWriter
+from tagstudy.data.text import SEPARATE, token_sequences, tokenize
+
+COUNTS = "counts"  # the folder of all posts' counts of single words, beside the posts
+TERMS = "terms.txt"  # a term a line, in alphabetical order
+
+
+class GrowingVocabulary(dict[str, int]):
+    """Terms and their numbers; a new term gets the next number."""
+
+    def __missing__(self, term: str) -> int:
+        self[term] = number = len(self)
+        return number
+
+
+def write_counts(folder: Path, posts: Path, compute: Compute, max_ngram: int = 1) -> None:
+    """Count the terms of all posts of a Parquet file into a new folder: CSR [posts, terms], and TERMS.
+
+    Each row group is a shard. The result is the same for any number of processes.
+    """
+    groups = pq.read_metadata(posts).num_row_groups
+    numbers = GrowingVocabulary()
+    with (
+        closing(map_in_order(partial(count_shard, posts, max_ngram), range(groups), compute)) as shards,
+        CsrWriter(folder / "matrix", columns=0) as writer,
+    ):
+        for rows, terms in shards:
+            own = np.fromiter(map(numbers.__getitem__, terms), np.int32, len(terms))
+            writer.append(own[rows.indices], rows.indptr, rows.data)
+        writer.columns = len(numbers)
+    terms = sorted(numbers)
+    rank = np.empty(len(terms), np.int32)
+    rank[np.fromiter(map(numbers.__getitem__, terms), np.int32, len(terms))] = np.arange(len(terms), dtype=np.int32)
+    renumber(folder / "matrix", rank)
+    (folder / TERMS).write_text("".join(f"{term}\n" for term in terms), encoding="utf-8", newline="\n")
+
+
+def renumber(folder: Path, columns: np.ndarray) -> None:
+    """Give the columns of a CSR matrix on disk other numbers, ``columns`` [columns], and sort each row by them."""
+    matrix = CsrMatrix(folder, mode="r+")
+    start = 0
+    for block in matrix.blocks():
+        end = start + block.nnz
+        rows = csr_array((block.data, columns[block.indices], block.indptr), shape=block.shape)
+        rows.sort_indices()
+        matrix.indices[start:end], matrix.data[start:end] = rows.indices, rows.data
+        start = end
+
+
+def count_shard(posts: Path, max_ngram: int, group: int) -> tuple[csr_array, list[str]]:
+    """Counts [posts, terms] of a row group, and the terms."""
+    table = pq.ParquetFile(posts).read_row_group(group, ["title", "body"], use_threads=False)
+    if max_ngram == 1:
+        return count_words(table)
+    numbers = GrowingVocabulary()
+    rows = count(list(map(Text, *(column.to_pylist() for column in table.columns))), numbers, max_ngram)
+    return rows, list(numbers)
+
+
+def read_terms(folder: Path) -> list[str]:
+    return (folder / TERMS).read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def count_words(table: pa.Table) -> tuple[csr_array, list[str]]:
+    """Counts [posts, terms] of single tokens, and the terms.
+
+    As :func:`count`, several times faster: texts are divided where a token cannot go on, which Arrow does for all of
+    them at once, and each distinct chunk is tokenized once.
+    """
+    title, body = (table[name].combine_chunks() for name in ("title", "body"))
+    has_both = pc.and_(pc.greater(pc.binary_length(title), 0), pc.greater(pc.binary_length(body), 0))
+    # As token_sequences: a title with a body counts twice.
+    texts = pc.binary_join_element_wise(pc.if_else(has_both, title, ""), title, body, " ")
+    chunks = pc.ascii_split_whitespace(separated_by_spaces(texts))
+    encoded = chunks.flatten().dictionary_encode()
+    distinct = encoded.dictionary.to_pylist()
+    tokens = [[chunk] if chunk.isascii() and chunk.isalnum() else tokenize(chunk) for chunk in distinct]
+    numbers = GrowingVocabulary()
+    columns = np.fromiter(map(numbers.__getitem__, chain.from_iterable(tokens)), np.int32)
+    tokens_of_chunk = csr(columns, np.fromiter(map(len, tokens), np.int32, len(tokens)), len(numbers))
+    chunks_of_post = csr(encoded.indices.to_numpy(), np.diff(chunks.offsets.to_numpy()), len(distinct))
+    return chunks_of_post @ tokens_of_chunk, list(numbers)
+
+
+def separated_by_spaces(texts: pa.StringArray) -> pa.StringArray:
+    """Texts with ASCII letters in lower case, and spaces for the ASCII characters that only separate tokens."""
+    _, offsets, data = texts.buffers()
+    plain = pa.py_buffer(data.to_pybytes().translate(SEPARATE) if data else b"")
+    return pa.StringArray.from_buffers(len(texts), offsets, plain, offset=texts.offset)
+
+
+def csr(columns: np.ndarray, lengths: np.ndarray, width: int) -> csr_array:
+    """[rows, width] A one for each of the columns, which stand row by row; ``lengths`` [rows]."""
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return csr_array((np.ones(len(columns), np.float32), columns, indptr), shape=(len(lengths), width))
+
+
+def count(texts: list[Text], numbers: dict[str, int], max_ngram: int) -> csr_array:
+    """Counts [posts, terms + 1] under the numbers of the terms, in ascending order within a post."""
+    occurrences: list[str] = []
+    indptr = np.zeros(len(texts) + 1, dtype=np.int32)
+    for row, text in enumerate(texts, start=1):
+        for tokens in token_sequences(text):
+            occurrences += terms(tokens, max_ngram)
+        indptr[row] = len(occurrences)
+    indices = np.fromiter(map(numbers.__getitem__, occurrences), np.int32, len(occurrences))
+    ones = np.ones(len(indices), dtype=np.float32)
+    rows = csr_array((ones, indices, indptr), shape=(len(texts), len(numbers) + 1))
+    rows.sum_duplicates()
+    return rows
+
+
+def terms(tokens: list[str], max_ngram: int) -> list[str]:
+    """Tokens, and n-grams of up to ``max_ngram`` of them joined by spaces."""
+    if max_ngram == 1:
+        return tokens
+    ngrams = [
+        map(" ".join, zip(*(tokens[start:] for start in range(length)), strict=False))
+        for length in range(2, max_ngram + 1)
+    ]
+    return tokens + [ngram for of_length in ngrams for ngram in of_length]
