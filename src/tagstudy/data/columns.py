@@ -1,4 +1,4 @@
-"""The columns of a table: known by their usual names, or told by ``ingest.columns``."""
+"""The columns of a table: recognised by their usual names, or named in ``ingest.columns``."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ class Columns(NamedTuple):
 
 
 def flag(name: str, value: Any) -> bool:
-    """Whether a post has the tag of a column of 0 and 1."""
+    """Whether a 0/1 column marks the post with its tag."""
     cell = "" if value is None or value != value else str(value)
     if cell not in FLAGS:
         raise ValueError(f"{cell!r:.40} in the column {name!r:.40}, neither 0 nor 1")
@@ -59,7 +59,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> Columns:
-    """The columns that are told, else those with a usual name, else for tags the columns of 0 and 1.
+    """The columns that are named, else those with a usual name, else for tags the columns of 0 and 1.
 
     Where what is told is not binding, it holds for a field of which the file has a column that is told.
     Notes in ``file.found`` which columns were taken, and which columns of text were not. Raises :class:`UserError` for

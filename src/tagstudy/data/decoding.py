@@ -1,4 +1,4 @@
-"""From bytes to text: the encoding of a file is found out, or told by ``ingest.encoding``."""
+"""From bytes to text: the encoding of a file is detected, or set by ``ingest.encoding``."""
 
 import codecs
 import io
@@ -27,7 +27,7 @@ codecs.register_error("as_browsers", undefined_in_cp1252)
 def text_lines(file: File, stream: IO[bytes]) -> Iterator[str]:
     """Lines with their ends, as csv wants them; a byte-order mark is skipped.
 
-    Raises :class:`UserError` where the bytes are not of the encoding.
+    Raises :class:`UserError` if the bytes are not valid in the encoding.
     """
     encoding = encoding_of(file, stream)
     file.found["encoding"] = encoding.removesuffix("-sig")
@@ -58,7 +58,7 @@ class AsUtf8:
 
 
 def encoding_of(file: File, stream: IO[bytes]) -> str:
-    """The encoding that is told, or found out."""
+    """The encoding that is set, or detected."""
     told = file.told.encoding
     if told is None or not file.told.binding:
         found = find_encoding(stream)

@@ -65,7 +65,7 @@ class Repaired:
         return self.end()
 
     def end(self) -> bytes:
-        """What is missing behind the last whole row."""
+        """What is missing after the last complete row."""
         data, self.carry = self.carry, b""
         if not (self.root and self.after_row):
             return data
@@ -79,7 +79,7 @@ class Repaired:
 
 
 class Rows:
-    """What lxml's parser calls. It keeps the attributes of rows, and no tree, which takes longer to build and clear."""
+    """The target of lxml's parser. It keeps the attributes of rows and no tree, which is slower to build and clear."""
 
     def __init__(self, file: File) -> None:
         self.file = file

@@ -1,4 +1,4 @@
-"""A file of posts while it is read: what the parameters say of it, and what was found out."""
+"""A file of posts while it is read: what the parameters say of it, and what was detected."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-SAMPLE = 1000  # rows of a file from which columns and the spelling of tags are found out
+SAMPLE = 1000  # rows of a file from which columns and the spelling of tags are detected
 SAMPLE_SIZE = 2**24  # characters of them
 DROPPED = "forbidden_characters_dropped"
 NOTES = {
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Told:
-    """What the parameters say of a source; what is not told is found out."""
+    """What the parameters say of a source; what is not set is detected."""
 
     tagged: bool = True  # whether the posts have tags
     columns: Mapping[str, str | list[str]] = field(default_factory=dict)  # of id, title, body, tags
@@ -44,7 +44,7 @@ class File:
     tag_cells: tuple[Any, ...] = ()  # of the file's first rows, for a part
 
     def add(self, part: "File") -> None:
-        """Note what was found out of a further part of the same file."""
+        """Note what was detected in a further part of the same file."""
         dropped = self.found.get(DROPPED, 0) + part.found.get(DROPPED, 0)
         self.found |= part.found | ({DROPPED: dropped} if dropped else {})
 
@@ -78,7 +78,7 @@ def as_text(value: Any) -> str:
 
 
 def distinct(files: list[File]) -> list[dict[str, Any]]:
-    """What was found out of the files; those of which the same was found out together."""
+    """What was detected, with files grouped by equal findings."""
     alike: dict[str, dict[str, Any]] = {}
     for file in files:
         alike.setdefault(repr(file.found), {"names": [], **file.found})["names"].append(file.path.name)

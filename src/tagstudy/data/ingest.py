@@ -87,7 +87,7 @@ def test_of_two(source_split: np.ndarray, settings: Ingest) -> tuple[np.ndarray,
 
 
 def is_unseen(labels: csr_array, splits: np.ndarray) -> np.ndarray:
-    """[tags] Whether a tag has no train post in some fold: nothing can be learned of it.
+    """[tags] Whether a tag has no train post in some fold: it cannot be learned.
 
     Where such tags are left out, a post in valid or test that had no other is one without tags, on which every
     predicted tag is a false positive.

@@ -1,4 +1,4 @@
-"""Posts in JSON: an object a line, an array of objects, or an object that wraps one such array; in a stream."""
+"""Posts in JSON: one object per line, an array of objects, or an object that wraps one such array; in a stream."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def read_json(file: File, stream: IO[bytes]) -> Iterator[Row]:
 
 
 def is_array(head: bytes) -> bool:
-    """Whether a file that begins so is one JSON value rather than an object a line.
+    """Whether a file that begins so is one JSON value rather than one object per line.
 
     A first line longer than HEAD is an object if a text of a post comes before any list.
     """
@@ -45,7 +45,7 @@ def is_array(head: bytes) -> bool:
 
 
 def is_post(row: dict[str, Any]) -> bool:
-    """Whether an object is a post and no wrapper of posts: it has a text."""
+    """Whether an object is a post, not a wrapper around posts: it has a text."""
     texts = {usual for field in TEXTS for usual in USUAL[field]}
     return any(isinstance(value, str) and simplified(key) in texts for key, value in row.items())
 

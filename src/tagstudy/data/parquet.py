@@ -1,4 +1,4 @@
-"""Rows of a Parquet file. A few bytes of it may stand for gigabytes of text, so that these are counted first."""
+"""Rows of a Parquet file. A few bytes of it may stand for gigabytes of text, so its decoded size is checked first."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -165,7 +165,7 @@ def without_zone(kind: Any) -> Any:
 
 
 def class_names(schema: Any, tags: list[str]) -> list[str]:
-    """The names of the classes that the column of tags has numbers of, as data sets of Hugging Face note them."""
+    """The class names behind the integers in the column of tags, as data sets of Hugging Face note them."""
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
         feature = features[tags[0]]

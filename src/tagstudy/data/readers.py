@@ -81,7 +81,7 @@ def endings() -> str:
 
 
 def of_posts(names: list[str]) -> list[str]:
-    """The names among them of files of posts."""
+    """Those names that are files of posts."""
     return list(filter(holds_posts, names))
 
 
@@ -123,7 +123,7 @@ def read_file(file: File) -> Iterator[Post | Skipped]:
 
 
 def posts_of(file: File, rows: Iterator[Row], split: str | None) -> Iterator[Post | Skipped]:
-    """Posts and skipped rows; the spelling of their tags is found out from the file's first rows."""
+    """Posts and skipped rows; the spelling of their tags is detected from the file's first rows."""
     full, short = str(file.path), file.path.name  # once, because a Path is slow to convert
     sample, rows = peek(numbered(file, rows), 1 if file.tag_cells else SAMPLE)
     tag_cells = file.tag_cells or [row.fields.get("tags") for row in sample if row.fields]
@@ -142,7 +142,7 @@ def posts_of(file: File, rows: Iterator[Row], split: str | None) -> Iterator[Pos
 
 @contextmanager
 def readable(file: File) -> Iterator[None]:
-    """Turns errors of archives and files into one line."""
+    """Reports errors of archives and files in one line."""
     try:
         yield
     except UNREADABLE as problem:

@@ -33,7 +33,7 @@ def read_csv(file: File, stream: IO[bytes], delimiter: str = ",") -> Iterator[Ro
 
 
 def find_delimiter(header: str, usual: str) -> str:
-    """What stands between columns: of the delimiters, the one that gives the header most of them."""
+    """The delimiter that splits the header into the most columns."""
 
     def columns(delimiter: str) -> int:
         return max(map(len, csv.reader([header], delimiter=delimiter)), default=0)

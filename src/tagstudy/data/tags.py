@@ -1,4 +1,4 @@
-"""The spelling of tags: found out for each file from a sample of its rows, or told by ``ingest.tag_separator``."""
+"""The spelling of tags: detected in each file from a sample of its rows, or set by ``ingest.tag_separator``."""
 
 import ast
 import html
@@ -40,7 +40,7 @@ class Spelling(NamedTuple):
 
     @property
     def escaped(self) -> bool:
-        """Whether the file is escaped once more than HTML is."""
+        """Whether the file is double-escaped."""
         return self.kind == "escaped"
 
 
@@ -119,7 +119,7 @@ def tag_name(tag: str) -> str:
 
 @lru_cache(2**16)  # most tags of a post are tags of others too
 def checked_name(tag: str) -> str:
-    """The name of a tag, which may be empty. Raises ValueError for one that holds a part of another spelling."""
+    """The name of a tag, which may be empty. Raises ValueError for one that contains fragments of another spelling."""
     name = tag_name(tag)
     if name:
         check_tag(name)
@@ -162,7 +162,7 @@ def split_text(text: str, spelling: Spelling) -> list[Any]:
 
 
 def check_tag(tag: str) -> None:
-    """Raise ValueError for a tag that still holds a part of another spelling, such as ``['a'`` or ``&lt;a``."""
+    """Raise ValueError for a tag that still contains fragments of another spelling, such as ``['a'`` or ``&lt;a``."""
     opening = OPENING.get(tag[-1])
     closes = opening is not None and opening in tag[1:-1]  # as `learning (machine)` does
     if tag[0] in "{}()[]\"'&" or (opening and not closes) or tag[-1] in "{([&" or "&lt;" in tag:

@@ -65,7 +65,7 @@ def clean(markup: str) -> str:
 
 
 def clean_markdown(text: str) -> str:
-    """The text of Markdown: as that of HTML, but what stands between backticks is code, and no markup."""
+    """The text of Markdown: as that of HTML, but what stands between backticks is code, not markup."""
     return clean(CODE.sub(lambda code: code[0].replace("<", "&lt;").replace(">", "&gt;"), text))
 
 
@@ -96,7 +96,7 @@ def tokenize(text: str) -> list[str]:
 
 
 def token_sequences(text: Text) -> list[list[str]]:
-    """The token sequences that are counted of a post: title and body as one, and the title once more.
+    """The token sequences to count for a post: title and body as one, and the title once more.
 
     A title counts twice because it says most in fewest words, and would drown in a long body. A post with a title
     alone, or a body alone, is one sequence. An n-gram is a run within a sequence.

@@ -56,7 +56,7 @@ def word2vec(vocabularies: list[list[str]], corpus: Corpus, settings: FeaturizeD
 
 
 def skip_gram(words: list[str], posts: Path, train: np.ndarray, settings: FeaturizeDense) -> np.ndarray:
-    """[words, embedding_dim] From the posts in ``train`` [posts]. One worker: several are not repeatable."""
+    """[words, embedding_dim] From the posts in ``train`` [posts]. One worker: results of several cannot be repeated."""
     with needs_pretrained():
         from gensim.models import Word2Vec
     with TemporaryDirectory() as scratch:

@@ -76,7 +76,7 @@ def input_ids_vectorizer(folder: Path, settings: EncoderSettings, encoder: "Enco
 
 
 def again(path: Path) -> str:
-    """How features, or a shipped folder that has what makes them, come to be anew."""
+    """How to regenerate the features, or the shipped folder that holds them."""
     command = repro(path)
     return f"run `{command}` and `dvc repro`" if "--force" in command else "ship it again with src/ship.py"
 

@@ -51,7 +51,7 @@ def read_vectors(path: Path, words: list[str], dims: int) -> np.ndarray:
 
 
 def read_text(stream: IO[bytes]) -> Iterator[tuple[str, Sequence[bytes]]]:
-    """Words and their numbers as text. The first line of word2vec's format, with the shape, is skipped."""
+    """Words and their vectors, as text. The first line of word2vec's format, with the shape, is skipped."""
     dims = 0
     for line in stream:
         parts = line.split()

@@ -23,7 +23,7 @@ class Budget(NamedTuple):
 
     @classmethod
     def of(cls, posts: int, settings: Train) -> "Budget":
-        """Settings count in epochs, within bounds in steps; patience grows with the number of epochs."""
+        """The budget in epochs, bounded in steps; patience grows with the number of epochs."""
         batches = math.ceil(posts / settings.batch_size)
         if settings.epochs == 0:
             return cls(0, settings.patience, batches, posts)

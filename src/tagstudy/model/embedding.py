@@ -70,7 +70,7 @@ class FrequentTerms(nn.Module):
         self.weight = nn.Parameter(torch.zeros(terms, width))
 
     def choose(self, frequencies: np.ndarray) -> None:
-        """Give a row to each of the most frequent terms; ``frequencies`` [inputs]. Of equals the first."""
+        """Give a row to each of the most frequent terms; ``frequencies`` [inputs]. Ties go to the first."""
         terms = len(self.weight)
         most_frequent = np.sort(np.argsort(-frequencies, kind="stable")[:terms])
         self.row[torch.from_numpy(most_frequent)] = torch.arange(terms, dtype=torch.int32)

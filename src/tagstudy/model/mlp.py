@@ -74,7 +74,7 @@ class MLP(nn.Module):
 
     @property
     def output_bias(self) -> Tensor:
-        """[tags] The logits where no feature says anything."""
+        """[tags] The logits of a post without features."""
         output = [self.first, *self.embedding, *self.hidden][-1]
         assert isinstance(output, CsrEmbedding | nn.Linear)
         return output.bias

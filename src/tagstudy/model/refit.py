@@ -1,4 +1,4 @@
-"""Train an arm once more, on more posts, for as many epochs as its runs were best after: no valid posts are needed."""
+"""Train an arm once more, on more posts, for the mean of its runs' best epochs: no valid posts are needed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from tagstudy.model.training import Run, progress_bar
 
 
 def epochs_of(runs: Sequence[dict[str, Any]], arm: str, remedy: str) -> int:
-    """The mean of the epochs that runs were best after, as model.json lists them.
+    """The mean of the runs' best epochs, as model.json lists them.
 
     Raises :class:`UserError` with the remedy where they have learned nothing.
     """

@@ -204,7 +204,7 @@ def check_first_loss(model: MLP, posts: Posts, loss_of: Loss, settings: Train) -
     """An untrained network knows nothing: its loss is near that of a logit of 0 for every tag.
 
     It is taken with the labels and with their complement: where most posts have a tag, a random bias towards it would
-    look like knowledge. Raises :class:`UserError` where the loss is far off: features or weights are not of the usual
+    look like learning. Raises :class:`UserError` where the loss is far off: features or weights are not of the usual
     scale.
     """
     first = np.arange(min(FIRST, len(posts)))
