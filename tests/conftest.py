@@ -185,7 +185,7 @@ def finished(clone: Path, shared: Path) -> Path:
 
     def make(folder: Path) -> None:
         shutil.copytree(clone, folder, dirs_exist_ok=True)
-        done = call(*DVC, "repro", cwd=folder, cold=True)
+        done = call(*DVC, "repro", cwd=folder)
         assert done.returncode == 0, done.stdout + done.stderr
         git(folder, "add", "--all")
         git(folder, "commit", "--quiet", "--message", "First results")
