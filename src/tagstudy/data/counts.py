@@ -7,7 +7,6 @@ in their order. No stage holds more than a shard of the posts; the vocabulary is
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -110,11 +109,19 @@ def count_words(table: pa.Table) -> tuple[csr_array, list[str]]:
     chunks = pc.ascii_split_whitespace(separated_by_spaces(texts))
     encoded = chunks.flatten().dictionary_encode()
     distinct = encoded.dictionary.to_pylist()
-    tokens = [[chunk] if chunk.isascii() and chunk.isalnum() else tokenize(chunk) for chunk in distinct]
-    terms = list(dict.fromkeys(chain.from_iterable(tokens)))
+    tokens: list[str] = []  # of all chunks, in one list: the garbage collector walks through thousands of small ones
+    lengths: list[int] = []
+    for chunk in distinct:
+        before = len(tokens)
+        if chunk.isascii() and chunk.isalnum():
+            tokens.append(chunk)
+        else:
+            tokens += tokenize(chunk)
+        lengths.append(len(tokens) - before)
+    terms = list(dict.fromkeys(tokens))
     numbers = dict(zip(terms, range(len(terms)), strict=True))
-    columns = np.fromiter(map(numbers.__getitem__, chain.from_iterable(tokens)), np.int32)
-    tokens_of_chunk = csr(columns, np.fromiter(map(len, tokens), np.int32, len(tokens)), len(terms))
+    columns = np.fromiter(map(numbers.__getitem__, tokens), np.int32, len(tokens))
+    tokens_of_chunk = csr(columns, np.array(lengths, np.int32), len(terms))
     chunks_of_post = csr(encoded.indices.to_numpy(), np.diff(chunks.offsets.to_numpy()), len(distinct))
     return chunks_of_post @ tokens_of_chunk, terms
 
