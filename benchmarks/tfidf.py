@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from dumps import ROOT, arguments, measure, write_params
-from tagstudy.core.config import Compute, read_params
+from tagstudy.core.config import Compute, Params, read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import whole_folder
 from tagstudy.core.paths import FEATURES, POSTS, SPLITS
@@ -41,18 +41,18 @@ def main() -> None:
             corpus = Corpus(POSTS)
             blocks = {split: corpus.texts(corpus.is_in(split, 0)) for split in SPLITS}
             texts = {split: [str(text) for block in blocks[split] for text in block] for split in SPLITS}
-            study(options.workers)  # which imports
-            rounds = [(seconds(study, options.workers), seconds(sklearn, texts)) for _ in range(options.rounds)]
+            compute, params = Compute(workers=options.workers), read_params()
+            study(params, compute)  # which imports
+            rounds = [(seconds(study, params, compute), seconds(sklearn, texts)) for _ in range(options.rounds)]
         posts = sum(map(len, texts.values()))
         speeds = [posts / median(times) for times in zip(*rounds, strict=True)]
         ratio = median(other / own for own, other in rounds)
         print(f"{name:30} {posts:8,} {speeds[0]:8,.0f} {speeds[1]:10,.0f} {ratio:6.2f}", flush=True)
 
 
-def study(workers: int) -> None:
-    params = read_params()
+def study(params: Params, compute: Compute) -> None:
     with whole_folder(Path("data/counted")) as folder:  # the same as ingest has written
-        write_counts(folder, POSTS / "posts.parquet", Compute(workers=workers))
+        write_counts(folder, POSTS / "posts.parquet", compute)
     with whole_folder(FEATURES / "dense", made_from=[POSTS]) as folder:
         write_dense(folder, Corpus(POSTS), params.featurize_dense, "cpu", None)
     with whole_folder(FEATURES / "tfidf", made_from=[POSTS]) as folder:

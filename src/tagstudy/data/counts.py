@@ -4,9 +4,9 @@ Processes count shards of the posts side by side, each shard under a vocabulary 
 in their order. No stage holds more than a shard of the posts; the vocabulary is in memory as a whole.
 """
 
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from tagstudy.core.store import CsrMatrix, CsrWriter
 from tagstudy.data.text import SEPARATE, token_sequences, tokenize
 
 COUNTS = "counts"  # the folder of all posts' counts of single words, beside the posts
+SHARD = 2**22  # bytes of posts; the larger a shard is, the fewer chunks are distinct and have to be tokenized
 TERMS = "terms.txt"  # a term a line, in alphabetical order
 
 
@@ -38,10 +39,9 @@ def write_counts(folder: Path, posts: Path, compute: Compute, max_ngram: int = 1
 
     Each row group is a shard. The result is the same for any number of processes.
     """
-    groups = pq.read_metadata(posts).num_row_groups
     numbers = GrowingVocabulary()
     with (
-        closing(map_in_order(partial(count_shard, posts, max_ngram), range(groups), compute)) as shards,
+        closing(map_in_order(partial(count_shard, posts, max_ngram), shards_of(posts), compute)) as shards,
         CsrWriter(folder / "matrix", columns=0) as writer,
     ):
         for rows, terms in shards:
@@ -53,6 +53,21 @@ def write_counts(folder: Path, posts: Path, compute: Compute, max_ngram: int = 1
     rank[np.fromiter(map(numbers.__getitem__, terms), np.int32, len(terms))] = np.arange(len(terms), dtype=np.int32)
     renumber(folder / "matrix", rank)
     (folder / TERMS).write_text("".join(f"{term}\n" for term in terms), encoding="utf-8", newline="\n")
+
+
+def shards_of(posts: Path) -> Iterator[list[int]]:
+    """Row groups of about SHARD bytes, in their order."""
+    metadata = pq.read_metadata(posts)
+    shard: list[int] = []
+    size = 0
+    for group in range(metadata.num_row_groups):
+        shard.append(group)
+        size += metadata.row_group(group).total_byte_size
+        if size >= SHARD:
+            yield shard
+            shard, size = [], 0
+    if shard:
+        yield shard
 
 
 def renumber(folder: Path, columns: np.ndarray) -> None:
@@ -67,9 +82,9 @@ def renumber(folder: Path, columns: np.ndarray) -> None:
         start = end
 
 
-def count_shard(posts: Path, max_ngram: int, group: int) -> tuple[csr_array, list[str]]:
-    """Counts [posts, terms] of a row group, and the terms."""
-    table = pq.ParquetFile(posts).read_row_group(group, ["title", "body"], use_threads=False)
+def count_shard(posts: Path, max_ngram: int, groups: list[int]) -> tuple[csr_array, list[str]]:
+    """Counts [posts, terms] of the posts in some row groups, and the terms."""
+    table = pq.ParquetFile(posts).read_row_groups(groups, ["title", "body"], use_threads=False)
     if max_ngram == 1:
         return count_words(table)
     numbers = GrowingVocabulary()
@@ -94,12 +109,21 @@ def count_words(table: pa.Table) -> tuple[csr_array, list[str]]:
     chunks = pc.ascii_split_whitespace(separated_by_spaces(texts))
     encoded = chunks.flatten().dictionary_encode()
     distinct = encoded.dictionary.to_pylist()
-    tokens = [[chunk] if chunk.isascii() and chunk.isalnum() else tokenize(chunk) for chunk in distinct]
-    numbers = GrowingVocabulary()
-    columns = np.fromiter(map(numbers.__getitem__, chain.from_iterable(tokens)), np.int32)
-    tokens_of_chunk = csr(columns, np.fromiter(map(len, tokens), np.int32, len(tokens)), len(numbers))
+    tokens: list[str] = []  # of all chunks, in one list: the garbage collector walks through thousands of small ones
+    lengths: list[int] = []
+    for chunk in distinct:
+        before = len(tokens)
+        if chunk.isascii() and chunk.isalnum():
+            tokens.append(chunk)
+        else:
+            tokens += tokenize(chunk)
+        lengths.append(len(tokens) - before)
+    terms = list(dict.fromkeys(tokens))
+    numbers = dict(zip(terms, range(len(terms)), strict=True))
+    columns = np.fromiter(map(numbers.__getitem__, tokens), np.int32, len(tokens))
+    tokens_of_chunk = csr(columns, np.array(lengths, np.int32), len(terms))
     chunks_of_post = csr(encoded.indices.to_numpy(), np.diff(chunks.offsets.to_numpy()), len(distinct))
-    return chunks_of_post @ tokens_of_chunk, list(numbers)
+    return chunks_of_post @ tokens_of_chunk, terms
 
 
 def separated_by_spaces(texts: pa.StringArray) -> pa.StringArray:
