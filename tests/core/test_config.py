@@ -131,6 +131,9 @@ def test_a_number_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
         ("train_dense", {"word2vec": {"epochss": 5}}, "did you mean epochs"),
         ("evaluate", {"threshold": 1.5}, "evaluate.threshold"),
         ("featurize_tfidf", {"max_ngram": 0}, "featurize_tfidf.max_ngram"),
+        ("compute", {"workers": 0}, "compute.workers: Input should be greater than or equal to 1"),
+        ("compute", {"address": "a:1"}, "compute: address: is that of a Ray cluster"),
+        ("compute", {"engine": "ray", "address": "a:1", "workers": 2}, "compute: workers: a cluster at an address has"),
     ],
 )
 def test_a_bad_value_is_named(tmp_path: Path, section: str, change: dict, says: str) -> None:
