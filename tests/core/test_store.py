@@ -30,7 +30,7 @@ def test_batches_are_the_rows_in_the_order_asked_for(tmp_path: Path, rows: csr_a
 
 
 def test_matrices_are_memory_mapped(tmp_path: Path, rows: csr_array) -> None:
-    assert isinstance(save_csr(tmp_path / "rows", rows).data, np.memmap)
+    assert isinstance(save_csr(tmp_path / "rows", rows).data.base, np.memmap)
 
 
 def test_blocks_are_all_rows_in_order(tmp_path: Path, rows: csr_array, monkeypatch: pytest.MonkeyPatch) -> None:

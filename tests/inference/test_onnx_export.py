@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from tagstudy.core.config import EncoderSettings
 from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError
+from tagstudy.data.counts import terms
 from tagstudy.data.readers import Post, read_posts
 from tagstudy.data.text import token_sequences, tokenize
 from tagstudy.encoders.loading import PACKAGED, load
-from tagstudy.features.counts import terms
 from tagstudy.inference import onnx_export
 from tagstudy.inference.onnx_export import export_onnx, load_program
 from tagstudy.inference.predictor import Predictor
