@@ -34,6 +34,7 @@ FOLDER = ROOT / "docs/results"
 ALL = CORPORA | SMALL
 LONG_POSTS = [corpus for corpus in ALL if "titles" not in corpus]  # on which an encoder is fine-tuned on a GPU alone
 METRIC = "micro_f1"
+ACROSS = 3  # panels of the answer beside one another
 
 
 def main() -> None:
@@ -127,9 +128,12 @@ def draw() -> None:
         key=lambda name: max(table["multiply_adds"].get(name, 0) for table in found.values()),
     )
     names.sort(key=lambda name: " + " in name)
-    figure = Figure(figsize=(style.WIDTH, 1.4 + 0.24 * len(names)), layout="constrained")
-    panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
-    for axes, (corpus, table) in zip(panels, found.items(), strict=True):
+    down = -(-len(found) // ACROSS)
+    figure = Figure(figsize=(style.WIDTH, 0.8 + (0.8 + 0.22 * len(names)) * down), layout="constrained")
+    panels = figure.subplots(down, ACROSS, sharey=True, squeeze=False)
+    for axes in panels.flat[len(found) :]:
+        axes.remove()
+    for axes, (corpus, table) in zip(panels.flat, found.items(), strict=False):
         table = table.reindex(names)
         tied = table["tied"].eq(True)
         axes.axvline(table[METRIC]["TF-IDF"], color=style.COLOURS["sparse"], linewidth=1)
@@ -138,11 +142,12 @@ def draw() -> None:
             places = [place for place, is_chosen in enumerate(chosen) if is_chosen]
             look = {"color": style.COLOURS["dense"], "markerfacecolor": fill, "markersize": 5, "label": label}
             axes.plot(table[METRIC].iloc[places], places, "o", **look)
-        axes.set_title(corpus.replace(", ", "\n"), fontsize="medium")
-        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.set_title(corpus, fontsize="small")
+        axes.xaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
         axes.set_xlabel("better →")
-    panels[0].set_yticks(range(len(names)), [style.readable(name) for name in names])
-    panels[0].set_ylim(len(names) - 0.5, -0.5)
+    panels[0, 0].set_ylim(len(names) - 0.5, -0.5)
+    for row in panels:
+        row[0].set_yticks(range(len(names)), [style.readable(name) for name in names])
     figure.suptitle("Micro-F1 on test, 95% intervals; the line is TF-IDF alone", fontsize="medium", fontweight="bold")
     style.save(figure, FOLDER / "answer.png")
 
