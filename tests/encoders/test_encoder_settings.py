@@ -254,6 +254,16 @@ def test_a_prompt_that_is_wanted_and_not_set_is_a_hint(
     assert says is None or re.search(says, hints[0])
 
 
+def test_bfloat16_on_a_cpu_that_is_held_to_avx2_is_a_hint(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounded = encoder(make(tmp_path, Pooling(WIDTH)), dtype="bfloat16")
+    for held, lines in (("", 1), ("AVX2", 2)):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", held)
+        rounded.announce()
+        assert len(capsys.readouterr().out.splitlines()) == lines
+
+
 def test_every_setting_has_vectors_of_its_own_in_the_cache(tmp_path: Path) -> None:
     folder = make(tmp_path, Pooling(WIDTH), Normalize())
     settings = [

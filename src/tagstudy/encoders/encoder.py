@@ -4,6 +4,7 @@ A text that is longer than the encoder's window is split into windows of one len
 the mean of theirs, each weighted by its length.
 """
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -74,6 +75,9 @@ class Encoder(nn.Module):
         tell(f"{self.name}: {', '.join(parts)}, {f'prompt {self.prompt!r}' if self.prompt else 'no prompt'}")
         if self.hint:
             tell(self.hint)
+        held = os.environ.get("ONEDNN_MAX_CPU_ISA") == "AVX2" and next(self.parameters()).device.type == "cpu"
+        if self.in_bfloat16 and held:
+            tell("a CPU that has bfloat16 uses it with compute.instructions: native alone")
 
     @torch.no_grad()
     def encode(self, texts: list[str]) -> np.ndarray:
