@@ -78,7 +78,7 @@ def test_all_imports_are_named() -> None:
                 imported.add(node.module.split(".")[0])
     local = {path.stem for path in (ROOT / "src").iterdir()}
     distributions = packages_distributions()
-    used = {distributions[module][0] for module in imported - local - set(sys.stdlib_module_names)}
+    used = {distributions.get(module, [module])[0] for module in imported - local - set(sys.stdlib_module_names)}
     named = {canonicalize_name(requirement.name) for extra in FILES for requirement in requirements(extra)}
     assert {canonicalize_name(name) for name in used} <= named
 

@@ -17,8 +17,8 @@ const plain = regex(`^(?:${words.plain})$`, "u");
 const [token, run, character] = [words.token, words.run, words.character].map((pattern) => regex(pattern, "gu"));
 
 function tokenize(text) {
-  text = text.toLowerCase();
-  return (plain.test(text) ? text : text.normalize("NFC").replace(run, pairs)).match(token) ?? [];
+  text = text.toLowerCase().normalize("NFC");
+  return (plain.test(text) ? text : text.replace(run, pairs)).match(token) ?? [];
 }
 
 // Where no spaces separate words, pairs of characters are tokens.

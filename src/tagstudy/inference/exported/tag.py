@@ -29,9 +29,9 @@ COLUMNS = {term: column for column, term in enumerate(WORDS["vocabulary"])} if W
 
 
 def tokenize(text: str) -> list[str]:
-    text = text.lower()
+    text = unicodedata.normalize("NFC", text.lower())
     if not re.fullmatch(WORDS["plain"], text):
-        text = re.sub(WORDS["run"], pairs, unicodedata.normalize("NFC", text))
+        text = re.sub(WORDS["run"], pairs, text)
     return re.findall(WORDS["token"], text)
 
 
