@@ -213,7 +213,7 @@ def test_node_says_what_python_says_of_a_hundred_posts(
     clear = np.abs(scores.probabilities - PER_TAG.threshold) > 1e-5
     assert (np.array([row[1] for row in found], dtype=bool) == predictor.decided(scores, "fusion"))[clear].all()
     done = call("node", "tag.mjs", *POSTS[5], cwd=folder)
-    assert done.returncode == 0 and done.stdout.startswith("{"), done.stderr
+    assert done.returncode == 0 and done.stdout.startswith("[\n  [ "), done.stdout + done.stderr
 
 
 def test_a_folder_that_was_not_exported_stays(both: Path, tmp_path: Path) -> None:
