@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tagstudy.core.config import Compute
 from tagstudy.core.errors import UserError, needs
-from tagstudy.core.processes import available_cores
 
 PATIENCE = 10  # seconds until a cluster has to answer
 
@@ -32,28 +30,26 @@ def run_in(folder: Path, function: Callable, shard: Any) -> Any:
 
 
 @contextmanager
-def ray_pool(compute: Compute, retries: int) -> Iterator[RayPool]:
-    """The workers of the cluster at ``compute.address``, or of one that is started here and ends with this process.
+def ray_pool(address: str | None, workers: int, retries: int) -> Iterator[RayPool]:
+    """The workers of the cluster at ``address``, or so many of one that is started here and ends with this process.
 
     Ray does a task again whose worker is killed, ``retries`` times. Raises :class:`UserError` after that, and where Ray
     is not installed or there is no cluster at the address. An error of a task comes through as it was raised.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # a study does not phone home
     try:
-        if place := re.fullmatch(r"(?:ray://)?(.+):(\d+)", compute.address or ""):
+        if place := re.fullmatch(r"(?:ray://)?(.+):(\d+)", address or ""):
             socket.create_connection((place[1], int(place[2])), PATIENCE).close()  # Ray itself tries for minutes
         with needs("ray", "compute.engine: ray"):
             import ray
             from ray.exceptions import RayError
         if not ray.is_initialized():
-            cores = available_cores() if compute.workers == "auto" else compute.workers
-            own: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False} if compute.address is None else {}
-            ray.init(compute.address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+            own: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if address is None else {}
+            ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
     except (OSError, ValueError, OverflowError) as problem:
-        raise UserError(f"compute.address: no cluster at {compute.address!r:.100} ({problem!s:.200})") from None
+        raise UserError(f"compute.address: no cluster at {address!r:.100} ({problem!s:.200})") from None
     try:
-        workers = int(ray.cluster_resources().get("CPU", 1))
-        yield RayPool(workers, ray.remote(max_retries=retries)(run_in))
+        yield RayPool(int(ray.cluster_resources().get("CPU", 1)), ray.remote(max_retries=retries)(run_in))
     except RayError as problem:
         cause = getattr(problem, "cause", problem)
         if not isinstance(cause, RayError):

@@ -1,4 +1,4 @@
-"""Holds numpy and torch to the instructions that all x86-64 processors of the last ten years have.
+"""Holds numpy and torch to instructions that nearly all x86-64 processors of the last ten years have.
 
 Wider ones add up numbers in another order: the same study would end with other last digits, and after some epochs with
 other scores. The libraries read these variables when they are imported, so that a script imports this module first.

@@ -36,7 +36,7 @@ def map_in_order(
     if len(first) < 2 or (compute.engine == "local" and workers == 1):
         yield from map(function, shards)
     elif compute.engine == "ray":
-        with ray_pool(compute, RETRIES) as ray:
+        with ray_pool(compute.address, workers, RETRIES) as ray:
             yield from map_by_pool(function, shards, deque(), ray, ray.workers)
     else:
         yield from map_by_processes(function, shards, workers)

@@ -37,7 +37,7 @@ class GrowingVocabulary(dict[str, int]):
 def write_counts(folder: Path, posts: Path, compute: Compute, max_ngram: int = 1) -> None:
     """Count the terms of all posts of a Parquet file into a new folder: CSR [posts, terms], and TERMS.
 
-    Each row group is a shard. The result is the same for any number of processes.
+    The result is the same for any number of processes.
     """
     numbers = GrowingVocabulary()
     with (

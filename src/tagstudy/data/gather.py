@@ -104,19 +104,8 @@ def gather(settings: Ingest, folder: Path, compute: Compute) -> Gathered:
 def read_part(settings: Ingest, folder: Path, numbered: tuple[int, File]) -> Part:
     """Read a file or a part of one, which has a number in the source. Writes the texts of its posts into the folder."""
     number, file = numbered
-    part = Part(
-        *(
-            file,
-            folder / PARTS / f"part-{number}.parquet",
-            array("Q"),
-            array("b"),
-            array("i"),
-            array("i"),
-            [],
-            Counter(),
-            "",
-        )
-    )
+    texts_of_part = folder / PARTS / f"part-{number}.parquet"
+    part = Part(file, texts_of_part, array("Q"), array("b"), array("i"), array("i"), [], Counter(), "")
     tags: dict[str, int] = {}
     malformed: list[str] = []
     posts = only_posts(settings, file, part.skipped, malformed)

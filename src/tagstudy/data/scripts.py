@@ -68,7 +68,7 @@ def is_plain(text: str) -> bool:
 
 
 def separated(text: str) -> str:
-    """A text in Unicode's composed form, with runs of characters without spaces as pairs of characters."""
+    """The text, which is in Unicode's composed form, with runs of characters without spaces as pairs of characters."""
     return RUN.sub(pairs, text)
 
 

@@ -45,7 +45,7 @@ class Linear(nn.Linear):
 class Dropout(nn.Dropout):
     """Dropout with torch's random bits, 16 for each unit.
 
-    torch's own draws a number in double precision for each, which takes longer than the layer's product.
+    torch's own draws a number in double precision for each.
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
