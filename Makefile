@@ -63,7 +63,7 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 # uv, where it is there, installs the same pins in seconds; UV_TORCH_BACKEND=cpu then takes torch's CPU build.
-INSTALL := $(if $(shell command -v uv),uv pip install --quiet --python $(VENV),pip install --quiet --disable-pip-version-check)
+INSTALL := $(if $(shell command -v uv),uv pip install --quiet --compile-bytecode --python $(VENV),pip install --quiet --disable-pip-version-check)
 
 # benchmarks/ and notebooks import the library from src/, with every edit; the stages find it without.
 LIBRARY = $(INSTALL) --no-deps --no-build-isolation --editable .
