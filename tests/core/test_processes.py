@@ -1,5 +1,6 @@
 """processes.py: a pool gives results and errors back, and leaves no process behind."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -37,6 +38,22 @@ def end(number: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Garbage:
+    """An object that ends the process that collects it, unless that is the one that made it."""
+
+    def __init__(self) -> None:
+        self.itself, self.made_in = self, os.getpid()
+
+    def __del__(self) -> None:
+        if os.getpid() != self.made_in:
+            os._exit(1)
+
+
+def collect(number: int) -> int:
+    gc.collect()
+    return number
+
+
 def test_there_is_a_core() -> None:
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
 
@@ -55,6 +72,17 @@ def test_an_error_of_the_user_s_comes_through() -> None:
 def test_a_worker_that_is_killed_is_an_error() -> None:
     with pytest.raises(UserError, match="was killed; is there enough memory"), worker_pool(2, fork=True) as pool:
         list(pool.map(end, [1]))
+
+
+def test_a_worker_leaves_the_garbage_of_its_parent_alone() -> None:
+    # An ONNX session that a copy collects waits for threads that the copy lacks.
+    gc.disable()
+    try:
+        Garbage()
+        with worker_pool(2, fork=True) as pool:
+            assert list(pool.map(collect, range(2))) == [0, 1]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])

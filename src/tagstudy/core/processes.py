@@ -1,5 +1,6 @@
 """A pool of worker processes that never outlive the stage."""
 
+import gc
 import os
 import signal
 import sys
@@ -32,6 +33,7 @@ def worker_pool(workers: int, fork: bool) -> Iterator[ProcessPoolExecutor]:
     if one is killed.
     """
     context = get_context("fork" if fork and sys.platform == "linux" else "spawn")
+    gc.freeze()  # a copy must not collect what is garbage here: it would wait for threads that it lacks to end
     with ProcessPoolExecutor(workers, context, initializer=follow_parent) as pool:
         try:
             yield pool
@@ -41,6 +43,8 @@ def worker_pool(workers: int, fork: bool) -> Iterator[ProcessPoolExecutor]:
             if isinstance(problem, BrokenProcessPool):
                 raise WorkerKilled("a worker process was killed; is there enough memory?") from None
             raise
+        finally:
+            gc.unfreeze()
 
 
 def follow_parent() -> None:
