@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
+ENTRIES = 2**20  # of a gradient that RowwiseAdagrad handles at a time
+
 
 class EagerOptimizer(Optimizer):
     """An optimizer that leaves torch's compiler alone.
@@ -83,9 +85,12 @@ class RowwiseAdagrad(EagerOptimizer):
             for matrix in group["params"]:
                 gradient, accumulator = matrix.grad, self.state[matrix]["accumulator"]
                 rows, values = gradient._indices()[0], gradient._values()  # coalesced: each row once
-                grown = accumulator[rows] + values.square().mean(dim=1, keepdim=True)
+                mean_square = torch.linalg.vector_norm(values, dim=1, keepdim=True).square() / values.shape[1]
+                grown = accumulator[rows] + mean_square
                 accumulator[rows] = grown
                 # The smallest normal number: a row whose gradient is all zeros stays where it is. rsqrt is the same on
                 # every processor, where sqrt is MKL's.
                 factor = grown.clamp(min=torch.finfo(grown.dtype).tiny).rsqrt() * -group["lr"]
-                matrix.index_add_(0, rows, values * factor)
+                # Some rows at a time: with thousands of tags, getting memory for all would take longer than the sums.
+                for some in torch.arange(len(rows)).split(max(1, ENTRIES // values.shape[1])):
+                    matrix.index_add_(0, rows[some], values[some] * factor[some])
