@@ -54,7 +54,8 @@ def save(figure: Figure, path: Path) -> None:
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box in the picture
-        FigureCanvasAgg(figure).print_png(path)  # figure.savefig would draw everything twice, to lay it out
+        # figure.savefig would draw everything twice, to lay it out; compressing harder takes longer than drawing text.
+        FigureCanvasAgg(figure).print_png(path, pil_kwargs={"compress_level": 3})
 
 
 def short(tag: str, characters: int = 30) -> str:
