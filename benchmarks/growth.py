@@ -1,7 +1,7 @@
 """Every stage by the number of posts and of tags: seconds and peak memory. Prints both, writes benchmarks/growth.csv.
 
 `python benchmarks/growth.py --data FOLDER --posts 10000 100000 --tags 50`. The posts are made from real ones. Training
-takes one epoch of each arm, `--runs` runs of it side by side. Peak memory is that of the stage and its processes
+takes one epoch of each arm of at most 1,000 steps, `--runs` runs of it side by side. Peak memory is that of the stage and its processes
 together, each page counted once.
 """
 
@@ -37,7 +37,7 @@ def main() -> None:
 
 def grow(folder: Path, posts: int, tags: int, runs: int) -> Iterator[dict[str, Any]]:
     """Run the stages in a folder with a dump; a row for each."""
-    settings = {"runs": runs, "epochs": 1}
+    settings = {"runs": runs, "epochs": 1, "max_steps": 1000}
     ingest = {"source": "Posts.xml", "tags": tags, "min_tags": 0, "folds": 1}
     write_params(folder, ingest=ingest, train=settings)
     for stage in STAGES:
