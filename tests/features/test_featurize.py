@@ -104,13 +104,17 @@ def ngrams(text: Text, max_ngram: int) -> list[str]:
 
 
 def test_words_are_averaged_over_a_post_if_train_has_them_often_enough(tmp_path: Path, corpus: Corpus) -> None:
-    words(tmp_path / "words", corpus, min_count=3)
+    words(tmp_path / "words", corpus, min_count=3, sublinear_tf=False)
     vocabulary, rows = read(tmp_path / "words")
     assert vocabulary == [".net", "a", "and", "cat", "dog", "is"]
     # The title counts twice: .net and is are in it; is, a, a, cat and dog are in the body.
-    np.testing.assert_allclose(rows[5] * 9, [2, 2, 0, 1, 1, 3], rtol=1e-6)
+    counts = np.array([2, 2, 0, 1, 1, 3])
+    np.testing.assert_allclose(rows[5], counts / 9, rtol=1e-6)
     np.testing.assert_allclose(rows[1], [0, 0, 0, 4 / 5, 1 / 5, 0], rtol=1e-6)
     np.testing.assert_array_equal(rows[6], [0] * 6)
+    words(tmp_path / "sublinear", corpus, min_count=3, sublinear_tf=True)
+    weights = np.where(counts > 0, 1 + np.log(counts.clip(min=1)), 0)
+    np.testing.assert_allclose(read(tmp_path / "sublinear")[1][5], weights / weights.sum(), rtol=1e-6)
     features = read_json(tmp_path / "words/fold-0/features.json")
     assert features == {"inputs": 6, "csr": True, "embedding_dim": PARAMS["featurize_dense"]["embedding_dim"]}
 
@@ -181,7 +185,12 @@ def test_nothing_of_valid_or_test_is_learned(
 
 @pytest.mark.parametrize(
     ("write", "options"),
-    [(words, {}), (tfidf, {"sublinear_tf": False}), (tfidf, {"max_ngram": 2, "max_features": 9})],
+    [
+        (words, {"sublinear_tf": False}),
+        (words, {}),
+        (tfidf, {"sublinear_tf": False}),
+        (tfidf, {"max_ngram": 2, "max_features": 9}),
+    ],
 )
 def test_a_vectorizer_makes_the_stored_rows_of_their_texts(
     tmp_path: Path, corpus: Corpus, write: Callable[..., None], options: dict[str, object]

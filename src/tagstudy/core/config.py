@@ -83,6 +83,7 @@ class EncoderSettings(Section):
 class FeaturizeDense(EncoderSettings):
     embedding: Embedding
     min_count: Count
+    sublinear_tf: bool
     embedding_dim: Width
     word2vec_epochs: Annotated[int, Field(ge=1, le=1000)]
     vectors: str | None

@@ -65,6 +65,11 @@ class DocumentTermCounts:
             yield csr_array((block.data[is_chosen], places[is_chosen], indptr), shape=shape)
 
 
+def term_frequencies(counts: np.ndarray, sublinear_tf: bool) -> np.ndarray:
+    """[entries] A count n, or 1 + ln n, so that repetition in long posts counts for less."""
+    return np.log(counts) + np.float32(1) if sublinear_tf else counts
+
+
 def row_sums(rows: csr_array, values: np.ndarray) -> np.ndarray:
     """[rows] float64 sums of values, of which each entry of the CSR rows has one."""
     return np.bincount(np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), values, minlength=rows.shape[0])

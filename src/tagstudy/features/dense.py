@@ -12,7 +12,7 @@ from tagstudy.core.errors import UserError
 from tagstudy.core.files import write_json
 from tagstudy.core.store import CsrWriter, DenseWriter
 from tagstudy.data.counts import COUNTS
-from tagstudy.features.counts import DocumentTermCounts, divided, number_range, row_sums
+from tagstudy.features.counts import DocumentTermCounts, Weigh, divided, number_range, row_sums, term_frequencies
 from tagstudy.features.pretrained import pretrained_embeddings
 
 COST_POSTS = 2_000  # test posts, about, that the cost of encoding is measured on
@@ -39,6 +39,7 @@ def write_dense(
 def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: str, cache: Path | None) -> str:
     # A pretrained vector makes a word useful even if it occurs once in train.
     min_count = 1 if settings.embedding in ("glove", "static") else settings.min_count
+    weigh = word_weights(settings.sublinear_tf)
     vocabularies, occurrences = [], []  # of each fold
     counts = DocumentTermCounts(corpus.folder / COUNTS)
     for fold in range(corpus.folds):
@@ -50,13 +51,13 @@ def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: 
         occurrences.append(total[chosen])
         with CsrWriter(folder / f"fold-{fold}" / "matrix", len(chosen)) as writer:
             for rows in counts.select(chosen):
-                writer.append_rows(word_frequencies(rows))
+                writer.append_rows(weigh(rows))
     summary = f"{number_range(list(map(len, vocabularies)))} words"
     embeddings = pretrained_embeddings(vocabularies, corpus, settings, device, cache)
     for fold, (words, embedding) in enumerate(zip(vocabularies, embeddings, strict=True)):
         own = folder / f"fold-{fold}"
         write_json(own / "vocabulary.json", words)
-        write_json(own / "vectorizer.json", {"kind": "words"})
+        write_json(own / "vectorizer.json", {"kind": "words", "sublinear_tf": settings.sublinear_tf})
         dims = settings.embedding_dim
         if embedding is not None:
             np.save(own / "embedding.npy", embedding)
@@ -68,9 +69,15 @@ def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: 
     return summary
 
 
-def word_frequencies(counts: csr_array) -> csr_array:
-    """Each count divided by those of its post, so that the weighted sum of word vectors is their mean."""
-    return divided(counts, row_sums(counts, counts.data))
+def word_weights(sublinear_tf: bool) -> Weigh:
+    """Term frequencies, divided by their sum in the post, so that the weighted sum of word vectors is their mean."""
+
+    def weigh(counts: csr_array) -> csr_array:
+        weights = term_frequencies(counts.data, sublinear_tf)
+        rows = csr_array((weights, counts.indices, counts.indptr), shape=counts.shape)
+        return divided(rows, row_sums(rows, weights))
+
+    return weigh
 
 
 def write_encoder_vectors(

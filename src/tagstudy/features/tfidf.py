@@ -13,7 +13,7 @@ from tagstudy.core.errors import UserError
 from tagstudy.core.files import write_json
 from tagstudy.core.store import CsrWriter
 from tagstudy.data.counts import COUNTS, write_counts
-from tagstudy.features.counts import DocumentTermCounts, Weigh, divided, number_range, row_sums
+from tagstudy.features.counts import DocumentTermCounts, Weigh, divided, number_range, row_sums, term_frequencies
 
 
 def write_tfidf(folder: Path, corpus: Corpus, settings: FeaturizeTfidf, compute: Compute = EVERY_CORE) -> str:
@@ -64,8 +64,7 @@ def tfidf_weights(idf: np.ndarray, sublinear_tf: bool) -> Weigh:
     """TF-IDF with L2-normalised rows, as scikit-learn's TfidfTransformer computes it; ``idf`` [terms]."""
 
     def weigh(counts: csr_array) -> csr_array:
-        tf = np.log(counts.data) + np.float32(1) if sublinear_tf else counts.data
-        weights = (tf * idf[counts.indices]).astype(np.float32)
+        weights = (term_frequencies(counts.data, sublinear_tf) * idf[counts.indices]).astype(np.float32)
         rows = csr_array((weights, counts.indices, counts.indptr), shape=counts.shape)
         return divided(rows, np.sqrt(row_sums(rows, weights**2)))
 

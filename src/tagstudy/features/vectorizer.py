@@ -13,7 +13,7 @@ from tagstudy.core.errors import UserError
 from tagstudy.core.files import read_json
 from tagstudy.core.paths import repro
 from tagstudy.features.counts import Vocabulary, Weigh, count_known
-from tagstudy.features.dense import word_frequencies
+from tagstudy.features.dense import word_weights
 from tagstudy.features.tfidf import tfidf_weights
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def open_vectorizer(folder: Path, device: str = "cpu", encoder: "Encoder | None"
     before, so that it is not loaded again.
     """
     match read_json(folder / "vectorizer.json"):
-        case {"kind": "words"}:
-            return csr_vectorizer(folder, 1, word_frequencies)
+        case {"kind": "words", "sublinear_tf": sublinear_tf}:
+            return csr_vectorizer(folder, 1, word_weights(sublinear_tf))
         case {"kind": "tfidf", "max_ngram": max_ngram, "sublinear_tf": sublinear_tf}:
             return csr_vectorizer(folder, max_ngram, tfidf_weights(np.load(checked(folder / "idf.npy")), sublinear_tf))
         case {"kind": "encoder", "encoder": dict(settings)}:

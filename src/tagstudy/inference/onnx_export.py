@@ -90,7 +90,7 @@ def word_arm(arm: Arm, own: list[str], vocabulary: list[str]) -> WordArm:
     column = {term: number for number, term in enumerate(own)}
     columns = np.array([column.get(term, -1) for term in vocabulary])
     idf = arm.features / "idf.npy"
-    sublinear_tf = read_json(arm.features / "vectorizer.json").get("sublinear_tf", False)
+    sublinear_tf = read_json(arm.features / "vectorizer.json")["sublinear_tf"]
     return WordArm(arm.network, arm.loss, columns, np.load(checked(idf)) if idf.exists() else None, sublinear_tf)
 
 

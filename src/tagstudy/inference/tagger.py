@@ -73,10 +73,10 @@ class WordArm(nn.Module):
         own = self.own[columns.long()]
         kept = own >= 0
         own = own.clamp(min=0)
+        tf = 1 + torch.log(counts) if self.sublinear_tf else counts
         if self.idf is None:
-            weights, norm = counts * kept, 1
+            weights, norm = tf * kept, 1
         else:
-            tf = 1 + torch.log(counts) if self.sublinear_tf else counts
             weights, norm = tf * self.idf[own] * kept, 2
         logits = self.network(own, normalize(weights, p=norm, dim=0))
         return logits, self.loss.probability(logits), kept.sum() > 0  # any() of nothing is no operator
