@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import chdir, redirect_stdout
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from conftest import run_stage, save_csr, write_params
+from conftest import ENVIRONMENT, ROOT, run_stage, save_csr, write_params
 from scipy.sparse import csr_array
 from test_arm import FOLDS, make_study, one_core, seal_all
 from test_checkpoint import Stop, Stopping
@@ -282,3 +283,38 @@ def test_an_error_of_any_process_is_one_line(
     [message] = [code for _, code in ends if isinstance(code, str)]
     assert message.startswith(says)
     assert not (study / "data/models/sparse").exists()
+
+
+# --------------------------------------------------------------------------- torchrun itself
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def torchrun(study: Path) -> subprocess.Popen:
+    heard = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # also where pytest ignores it
+    command = [*TORCHRUN, ROOT / "src/train_sparse.py"]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=study, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True, preexec_fn=heard)
+
+
+@pytest.mark.slow
+def test_torchrun_trains_and_what_it_starts_ends_with_it(study: Path) -> None:
+    printed, said = (process := torchrun(study)).communicate()
+    assert process.returncode == 0, said
+    assert printed.count("trained 2 times") == 1 and written(study)
+
+    write_params(study, train=TRAIN | {"lr": 1e30, "clip_value": None})
+    _, said = (process := torchrun(study)).communicate()
+    assert process.returncode == 1
+    assert said.count("train_sparse: the loss is") == 1  # among what torchrun itself reports
+
+    write_params(study, train=TRAIN | {"epochs": 10**5, "patience": 10**5})
+    for number, lines in ((signal.SIGINT, ["train_sparse: interrupted; run `dvc repro` again"]), (signal.SIGKILL, [])):
+        process = torchrun(study)
+        assert process.stdout
+        while "parameters" not in process.stdout.readline():
+            pass
+        process.send_signal(number)
+        _, said = process.communicate(timeout=20)  # it has the pipes of all that it starts
+        assert process.returncode
+        assert [line for line in said.splitlines() if line.startswith("train_sparse: ")] == lines

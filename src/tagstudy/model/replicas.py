@@ -45,7 +45,8 @@ def replicas() -> Iterator[None]:
             yield
         except BaseException as problem:
             if store.add("errors", 1) > 1:
-                time.sleep(60)  # torchrun ends this process as soon as the one that speaks has ended
+                if not isinstance(problem, KeyboardInterrupt):
+                    time.sleep(60)  # until the one that speaks has ended, and torchrun ends this one
                 sys.exit(1)
             if any(sign in str(problem) for sign in GONE):
                 raise UserError("another process of the training was killed; is there enough memory?") from None
