@@ -160,7 +160,7 @@ class Evaluate(Section):
 
 
 class Compute(Section):
-    """The instructions of this processor, what starts training, and who works on the shards of ingest and of counting."""
+    """The instructions of this processor, what starts training, who works on the shards of ingest and of counting."""
 
     instructions: Literal["common", "native"] = "common"
     launcher: Name = "python"
