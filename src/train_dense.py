@@ -11,6 +11,7 @@ from tagstudy.core.config import read_params
 from tagstudy.core.paths import arm_folders
 from tagstudy.core.stage import run
 from tagstudy.model.arm import train_arm
+from tagstudy.model.replicas import replicas
 
 
 def main() -> str:
@@ -18,4 +19,4 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, within=replicas())

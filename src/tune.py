@@ -26,7 +26,7 @@ from tagstudy.core.paths import ARMS, POSTS, arm_folders, features_of_fold
 from tagstudy.core.printing import tell
 from tagstudy.core.processes import worker_pool
 from tagstudy.core.store import open_matrix
-from tagstudy.model.arm import Job, runs_at_once
+from tagstudy.model.arm import Job, NoLog, runs_at_once
 from tagstudy.model.batches import Posts
 from tagstudy.model.network import describe_network, initial_network
 from tagstudy.model.training import fit
@@ -92,11 +92,6 @@ def valid_micro_f1(arm: str, fold: int, settings: Train) -> float:
     network = describe_network(settings, read_json(own / "features.json"), len(corpus.tags))
     model = initial_network(network, own, train, settings).to(choose_device(settings.device))
     return fit(model, train, valid, settings, settings.seed + fold, NoLog()).micro_f1
-
-
-class NoLog:
-    def log_metric(self, name: str, value: float) -> None: ...
-    def next_step(self) -> None: ...
 
 
 def dvc(*command: str) -> None:

@@ -36,9 +36,13 @@ TRAIN = {"epochs": 2, "min_steps": 1}
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
+    return make_study(tmp_path)
+
+
+def make_study(folder: Path) -> Path:
     """Posts with random words in three folds of unlike sizes, with features for both arms."""
     rng = np.random.default_rng(0)
-    posts = tmp_path / "data/posts"
+    posts = folder / "data/posts"
     labels = rng.random((POSTS, 2)) < 0.5
     save_csr(posts / "labels", csr_array(labels.astype(np.uint8)), np.uint8)
     (posts / "tags.json").write_text('["a", "b"]')
@@ -46,15 +50,15 @@ def study(tmp_path: Path) -> Path:
     (posts / "summary.json").write_text('{"fingerprint": "these posts"}')
     for arm, features in ARMS.items():
         for fold in range(3):
-            own = tmp_path / f"data/features/{features}/fold-{fold}"
+            own = folder / f"data/features/{features}/fold-{fold}"
             words = WORDS + fold  # a vocabulary of its own
             rows = csr_array(random_array((POSTS, words), density=0.2, dtype=np.float32, rng=rng))
             save_csr(own / "matrix", rows)
             about = {"inputs": words, "csr": True, "embedding_dim": 30 if arm == "dense" else None}
             (own / "features.json").write_text(json.dumps(about))
-    seal_all(tmp_path)
-    write_params(tmp_path, train=TRAIN)
-    return tmp_path
+    seal_all(folder)
+    write_params(folder, train=TRAIN)
+    return folder
 
 
 def seal_all(study: Path) -> None:

@@ -40,8 +40,8 @@ def test_of_a_matrix_entries_are_left_out() -> None:
 
 def test_mixtures_have_every_share_alike_and_cost_no_draw_where_they_are_off() -> None:
     rng = np.random.default_rng(0)
-    shares, others = zip(*(draw_mixup(5, 1, rng) for _ in range(2000)), strict=True)  # type: ignore[misc]
+    shares, others = zip(*(draw_mixup(5, slice(5), 1, rng) for _ in range(2000)), strict=True)  # type: ignore[misc]
     assert np.quantile(shares, [0.25, 0.5, 0.75]) == pytest.approx([0.25, 0.5, 0.75], abs=0.04)
     assert all(sorted(own.tolist()) == [0, 1, 2, 3, 4] for own in others)
     before = rng.bit_generator.state
-    assert draw_mixup(5, 0, rng) is None and rng.bit_generator.state == before
+    assert draw_mixup(5, slice(5), 0, rng) is None and rng.bit_generator.state == before

@@ -53,6 +53,15 @@ def test_every_section_of_params_belongs_to_a_stage() -> None:
     assert {name for name in named if name.startswith("compute")} == {"compute.instructions"}
 
 
+def test_the_launcher_starts_the_training_stages_alone() -> None:
+    """Where it is another one DVC runs them again, as their commands are others."""
+    launchers = {name: stage["cmd"].removesuffix(f" src/{name}.py") for name, stage in PIPELINE["stages"].items()}
+    assert PARAMS["compute"]["launcher"] == "python"
+    assert launchers == dict.fromkeys(STAGES, "python") | dict.fromkeys(
+        ("train_dense", "train_sparse"), "${compute.launcher}"
+    )
+
+
 def test_features_and_models_come_from_the_run_cache() -> None:
     """One output with `cache: false` or `persist` turns it off: going back to earlier parameters would train again."""
     for stage in STAGES[1:-1]:

@@ -161,9 +161,10 @@ class Evaluate(Section):
 
 
 class Compute(Section):
-    """The instructions of this processor, and who works on the shards of ingest and of counting."""
+    """The instructions of this processor, what starts training, who works on the shards of ingest and of counting."""
 
     instructions: Literal["common", "native"] = "common"
+    launcher: Name = "python"
     workers: Annotated[int, Field(ge=1, le=10**4)] | Literal["auto"] = "auto"
     engine: Literal["local", "ray"] = "local"
     address: Name | None = None

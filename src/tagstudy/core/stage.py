@@ -4,19 +4,23 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from tagstudy.core.errors import user_errors
 from tagstudy.core.printing import tell
 
 
-def run(stage: Callable[[], str]) -> None:
-    """Run a stage. Print the first line of its module's docstring, and at the end what it returns and its seconds."""
+def run(stage: Callable[[], str], within: AbstractContextManager = nullcontext()) -> None:  # noqa: B008 - it has no state
+    """Run a stage. Print the first line of its module's docstring, and at the end what it returns and its seconds.
+
+    ``within`` is a context for all of it.
+    """
     docstring = str(sys.modules[stage.__module__].__doc__)
     # No arguments but --help: params.yaml holds all that varies.
     argparse.ArgumentParser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     name = Path(sys.argv[0]).stem
-    with user_errors(name, again="run `dvc repro` again"):
+    with user_errors(name, again="run `dvc repro` again"), within:
         tell(f"{docstring.splitlines()[0].removeprefix('Stage ').rstrip('.')} ...")
         start = time.perf_counter()
         tell(f"{name}: {stage()} ({time.perf_counter() - start:.1f} s)")

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import as_completed
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from tagstudy.core.files import read_json, whole_folder, write_json
 from tagstudy.core.paths import ArmFolders, features_of_fold
 from tagstudy.core.processes import available_cores, worker_pool
 from tagstudy.core.store import open_matrix
+from tagstudy.model import replicas
 from tagstudy.model.batches import Posts
 from tagstudy.model.checkpoint import Checkpoint, fingerprint
 from tagstudy.model.convergence import Budget
@@ -37,6 +39,11 @@ class Job(NamedTuple):
     seed: int
     settings: Train
     folders: ArmFolders
+
+
+class NoLog:
+    def log_metric(self, name: str, value: float) -> None: ...
+    def next_step(self) -> None: ...
 
 
 class RunResult(NamedTuple):
@@ -64,6 +71,10 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
     print(f"{budget.batches:,} steps an epoch, {settings.batch_size} posts a step, patience {budget.patience} epochs")
     remedy = f"raise {settings.place(budget.bound_by(settings))}"  # for runs that have not converged
     made_from = [folders.posts, folders.features]
+    if replicas.rank():  # one of several processes, of which the first one writes
+        for job in make_jobs(settings, corpus.folds, folders):
+            train_run(job)
+        return "trained for the first process"
     with (  # the models are in place first: predictions are made from them
         whole_folder(folders.predictions, [*made_from, folders.models]) as predictions,
         whole_folder(folders.models, made_from) as models,
@@ -112,7 +123,9 @@ def train_runs(jobs: list[Job]) -> Iterator[RunResult]:
 
 
 def runs_at_once(job: Job) -> int:
-    """How many runs the machine can train side by side."""
+    """How many runs the machine can train side by side. Several processes train one after the other."""
+    if replicas.ranks() > 1:
+        return 1
     device = choose_device(job.settings.device)
     cores = max(1, available_cores() // job.settings.threads)
     fine_tuned = "encoder" in read_json(features_of_fold(job.folders.features, job.fold) / "features.json")
@@ -122,7 +135,10 @@ def runs_at_once(job: Job) -> int:
 
 
 def train_run(job: Job) -> RunResult:
-    """Train one network, and write its weights, its log and its predictions for valid and test."""
+    """Train one network, and write its weights, its log and its predictions for valid and test.
+
+    Of several processes the first one writes; of the others' results the best epoch alone counts.
+    """
     number, fold, seed, settings, folders = job
     torch.set_num_threads(settings.threads)
     torch.manual_seed(seed)
@@ -136,11 +152,14 @@ def train_run(job: Job) -> RunResult:
     if number == 0:
         print(model.describe(), flush=True)
     folder = folders.models / f"run-{number}"
-    about = fingerprint(settings, network, seed, fold, device, folders=[own, folders.posts])
+    about = fingerprint(settings, network, seed, fold, device.type, replicas.ranks(), folders=[own, folders.posts])
     checkpoint = Checkpoint(folders.unfinished / f"run-{number}.pt", about)
     # With its defaults Live would rewrite dvc.yaml in the middle of a repro.
-    with Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) as live:
-        best = fit(model, train, valid, settings, seed, live, checkpoint)
+    live = Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) if replicas.rank() == 0 else None
+    with live or nullcontext(NoLog()) as log:
+        best = fit(model, train, valid, settings, seed, log, checkpoint)
+    if live is None:
+        return RunResult(best, checkpoint.seconds(), 0, {})
     write_network(folder, model, network)
     seconds = write_predictions(job, model, {"valid": valid, "test": test}, corpus)
     cost = {"parameters": model.parameter_count(), "multiply_adds": model.multiply_adds(test.entries_per_post())}

@@ -21,7 +21,7 @@ import numpy as np
 from torch import Tensor, nn, no_grad
 
 from tagstudy.model.embedding import CsrEmbedding, FrequentTerms
-from tagstudy.model.layers import Dropout, Linear
+from tagstudy.model.layers import BatchNorm1d, Dropout, Linear
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
@@ -57,7 +57,7 @@ class MLP(nn.Module):
         below = self.width + (outputs if skip_connection and skip_terms is None else 0)
         first = embedding_dim or below
         self.first = CsrEmbedding(inputs, first) if csr else Linear(inputs, first)
-        norm = [nn.BatchNorm1d] if batch_norm else []
+        norm = [BatchNorm1d] if batch_norm else []
         self.embedding = nn.Sequential()
         if embedding_dim:
             self.embedding.extend([*(layer(first) for layer in norm), Dropout(dropout), Linear(first, below)])

@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from tagstudy.core.config import Train
 from tagstudy.core.errors import UserError
-from tagstudy.model.batches import Posts, draw_mixup, drop_words, to
+from tagstudy.model import replicas
+from tagstudy.model.batches import Posts, draw_mixup, drop_words, part_of, to
 from tagstudy.model.checkpoint import Checkpoint, restore, snapshot
 from tagstudy.model.convergence import Budget, micro_f1_from_frequencies, problem_of
 from tagstudy.model.losses import LOSSES, Loss
@@ -56,6 +57,7 @@ def fit(
     run = Run(model, train, valid, settings, seed)
     if checkpoint and (saved := checkpoint.load()):
         run.load_state_dict(saved)
+    replicas.check_equal(model)  # before anyone overwrites what the others read
     for scores in run.history:
         write_log(log, scores)
     with progress_bar(run, seed, run.budget.epochs) as bar:
@@ -63,7 +65,7 @@ def fit(
             scores = run.next_epoch(bar)
             write_log(log, scores)
             bar.set_postfix(epoch=len(run.history) - 1, valid_micro_f1=f"{scores['valid_micro_f1']:.4f}")
-            if checkpoint:
+            if checkpoint and replicas.rank() == 0:
                 checkpoint.save(run.state_dict)
     model.load_state_dict(run.best_weights)
     return run.best._replace(problem=run.problem())
@@ -73,7 +75,7 @@ class Run:
     """One run: the network, its optimizers and where it is."""
 
     def __init__(self, model: MLP, train: Posts, valid: Posts, settings: Train, seed: int) -> None:
-        self.model, self.train, self.valid, self.settings = model, train, valid, settings
+        self.model, self.train, self.valid, self.settings, self.seed = model, train, valid, settings, seed
         self.device = next(model.parameters()).device
         self.loss = LOSSES[settings.loss]
         posts, positives = len(train), torch.from_numpy(train.positives())
@@ -85,6 +87,7 @@ class Run:
             model.predict_everywhere(self.loss.logit((positives + 1) / (posts + 2)))
         self.rng = np.random.default_rng(seed)
         self.budget = Budget.of(posts, settings)
+        replicas.check_shares(self.budget.posts // self.budget.batches, settings.place("batch_size"))
         self.optimizers = make_optimizers(model, settings)
         trained = any(matrix.requires_grad for matrix in model.embedding_matrices)
         self.rates = ["lr"] + ["embedding_lr"] * trained + ["encoder_lr"] * (model.encoder is not None)
@@ -116,8 +119,12 @@ class Run:
         return self.history[-1]
 
     def train_epoch(self, epoch: int, bar: tqdm) -> float:
-        """Train for an epoch; returns the mean loss."""
+        """Train for an epoch; returns the mean loss.
+
+        All processes draw the same posts and the same noise of their inputs; the noise within the network is their own.
+        """
         self.model.train()
+        replicas.draw_own_noise(self.seed, epoch)
         total = 0.0
         posts = self.rng.permutation(len(self.train))[: self.budget.posts]
         # Batches of one size, give or take a post, so that none is left with a single one.
@@ -128,6 +135,7 @@ class Run:
             self.model.zero_grad()
             # A sum over tags: how far a word moves must not depend on how many tags there are besides its own.
             (loss * self.tags).backward()
+            replicas.sum_gradients(self.model)
             if self.settings.clip_value is not None:
                 clip_gradients(self.model, self.settings.clip_value)
             for optimizer, scheduler in zip(self.optimizers, self.schedulers, strict=True):
@@ -135,22 +143,24 @@ class Run:
                 scheduler.step()
             total += value * len(chosen) / len(posts)
             bar.update(len(chosen))
-        return total
+        replicas.check_equal(self.model)
+        return replicas.add_up(total)
 
     def batch_loss(self, chosen: np.ndarray) -> Tensor:
-        """The mean loss of some posts, with the noise of training."""
+        """The mean loss of some posts, with the noise of training; of several processes, this one's part of it."""
+        own = replicas.share(len(chosen))
         features = drop_words(self.train.features_of(chosen), self.settings.word_dropout, self.rng)
-        labels = self.train.labels_of(chosen).to(self.device)
-        mix = draw_mixup(len(chosen), self.settings.mixup, self.rng)
-        logits = self.model(*to(self.device, features), mix=mix)
+        labels = self.train.labels_of(chosen[own]).to(self.device)
+        mix = draw_mixup(len(chosen), own, self.settings.mixup, self.rng)
+        logits = self.model(*to(self.device, part_of(features, own)), mix=mix)
         loss = self.loss(logits, labels, self.pos_weight)
-        if mix is None:
-            return loss
-        fraction, others = mix
-        return fraction * loss + (1 - fraction) * self.loss(logits, labels[others], self.pos_weight)
+        if mix is not None:
+            fraction, others = mix
+            loss = fraction * loss + (1 - fraction) * self.loss(logits, labels[others], self.pos_weight)
+        return loss * (len(labels) / len(chosen))
 
     def assess(self, posts: Posts) -> dict[str, float]:
-        return assess(self.model, posts, self.settings.loss, self.pos_weight)
+        return replicas.by_first(lambda: assess(self.model, posts, self.settings.loss, self.pos_weight))
 
     def learning_rate_factor(self, step: int) -> float:
         """By which all learning rates are multiplied: it rises from 0 in a straight line, and falls to 0."""
@@ -181,7 +191,7 @@ def progress_bar(run: Run, seed: int, epochs: int) -> tqdm:
         desc=f"run {seed}",
         unit=" posts",
         unit_scale=True,
-        disable=None,
+        disable=True if replicas.rank() else None,
         position=seed - run.settings.seed,  # runs are trained side by side
     )
 
