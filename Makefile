@@ -19,10 +19,10 @@ sweep: $(VENV)/pretrained ## all dense embeddings, compared (requirements-pretra
 	dvc exp run --run-all
 	python src/compare.py
 
-tune: $(VENV)/tune ## parameters for your posts, searched for with the same budget in both arms (requirements-tune.txt; ten minutes)
+tune: $(VENV)/tune ## search for training parameters, with the same budget for both arms (requirements-tune.txt; ten minutes)
 	python src/tune.py
 
-ship: study ## a model for use: both arms trained again on all posts, in shipped/ (half a minute more)
+ship: study ## retrain both arms on all posts, into shipped/ (half a minute more)
 	@echo "== src/ship.py: both arms trained again on all posts; the study's own models and scores stay as they are"
 	python src/ship.py
 
@@ -55,7 +55,7 @@ requirements: $(UV)/bin/uv ## pin what pyproject.toml names; UPGRADE=--upgrade t
 	@$(PIN) requirements-ray.txt --constraints requirements-dev.txt --extra ray
 	@$(PIN) requirements-bench.txt --constraints requirements-dev.txt --extra bench
 
-audit: $(AUDIT)/bin/pip-audit ## known vulnerabilities of the pinned packages (pip-audit, in .venv-audit/; a minute)
+audit: $(AUDIT)/bin/pip-audit ## check the pinned packages for known vulnerabilities (pip-audit, in .venv-audit/; a minute)
 	$< --strict --no-deps --disable-pip $(patsubst %,--requirement %,$(wildcard requirements*.txt))
 
 help: ## this list

@@ -85,7 +85,7 @@ def named(metric: str, values: Iterable[float]) -> dict[str, float]:
 
 
 def as_predicted(corpus: Corpus, system: System) -> System:
-    """The system with all scores those of the tags that it predicts, and nothing tuned again on resampled posts."""
+    """The system scored on the tags that it predicts, without tuning thresholds again on resampled posts."""
     runs = []
     for run in system.runs:
         labels = {split: corpus.labels.take(corpus.rows(split, run.fold)) for split in ("valid", "test")}

@@ -1,8 +1,8 @@
 """Every stage by the number of posts and of tags: seconds and peak memory. Prints both, writes benchmarks/growth.csv.
 
 `python benchmarks/growth.py --data FOLDER --posts 10000 100000 --tags 50`. The posts are made from real ones. Training
-takes one epoch of each arm of at most 1,000 steps, `--runs` runs of it side by side. Peak memory is that of the stage and its processes
-together, each page counted once.
+takes one epoch of each arm, of at most 1,000 steps, and `--runs` runs of it side by side. Peak memory is that of the
+stage and its processes together, each page counted once.
 """
 
 from collections.abc import Iterator

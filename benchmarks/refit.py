@@ -1,7 +1,7 @@
 """Is a model that src/ship.py trains again as good as the study's? On the same test posts, trained on train and valid.
 
 `python benchmarks/refit.py --data FOLDER` makes a study of each corpus in five folds. For each fold it trains both arms
-again on train and valid, for as many epochs as the fold's run was best after, and scores them on the fold's test posts
+again on train and valid, up to the best epoch of the fold's run, and scores them on the fold's test posts
 with the run's calibration, threshold and fusion weight. It writes micro-F1 and macro-F1 of both, and their differences
 with intervals, to benchmarks/refit.csv, and prints a table.
 """

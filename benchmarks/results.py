@@ -1,6 +1,6 @@
-"""The answer on real posts: all embeddings held against one another, in docs/results.
+"""The answer on real posts: all embeddings compared, in docs/results.
 
-The defaults were chosen on four of the corpora; on the small ones nothing was.
+The defaults were chosen on four of the corpora; nothing was tuned on the small ones.
 
 `python benchmarks/results.py --data FOLDER` runs the stages with each embedding on each corpus, in folds, and compares
 all systems as src/compare.py does. It writes systems.csv (scores, differences from the best, cost), pairs.csv and

@@ -4,8 +4,8 @@
     python src/compare.py NAME ...             these experiments or commits, as `dvc exp list` names them
 
 Reads the predictions of each from DVC's cache; nothing is rerun. All must have been tested on the posts of the
-workspace. Shows TF-IDF, each embedding, each fusion of the two, and, where a fold has several runs, what a fusion gains
-by itself: two runs of the best arm, fused in the same way.
+workspace. Shows TF-IDF, each embedding, each fusion of the two and, where a fold has several runs, a control for plain
+ensembling: two runs of the best arm, fused in the same way.
 """
 
 import argparse

@@ -31,7 +31,7 @@ def main() -> str:
         )
     if summary["valid_cut_from_train"]:
         tell(
-            "the source has no test posts: its valid posts are test, and other valid posts are cut from train"
+            "the source has no test posts: its valid posts become test, and new valid posts are split off from train"
             if summary["valid_is_test"]
             else "the source has no valid posts: they are cut from train"
         )

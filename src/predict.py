@@ -63,7 +63,7 @@ def check_options(options: argparse.Namespace) -> None:
     if options.output and not options.file:
         raise UserError("--output is for the tags of a file's posts; name one with --file")
     if options.output and options.json:
-        raise UserError("--json is for what is printed; the ending of --output says what it writes")
+        raise UserError("--json applies to printed output; the ending of --output sets the file's format")
     if options.json and (options.serve or options.export):
         raise UserError("--json is for the tags of a text or of a file's posts")
     if options.arms and (options.export or options.serve or options.file or options.json):
@@ -113,11 +113,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="the models in a folder, as src/ship.py writes it")
     what.add_argument("--export", choices=["onnx"], help="write a folder that tags posts without this project")
     what.add_argument("--serve", action="store_true", help="answer HTTP on this machine, and show a page to try it")
-    parser.add_argument("--port", type=int, default=8000, help="of --serve (8000)")
+    parser.add_argument("--port", type=int, default=8000, help="the port of --serve (8000)")
     parser.add_argument("--output", type=Path, help=f"for the tags of a file's posts, ending in {', '.join(WRITERS)}")
-    parser.add_argument("--arms", action="store_true", help="show both arms beside their fusion, not it alone")
+    parser.add_argument("--arms", action="store_true", help="show both arms beside their fusion")
     parser.add_argument("--json", action="store_true", help="print JSON, a line for each post")
-    parser.add_argument("--format", default="csv", help="what ending standard input would have as a file (csv)")
+    parser.add_argument("--format", default="csv", help="the format of standard input, as a file ending (csv)")
     return parser.parse_args()
 
 
@@ -215,11 +215,11 @@ def tell_of_posts(name: str, found: int, unknown: int, skipped: int) -> None:
 
 def check_output(output: Path, source: str) -> None:
     if output.suffix.lower() not in WRITERS or not output.parent.is_dir() or output.is_dir():
-        raise UserError(f"--output {output}: name a file in a folder that is there, ending in {', '.join(WRITERS)}")
+        raise UserError(f"--output {output}: name a file in an existing folder, ending in {', '.join(WRITERS)}")
     if not os.access(output.parent, os.W_OK | os.X_OK):
         raise UserError(f"--output {output}: you may not write into this folder; name a file in another")
     if Path(source).exists() and any(at.exists() and at.samefile(source) for at in (output, output.parent)):
-        raise UserError(f"--output {output}: it would be among the posts; name a file elsewhere")
+        raise UserError(f"--output {output}: this is the source or lies in its folder; name a file elsewhere")
 
 
 def check_input(format: str) -> None:

@@ -5,7 +5,7 @@
     python src/predict.py --model shipped "How do I sort a list?"
 
 Epochs, calibration and thresholds are those that the study found on valid; the study's own models and scores stay as
-they are. The folder does not need the study; an encoder, which it names, it does.
+they are. The folder does not need the study, but it does need the encoder that it names, if any.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arm", choices=list(ARMS), help="one arm; without it both, and their fusion")
     parser.add_argument("--spare-test", action="store_true", help="train on train and valid of the first fold alone")
-    parser.add_argument("--licence", metavar="NAME", help="the models', for the model card, such as cc-by-sa-4.0")
+    parser.add_argument("--licence", metavar="NAME", help="licence of the models, such as cc-by-sa-4.0")
     parser.add_argument("--output", type=Path, default=Path("shipped"), help="the folder (shipped)")
     return parser.parse_args()
 
@@ -47,7 +47,7 @@ def arguments() -> argparse.Namespace:
 def check_output(folder: Path) -> None:
     """What was shipped before is replaced, and nothing else."""
     if folder.exists() and not (folder / SHIPPED).exists():
-        raise UserError(f"--output {folder}: is there, and was not shipped; name a new folder")
+        raise UserError(f"--output {folder}: exists and is not a shipped folder; name a new one")
 
 
 def check_study() -> None:

@@ -51,5 +51,5 @@ def test_ray_gives_results_in_order_and_errors_as_they_are(tmp_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_a_task_of_ray_that_is_killed_each_time_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a worker of Ray has failed"):
+    with pytest.raises(UserError, match="a Ray worker failed"):
         list(map_in_order(partial(killed, tmp_path, 1000), range(20), RAY))

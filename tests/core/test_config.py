@@ -114,7 +114,7 @@ def test_a_number_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
         ("ingest", {"split": "half"}, "ingest.split"),
         ("ingest", {"unseen_tags": "drop"}, "ingest.unseen_tags"),
         ("ingest", {"folds": 0}, "ingest.folds"),
-        ("ingest", {"folds": 2}, "folds: a fold trains on one part of the posts, .*; use 3"),
+        ("ingest", {"folds": 2}, "folds: 2 is too few: .*; use 1, or 3 and more"),
         ("train", {"runs": "some"}, "train.runs: .*not 'some'"),
         ("train", {"min_steps_per_epoch": 0}, "train.min_steps_per_epoch"),
         ("train", {"max_steps_per_epoch": 0}, "train.max_steps_per_epoch"),

@@ -130,7 +130,7 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "a list that does not end": (
         "a.jsonl",
         malformed(b'{"title": "x", "tags": "[a"}'),
-        "row 31: malformed row: '.a' is no tag but a part of a list; ingest.tag_separator",
+        "row 31: malformed row: '.a' looks like part of a list, not a tag; set ingest.tag_separator",
     ),
     "no posts": ("a.csv", b"title,tags\n,\n", "holds no post .1 × no text"),
     "a header alone": ("a.csv", b"title,tags\n", "holds no post .no rows"),

@@ -61,7 +61,7 @@ CASES: dict[str, tuple[str | bytes | dict[str, str | bytes], list[tuple[str | No
             ("2", "Sort a list\nHow?", ["c#", ".net", "linq"]),
             ("3", "Plot a line\nHow?", ["r"]),
         ],
-        ["tags stand as a|b"],
+        ["tags written as a|b"],
     ),
     "02_head.xml": (XML + BREAD + CAKE + BREAD[:50], BAKED, ["a part of a dump", "the last row is cut off"]),
     "02_grep.xml": (BREAD + CAKE, BAKED, ["a part of a dump"]),
@@ -81,7 +81,7 @@ CASES: dict[str, tuple[str | bytes | dict[str, str | bytes], list[tuple[str | No
     "05_abstract.csv": (
         "TITLE,ABSTRACT,TAGS\nA new net,We train a deep network on images.,\"['cs.CV', 'cs.LG']\"\n",
         [(None, "A new net\nWe train a deep network on images.", ["cs.CV", "cs.LG"])],
-        ["body from ABSTRACT", "tags stand as printed lists"],
+        ["body from ABSTRACT", "tags written as printed lists"],
     ),
     "05_description.csv": (
         "id,title,description,tags\n1,It fails,The linker cannot find a symbol.,c++ linker\n",
@@ -114,13 +114,13 @@ CASES: dict[str, tuple[str | bytes | dict[str, str | bytes], list[tuple[str | No
     "10_printed_lists.csv": (
         PRINTED,
         [(None, title, ["python", "list"]) for title in ("set", "postgres", "R", "quoted", "array")],
-        ["tags stand as printed lists"],
+        ["tags written as printed lists"],
     ),
     "11_escaped.csv": (
         "Id,Title,Body,Tags\n4,Set opacity,&lt;p&gt;I use &lt;code&gt;double&lt;/code&gt;.&lt;/p&gt;,"
         "&lt;c#&gt;&lt;winforms&gt;\n",
         [("4", "Set opacity\nI use double.", ["c#", "winforms"])],
-        ["tags stand as &lt;a&gt;&lt;b&gt;"],
+        ["tags written as &lt;a&gt;&lt;b&gt;"],
     ),
     "12_objects.jsonl": (
         '{"title": "Crash on start", "body": "It stops.", '
@@ -212,7 +212,7 @@ def test_a_row_with_a_comma_too_many_is_counted(tmp_path: Path) -> None:
 def test_vectors_are_no_names(tmp_path: Path) -> None:
     """Case 07_multihot_list.jsonl."""
     rows = '{"text": "you are rude", "tags": [1, 1, 0]}\n{"text": "I will come", "tags": [0, 0, 1]}\n'
-    with pytest.raises(UserError, match=r"the tags are 0 and 1 alone.*a column of 0 and 1 for each tag"):
+    with pytest.raises(UserError, match=r"the tags column holds only 0 and 1.*a 0/1 column for each tag"):
         list(read_posts(write(tmp_path / "07_multihot_list.jsonl", rows)))
 
 

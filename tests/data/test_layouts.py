@@ -164,5 +164,5 @@ def test_ingest_prints_what_it_found(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(f"title;tags\n{rows}".encode("cp1252"))
     printed = ingest(tmp_path, source="a.csv").stdout
     assert (
-        "a.csv: title from title, tags from tags, tags stand as a,b; encoded in cp1252; columns are split at" in printed
+        "a.csv: title from title, tags from tags, tags written as a,b; encoded in cp1252; columns are split" in printed
     )

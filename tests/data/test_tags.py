@@ -139,7 +139,7 @@ def test_what_is_no_list_of_names_is_an_error(tags: Any) -> None:
 
 @pytest.mark.parametrize("cells", [([1, 1, 0], [0, 0, 1]), ("[1, 0]", "[0, 1]"), ("1 0 0", "0 0 1"), ("1", "0")])
 def test_vectors_of_0_and_1_are_refused(cells: Any) -> None:
-    with pytest.raises(UserError, match=r"a\.csv: the tags are 0 and 1 alone.* a column of 0 and 1 for each tag"):
+    with pytest.raises(UserError, match=r"a\.csv: the tags column holds only 0 and 1.* a 0/1 column for each tag"):
         parse(*cells)
 
 
@@ -173,9 +173,9 @@ def test_a_number_of_a_class_in_parquet_has_a_name(tmp_path: Path) -> None:
 def test_ingest_tells_the_spelling(tmp_path: Path) -> None:
     rows = "".join(f"Post {number},a|b\n" for number in range(30))
     (tmp_path / "a.csv").write_text(f"title,tags\n{rows}")
-    assert "tags stand as a|b\n" in ingest(tmp_path, source="a.csv").stdout
+    assert "tags written as a|b\n" in ingest(tmp_path, source="a.csv").stdout
     assert (
-        "tags stand as one tag a cell\n"
+        "tags written as one tag per cell\n"
         in ingest(tmp_path, source="a.csv", tags=1, min_tags=1, tag_separator="").stdout
     )
 

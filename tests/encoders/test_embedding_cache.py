@@ -201,7 +201,7 @@ def test_a_lock_that_another_process_holds_is_told(
     EmbeddingCache(encoder, path)
     other = sqlite3.connect(path)
     other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(UserError, match="another process keeps it locked; end that one"):
+    with pytest.raises(UserError, match="locked by another process; end that process"):
         EmbeddingCache(encoder, path)
     assert capsys.readouterr().out == f"{path}: another process is writing to it; waiting for up to 1 s\n"
     other.rollback()

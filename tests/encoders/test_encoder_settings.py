@@ -228,7 +228,7 @@ def test_a_folder_has_no_revision(tmp_path: Path) -> None:
 def test_a_model_that_is_read_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make(tmp_path, Pooling(WIDTH))
     monkeypatch.setattr(Encoder, "tokenize", lambda self, texts: [[7]] * len(texts))
-    with pytest.raises(UserError, match="reads texts in a way of its own"):
+    with pytest.raises(UserError, match="has settings that the study does not support"):
         encoder(folder)
 
 

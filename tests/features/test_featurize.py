@@ -306,7 +306,7 @@ def test_another_encoder_of_the_same_name_is_one_line(
         return model
 
     monkeypatch.setattr(encoder, "load", changed)
-    with pytest.raises(UserError, match=r"is not the encoder that .*features was made with; bring that one back"):
+    with pytest.raises(UserError, match=r"is not the encoder that .*features was made with; restore that one"):
         open_vectorizer(tmp_path / "features")
 
 

@@ -218,7 +218,7 @@ def test_node_says_what_python_says_of_a_hundred_posts(
 
 def test_a_folder_that_was_not_exported_stays(both: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="was not exported"):
+    with pytest.raises(UserError, match="exists and is not an export"):
         export_onnx(Predictor(both), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

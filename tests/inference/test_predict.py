@@ -250,7 +250,7 @@ def test_nothing_is_written_over_posts_or_among_them(study: Path, tmp_path: Path
     (tmp_path / "new.csv").write_text("id,title\n1,python\n")
     done = predict(study, "--file", tmp_path / posts, "--output", tmp_path / output)
     assert done.returncode == 1
-    says = f"predict: --output {tmp_path / output}: it would be among the posts; name a file elsewhere"
+    says = f"predict: --output {tmp_path / output}: this is the source or lies in its folder; name a file elsewhere"
     assert done.stderr.decode().splitlines() == [says]
     assert (tmp_path / "new.csv").read_text() == "id,title\n1,python\n"
     assert [path.name for path in tmp_path.iterdir()] == ["new.csv"]
@@ -264,7 +264,7 @@ def test_nothing_is_written_over_posts_or_among_them(study: Path, tmp_path: Path
         (["--file", "data/sample/Posts.xml", "--output", "tags.xlsx"], "--output tags.xlsx"),
         (["a text", "--output", "tags.csv"], "name one with --file"),
         (["--file", "data/sample/Posts.xml", "--output", "none/tags.csv"], "--output none/tags.csv"),
-        (["--file", "data/sample/Posts.xml", "--output", "tags.csv", "--json"], "--json is for what is printed"),
+        (["--file", "data/sample/Posts.xml", "--output", "tags.csv", "--json"], "--json applies to printed output"),
         (["a text", "--arms", "--json"], "--arms is for the table of a text"),
         (["--serve", "--json"], "--json is for the tags of a text or of a file's posts"),
         (["--file", ""], "--file: the name is empty"),

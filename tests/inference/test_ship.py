@@ -125,8 +125,8 @@ def test_an_arm_alone_is_shipped_with_test_spared_the_same_each_time(study: Path
 
 
 DAMAGES = {
-    "cut": ("sparse/weights.safetensors", lambda data: data[:-10], "damaged (it is not as it was written)"),
-    "changed": ("decisions.json", lambda data: data.replace(b"1", b"2", 1), "damaged (it is not as it was written)"),
+    "cut": ("sparse/weights.safetensors", lambda data: data[:-10], "damaged (its contents have changed)"),
+    "changed": ("decisions.json", lambda data: data.replace(b"1", b"2", 1), "damaged (its contents have changed)"),
     "missing": ("dense/vocabulary.json", None, "missing"),
     "without checksums": (SUMS, None, f"its {SUMS} is missing"),
     "without its list": ("shipped.json", None, "missing"),
@@ -168,7 +168,7 @@ def test_a_folder_of_another_version_is_refused(shipped: Path, tmp_path: Path) -
 
 def test_other_folders_are_not_replaced_and_old_studies_not_shipped(study: Path) -> None:
     with chdir(study):
-        with pytest.raises(UserError, match="--output docs: is there, and was not shipped; name a new folder"):
+        with pytest.raises(UserError, match="--output docs: exists and is not a shipped folder; name a new one"):
             ship_script.check_output(Path("docs"))
         before = Path("params.yaml").read_text(encoding="utf-8")
         params = yaml.safe_load(before)

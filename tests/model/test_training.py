@@ -284,7 +284,7 @@ def test_narrow_layers_are_told_to_be_widened(data: Posts) -> None:
     model = network(settings())
     with torch.no_grad():
         model.output_bias.fill_(3)
-    for hidden, says in (([1] * 8, r"widen train\.hidden"), ([200], "features of one scale")):
+    for hidden, says in (([1] * 8, r"widen train\.hidden"), ([200], "on the same scale")):
         with pytest.raises(UserError, match=says):
             training.check_first_loss(model, data, LOSSES["squared_hinge"], settings(hidden=hidden))
 

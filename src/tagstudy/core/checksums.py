@@ -32,13 +32,13 @@ def checked(path: Path) -> Path:
     for folder in path.parents:
         if (folder / SUMS).exists():
             if read_sums(folder).get(path.relative_to(folder).as_posix()) != checksum(path):
-                raise damaged(path, "it is not as it was written")
+                raise damaged(path, "its contents have changed")
             break
     return path
 
 
 def check_made_from(folder: Path, *sources: Path) -> None:
-    """Raise :class:`UserError` for a folder that was made from others than these are now."""
+    """Raise :class:`UserError` if these sources have changed since the folder was made from them."""
     sums = read_sums(folder)
     for source in sources:
         if sums.get(name_from(folder, source)) != checksum(source / SUMS):
@@ -56,7 +56,7 @@ def check_whole(folder: Path, remedy: str) -> None:
         if not path.is_file():
             raise UserError(f"{path}: missing; {remedy}")
         if checksum(path) != digest:
-            raise UserError(f"{path}: damaged (it is not as it was written); {remedy}")
+            raise UserError(f"{path}: damaged (its contents have changed); {remedy}")
 
 
 def damaged(path: Path, reason: object) -> UserError:

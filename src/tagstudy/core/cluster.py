@@ -1,4 +1,4 @@
-"""A pool of workers of a Ray cluster, used as one of this machine's processes is."""
+"""A pool of Ray workers with the interface of a local process pool."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ def run_in(folder: Path, function: Callable, shard: Any) -> Any:
 
 @contextmanager
 def ray_pool(address: str | None, workers: int, retries: int) -> Iterator[RayPool]:
-    """The workers of the cluster at ``address``, or so many of one that is started here and ends with this process.
+    """The workers of the cluster at ``address``, or ``workers`` of a local one that ends with this process.
 
     Ray does a task again whose worker is killed, ``retries`` times. Raises :class:`UserError` after that, and where Ray
     is not installed or there is no cluster at the address. An error of a task comes through as it was raised.
@@ -56,6 +56,6 @@ def ray_pool(address: str | None, workers: int, retries: int) -> Iterator[RayPoo
             raise cause from None
         message = str(cause).partition("\n")[0]
         raise UserError(
-            f"a worker of Ray has failed ({message:.200}); has it enough memory, and its machine this folder and the "
-            "packages?"
+            f"a Ray worker failed ({message:.200}); check that its machine has enough memory, this folder and the "
+            "packages"
         ) from None

@@ -61,7 +61,7 @@ class Ingest(Section):
         if self.valid + self.test >= 1:
             raise ValueError("valid and test together leave no posts to train on; lower one")
         if self.folds == 2:
-            raise ValueError("folds: a fold trains on one part of the posts, validates on one and tests on one; use 3")
+            raise ValueError("folds: 2 is too few: a fold needs train, valid and test parts; use 1, or 3 and more")
         if isinstance(self.tags, list) and len(set(self.tags)) < len(self.tags):
             raise ValueError("tags names a tag twice")
         if self.min_tags > (self.tags if isinstance(self.tags, int) else len(self.tags)):
@@ -154,9 +154,7 @@ class Evaluate(Section):
     @model_validator(mode="after")
     def threshold_what_is_calibrated(self) -> "Evaluate":
         if self.threshold == "per_tag" and self.calibrate != "per_tag":
-            raise ValueError(
-                "threshold: per_tag is of probabilities that are calibrated per tag; set calibrate to per_tag too"
-            )
+            raise ValueError("threshold: per_tag needs probabilities calibrated per tag; set calibrate to per_tag too")
         return self
 
 
@@ -194,7 +192,7 @@ class Params(Section):
     @model_validator(mode="after")
     def keep_to_one_device(self) -> "Params":
         if {self.train_dense.device, self.train_sparse.device} != {self.train.device}:
-            raise ValueError("train.device: is for both arms and for all stages; name no other in an arm's section")
+            raise ValueError("train.device: applies to both arms and all stages; remove device from the arm's section")
         return self
 
 
@@ -205,7 +203,7 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
     except (OSError, ValueError, yaml.YAMLError) as problem:
         raise UserError(f"{path}: cannot be read ({' '.join(str(problem).split())})") from None
     if not isinstance(raw, dict):
-        raise UserError(f"{path}: holds no sections; take the one that the repository has")
+        raise UserError(f"{path}: holds no sections; restore the repository's with `git restore params.yaml`")
     featurize = raw.get("featurize_dense")
     embedding = featurize.get("embedding") if isinstance(featurize, dict) else None
     try:
@@ -219,7 +217,7 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
     pretrained = params.featurize_dense.embedding in ("word2vec", "glove", "static")
     if params.train_sparse.freeze or (params.train_dense.freeze and not pretrained):
         raise UserError(
-            f"{path}: train_dense.freeze: keeps a pretrained embedding, which word2vec, glove and static have"
+            f"{path}: freeze: only in train_dense, and only for a pretrained embedding (word2vec, glove, static)"
         )
     return params
 

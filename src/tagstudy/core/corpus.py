@@ -55,7 +55,7 @@ class Corpus:
 
     @property
     def fingerprint(self) -> str:
-        """Of ids, texts, labels and splits: the same for two studies if they hold the same posts in the same folds."""
+        """A hash of texts, labels and splits: equal for two studies with the same posts in the same folds."""
         return read_json(self.folder / "summary.json")["fingerprint"]
 
     def is_in(self, split: str, fold: int) -> np.ndarray:

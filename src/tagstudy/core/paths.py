@@ -37,7 +37,7 @@ def repro(path: Path) -> str:
 
 
 def features_of_fold(features: Path, fold: int) -> Path:
-    """The folder of a fold's features, in that of an arm; an encoder's, which no split changes, are those of all."""
+    """The folder of a fold's features in an arm's folder; an encoder's features are the same for all folds."""
     own = features / f"fold-{fold}"
     return own if own.exists() else features
 

@@ -10,9 +10,9 @@ JOINERS = "\u200c\u200d"  # which letters of Persian and Hindi, and emoji, are s
 
 
 def visible(text: str) -> str:
-    """The text on one line without what cannot be seen: white space is a space, what has no width is dropped.
+    """The text on one line without invisible characters: white space becomes a space, zero-width ones are dropped.
 
-    Control characters become U+FFFD. Joiners stay, and lone surrogates, which no stream lets through.
+    Control characters become U+FFFD. Joiners stay; so do lone surrogates, which no stream accepts anyway.
     """
     return text if text.isprintable() else "".join(map(visible_character, text))
 

@@ -1,8 +1,8 @@
 """Holds numpy and torch to instructions that nearly all x86-64 processors of the last ten years have.
 
-Wider ones add up numbers in another order: the same study would end with other last digits, and after some epochs with
-other scores. The libraries read these variables when they are imported, so that a script imports this module first.
-`compute.instructions: native` leaves a processor its own.
+Wider instructions sum in another order: the same study would end with different last digits, and after some epochs with
+different scores. The libraries read these variables on import, so scripts import this module first.
+`compute.instructions: native` turns this off.
 """
 
 import os

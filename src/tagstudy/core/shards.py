@@ -43,7 +43,7 @@ def map_in_order(
 
 
 def map_by_processes(function: Callable[[Shard], Result], shards: Iterator[Shard], workers: int) -> Iterator[Result]:
-    """The results, by a pool of processes of this machine, and by another one where a process of it is killed."""
+    """The results, from a pool of local processes; if one is killed, from a new pool."""
     waiting: deque[Shard] = deque()
     killed = 0
     while True:
@@ -67,7 +67,7 @@ def map_by_pool(
     pool: ProcessPoolExecutor | RayPool,
     workers: int,
 ) -> Iterator[Result]:
-    """The results, by a pool. ``waiting``: the shards that were taken and whose results were not; they are first."""
+    """The results, from a pool. ``waiting``: shards taken earlier without a result yet; they come first."""
     results = deque(pool.submit(function, shard) for shard in waiting)
     while True:
         for shard in islice(shards, AHEAD * workers + 1 - len(waiting)):

@@ -54,7 +54,7 @@ class CsrMatrix:
 
 
 def mapped(path: Path, mode: Literal["r", "r+"] = "r") -> np.ndarray:
-    """A memory-mapped array, as a plain one: each read of a numpy.memmap makes another, which takes its time."""
+    """A memory-mapped array as a plain ndarray: slicing a numpy.memmap creates another memmap, which is slow."""
     return np.load(checked(path), mmap_mode=mode).view(np.ndarray)
 
 

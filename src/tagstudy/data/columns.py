@@ -59,12 +59,12 @@ def flag(name: str, value: Any) -> bool:
 
 
 def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> Columns:
-    """The columns that are named, else those with a usual name, else for tags the columns of 0 and 1.
+    """The columns named in ``ingest.columns``, else those with a usual name, else (for tags) the 0/1 columns.
 
-    Where what is told is not binding, it holds for a field of which the file has a column that is told.
-    Notes in ``file.found`` which columns were taken, and which columns of text were not. Raises :class:`UserError` for
-    a column that is told and not there, for one that is there several times, and for a file without tags, where they
-    are wanted, or without text.
+    If ``file.told`` is not binding, a named column is used only where the file has it.
+    Notes in ``file.found`` which columns were taken, and which text columns were not. Raises :class:`UserError` for
+    a named column that is missing, for a duplicate column name, for a file without text, and for one without tags
+    where tags are needed.
     """
     names = [str(name) for name in names]
     chosen = {

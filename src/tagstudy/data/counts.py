@@ -99,8 +99,8 @@ def read_terms(folder: Path) -> list[str]:
 def count_words(table: pa.Table) -> tuple[csr_array, list[str]]:
     """Counts [posts, terms] of single tokens, and the terms.
 
-    As :func:`count`, several times faster: texts are divided where a token cannot go on, which Arrow does for all of
-    them at once, and each distinct chunk is tokenized once.
+    Like :func:`count`, but several times faster: Arrow splits all texts at characters that no token contains, and each
+    distinct chunk is tokenized once.
     """
     title, body = (table[name].combine_chunks() for name in ("title", "body"))
     has_both = pc.and_(pc.greater(pc.binary_length(title), 0), pc.greater(pc.binary_length(body), 0))

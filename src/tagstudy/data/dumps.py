@@ -27,7 +27,7 @@ POSITION = re.compile(r", line \d+, column \d+$")  # within the part; the row sa
 
 
 class Repaired:
-    """The bytes of a dump without references to forbidden characters, and whole where `head` or `grep` cut it off.
+    """The bytes of a dump without references to forbidden characters, and completed if `head` or `grep` cut it off.
 
     Notes in ``file.found`` what was done. A part of a file becomes whole without a note.
     """
@@ -146,10 +146,10 @@ def read_dump(file: File, stream: IO[bytes]) -> Iterator[Row]:
 
 
 def parts_of_dump(file: File) -> Iterator[File]:
-    """A dump in parts of about PART bytes, of which readers make what they make of the whole.
+    """Split a dump into parts of about PART bytes; together they read the same as the whole.
 
-    In well-formed XML, bytes whose every `<` begins a row hold rows and nothing else. Where something else stands, such
-    as a comment, the last part begins, which goes to the end.
+    In well-formed XML, bytes in which every `<` begins a row hold nothing but rows. At anything else, such as a
+    comment, splitting stops: the last part runs to the end.
     """
     try:
         with file.path.open("rb") as stream:

@@ -28,7 +28,7 @@ class Told:
     columns: Mapping[str, str | list[str]] = field(default_factory=dict)  # of id, title, body, tags
     tag_separator: str | None = None
     encoding: str | None = None
-    binding: bool = True  # else columns hold for files that have them, and the encoding for those that are not Unicode
+    binding: bool = True  # False: columns apply only to files that have them, encoding only to non-Unicode files
 
 
 @dataclass
@@ -92,7 +92,7 @@ def described(found: dict[str, Any]) -> str:
     if found.get("multi_hot"):
         parts[-1] += " (columns of 0 and 1)"
     if spelling := found.get("tag_spelling"):
-        parts.append(f"tags stand as {spelling}")
+        parts.append(f"tags written as {spelling}")
     line = f"{first}{f' and {len(others):,} more' if others else ''}: {', '.join(parts) or 'read'}"
     if found.get("encoding", "utf-8") != "utf-8":
         line += f"; encoded in {found['encoding']}"

@@ -81,7 +81,7 @@ def ingest(settings: Ingest, folder: Path, compute: Compute = EVERY_CORE) -> dic
 
 
 def test_of_two(source_split: np.ndarray, settings: Ingest) -> tuple[np.ndarray, bool]:
-    """Of a published split with two parts, the one that is held out is test; also whether it is named valid."""
+    """In a published split of two parts, the held-out part is test. Also returns whether it was named valid."""
     valid_is_test = settings.split == "given" and not (source_split == TEST).any()
     return np.where(source_split == VALID, TEST, source_split) if valid_is_test else source_split, valid_is_test
 

@@ -95,12 +95,12 @@ class ParquetRows:
 
 
 def allowed(size: int) -> int:
-    """What bytes of Parquet may decode to, as archives are allowed."""
+    """The largest decoded size allowed for a Parquet file of this size, as for archives."""
     return max(ALWAYS_ALLOWED, MAX_RATIO * size)
 
 
 def parts_of_parquet(file: File) -> Iterator[File]:
-    """A file in parts of about PART bytes, of which readers make what they make of the whole."""
+    """Split a file into parts of about PART bytes; together they read the same as the whole."""
     bounds: list[int] = []
     try:
         with file.path.open("rb") as stream:

@@ -65,8 +65,8 @@ def surplus_train_posts(labels: csr_array, split: np.ndarray, max_train: int, se
 def stratified_parts(labels: csr_array, parts: int, seed: int) -> np.ndarray:
     """A part [posts] for each post, of equal size, each with nearly the same fraction of every tag's posts.
 
-    Of posts in a row of :func:`stratified_order`, as many as there are parts go to a different part each, at random;
-    then the parts are balanced.
+    Every ``parts`` consecutive posts of :func:`stratified_order` are dealt out at random, one to each part; then the
+    parts are balanced.
     """
     rng = np.random.default_rng(seed)
     order = stratified_order(labels, rng)
@@ -122,11 +122,11 @@ def balance(labels: csr_array, part: np.ndarray, parts: int, rng: np.random.Gene
 def exchanges(
     labels: csr_array, ones: np.ndarray, others: np.ndarray, surplus: np.ndarray, unit: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of rows of two parts, to be exchanged, and how many posts of each tag [tags] that takes from the first.
+    """Pairs of rows to exchange between two parts, and how many posts of each tag [tags] the first part loses.
 
-    ``surplus`` [tags] is by how much the first part is further above its share than the second, in posts / ``unit``.
-    The rows with most surplus of the first are paired with those with least of the second. Each tag has a quota of
-    pairs, and is charged to each of them as if it were used up, so that all pairs together make the squares smaller.
+    ``surplus`` [tags] is the excess of the first part minus that of the second, in posts / ``unit``. Rows of the first
+    part with the most surplus are paired with rows of the second with the least. Each tag has a quota of pairs; every
+    pair is judged as if the quota were used up, so that all pairs together reduce the squared deviations.
     """
     score = labels @ surplus
     pairs = min(len(ones), len(others))

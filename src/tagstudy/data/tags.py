@@ -13,7 +13,7 @@ from tagstudy.core.errors import UserError
 from tagstudy.core.printing import visible
 from tagstudy.data.files import File, as_text
 
-# What may stand between tags. A tag may hold those behind its separator (`Smith, J.; Doe, K.`), and none before it.
+# Separators, strongest first. A tag may contain weaker ones than its own (`Smith, J.; Doe, K.`), but none stronger.
 SEPARATORS = ["|", ";", ",", " "]
 ENOUGH = 0.05  # the fraction of a file's cells that holds its separator, at least
 SCALAR = (str, float, bytes, type(None))
@@ -28,7 +28,7 @@ DTYPE = re.compile(r",\s*dtype=[\w.<>'\"|]+\s*$")
 
 
 class Spelling(NamedTuple):
-    """How tags stand in a cell of text. Lists need none."""
+    """How tags are written in a cell of text. Lists need none."""
 
     kind: str  # separator, angle, escaped or printed
     separator: str | None = None  # of the kind separator; "": a cell is one tag
@@ -36,7 +36,7 @@ class Spelling(NamedTuple):
     def __str__(self) -> str:
         if self.kind != "separator":
             return {"angle": "<a><b>", "escaped": "&lt;a&gt;&lt;b&gt;", "printed": "printed lists"}[self.kind]
-        return f"a{self.separator}b" if self.separator else "one tag a cell"
+        return f"a{self.separator}b" if self.separator else "one tag per cell"
 
     @property
     def escaped(self) -> bool:
@@ -87,8 +87,8 @@ def refuse_vectors(file: File, values: list[Any], spelling: Spelling) -> None:
     tags = {tag for tags in lists for tag in tags}
     if tags and tags <= {"0", "1", "0.0", "1.0", "False", "True"}:
         raise UserError(
-            f"{file.path}: the tags are 0 and 1 alone, which are no names; give their names, or a column of 0 and 1 "
-            "for each tag and no column of tags"
+            f"{file.path}: the tags column holds only 0 and 1; give tag names, or a 0/1 column for each tag instead of "
+            "a tags column"
         )
 
 
@@ -166,7 +166,7 @@ def check_tag(tag: str) -> None:
     opening = OPENING.get(tag[-1])
     closes = opening is not None and opening in tag[1:-1]  # as `learning (machine)` does
     if tag[0] in "{}()[]\"'&" or (opening and not closes) or tag[-1] in "{([&" or "&lt;" in tag:
-        raise ValueError(f"{tag!r:.60} is no tag but a part of a list; ingest.tag_separator says how tags are spelled")
+        raise ValueError(f"{tag!r:.60} looks like part of a list, not a tag; set ingest.tag_separator")
 
 
 def parse_list(text: str) -> list[Any]:

@@ -32,9 +32,9 @@ def make_batches(
     """Batches of windows, the longest first; ``lengths`` [windows] include the special tokens.
 
     On a CPU where nothing is learned, all windows of a batch have one length, so that none is padded, and a batch of
-    fewer than MIN_BATCH_TOKENS repeats its windows. Beside longer windows, or in a matrix of fewer or of more rows,
-    some processors sum up a window in another order, and a post's vector would depend, in its last bits, on the posts
-    beside it. A GPU's sums depend on the batch anyway, and few large batches suit it.
+    fewer than MIN_BATCH_TOKENS repeats its windows. Otherwise some processors would sum in another order, depending on
+    padding and batch size, and the last bits of a post's vector would depend on the other posts in its batch. A GPU's
+    sums depend on the batch anyway, and few large batches suit it.
     """
     one_length = not training and device.type == "cpu"
     max_tokens = max_batch_tokens(device, bfloat16)

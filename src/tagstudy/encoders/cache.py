@@ -50,7 +50,7 @@ class EmbeddingCache:
         self.fingerprint = fingerprint(encoder)
         self.database: sqlite3.Connection | None = None
         if path is None:
-            tell("there is no home folder for a cache of encoded texts; TAGSTUDY_CACHE may name another one")
+            tell("no home folder for the embedding cache; set TAGSTUDY_CACHE to a folder to have one")
             return
         with self.usable():
             self.database = open_database(path)
@@ -66,7 +66,7 @@ class EmbeddingCache:
                 tell(f"{self.path}: cannot be written ({reason}); encoding goes on without this cache")
                 self.database = None
             elif "locked" in reason:
-                raise UserError(f"{self.path}: another process keeps it locked; end that one, and run again") from None
+                raise UserError(f"{self.path}: locked by another process; end that process and run again") from None
             else:
                 raise UserError(
                     f"{self.path}: cannot be read ({reason}); delete it, and posts are encoded anew"

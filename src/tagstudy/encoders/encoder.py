@@ -28,7 +28,7 @@ SEPARATOR = -1  # among the input_ids of a row, between one text and the next
 class Encoder(nn.Module):
     """Vectors [rows, dims] of rows of subword tokens, each row a text or several with SEPARATOR between them.
 
-    The vector of several texts is the mean of theirs. Attention passes over a token of weight 0.
+    The vector of several texts is the mean of their vectors. Attention ignores tokens of weight 0.
     """
 
     def __init__(self, settings: EncoderSettings) -> None:
@@ -185,7 +185,7 @@ class Encoder(nn.Module):
         return [layer for layer in layers if layer]
 
     def multiply_adds(self, lengths: np.ndarray) -> float:
-        """Of texts of these lengths in subword tokens; without those of attention between tokens, which are fewer."""
+        """Multiply-adds for texts of these lengths (subword tokens), without the fewer ones of attention scores."""
         tokens = lengths.sum() + self.special_tokens * count_windows(lengths, self.window).sum()
         return tokens * sum(layer.weight.numel() for layer in self.modules() if isinstance(layer, nn.Linear))
 

@@ -46,10 +46,10 @@ def tokenize_posts(encoder: Encoder, posts: list[Text]) -> tuple[np.ndarray, np.
 
 
 def cost(encoder: Encoder, posts: list[Text]) -> dict[str, float]:
-    """Parameters, and multiply-adds and seconds of encoding a post, on average.
+    """The encoder's parameters, and the average multiply-adds and seconds to encode a post.
 
-    Timed are posts all over the list, so that they are as long as the others: the best of three times, on all
-    processors, tokenizing included.
+    Times posts sampled evenly from the list, so that their lengths are typical: the best of three passes, on all
+    cores, tokenization included.
     """
     lengths = np.array([len(tokens) for tokens in encoder.tokenize(distinct_texts(posts))])
     timed = posts[:: max(1, int(lengths.sum()) // TIMED_TOKENS)]

@@ -31,8 +31,8 @@ def choose_prompt(model: "SentenceTransformer", settings: EncoderSettings) -> st
     if re.fullmatch(r"[\w-]+", settings.prompt):
         has = f"it has {', '.join(sorted(prompts))}" if prompts else "it has none"
         raise UserError(
-            f"featurize_dense.prompt: {settings.encoder} registers no prompt named {settings.prompt} ({has}); a prompt "
-            f'that is a text ends as it is to stand before each post, such as "{settings.prompt}: "'
+            f"featurize_dense.prompt: {settings.encoder} has no prompt named {settings.prompt} ({has}); to use it as "
+            f'literal text, write it as it precedes each post, such as "{settings.prompt}: "'
         )
     return settings.prompt
 

@@ -35,6 +35,6 @@ def check_vector(found: np.ndarray, expected: np.ndarray, name: str) -> None:
     gap = float(np.linalg.norm(found - expected))
     if not gap < TOLERANCE:
         raise UserError(
-            f"featurize_dense.encoder: {name} reads texts in a way of its own (its vectors are {gap:.0%} from those of "
-            "sentence-transformers), which the study does not do; name another encoder"
+            f"featurize_dense.encoder: {name} has settings that the study does not support (its vectors are {gap:.0%} "
+            "off those of sentence-transformers); name another encoder"
         )

@@ -37,10 +37,10 @@ def calibrated(blocks: Iterable[Block], decision: Decision) -> Iterator[Block]:
 
 
 def compared(blocks: Iterable[Block], decision: Decision) -> Iterator[Block]:
-    """Blocks with what a single threshold is compared with, in place of the probabilities.
+    """Blocks whose probabilities are replaced by values that one threshold for all tags can be compared with.
 
-    Where each tag has a threshold, that is by how much it is passed: from 0 on a tag is predicted. Where the best tags
-    are predicted, it is minus a tag's rank by its logit.
+    With a threshold per tag, the value is the probability minus that threshold: a tag is predicted from 0 on. With
+    ``top_k``, it is minus the tag's rank by logit.
     """
     for block in blocks:
         if decision.top is not None:

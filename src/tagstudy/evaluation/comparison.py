@@ -128,9 +128,9 @@ class Interval(NamedTuple):
 def interval(
     observed: np.ndarray, replicates: np.ndarray, units: np.ndarray, posts: int, comparisons: np.ndarray | int = 1
 ) -> Interval:
-    """Of a score or a difference [...]; ``replicates`` [resamples, ...] and ``units`` [units, ...] are its own.
+    """The interval of a score or difference [...] with its ``replicates`` [resamples, ...] and ``units`` [units, ...].
 
-    Corrected for the number of ``comparisons`` (Bonferroni): with 95% probability all of them hold.
+    Corrected for the number of ``comparisons`` (Bonferroni): with 95% probability all intervals hold.
     """
     over_posts = np.mean((replicates - observed) ** 2, axis=0)
     over_runs = units.var(axis=0, ddof=1) / len(units) if len(units) > 1 else np.full(observed.shape, np.nan)

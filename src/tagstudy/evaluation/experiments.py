@@ -108,7 +108,7 @@ def gather_systems(
 ) -> dict[str, Candidate]:
     """The different systems of experiments, by name: arms, fusions, and the control of the arm that is best on valid.
 
-    Equal predictions are one system. Different ones of the same embedding have the experiment's name behind theirs.
+    Equal predictions are one system. Of several with one embedding, later ones add the experiment's name in brackets.
     """
     assessor = Assessor(corpus, threshold, calibrate)
     arms: dict[str, Predictions] = {}

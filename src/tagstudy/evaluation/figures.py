@@ -120,7 +120,7 @@ def co_occurrence(path: Path, table: pd.DataFrame) -> None:
     tags = list(dict.fromkeys(table["tag"]))
     share = table.pivot(index="tag", columns="with", values="share").reindex(index=tags, columns=tags).to_numpy()
     side = min(2.6 + 0.45 * len(tags), WIDTH)
-    figure, axes = sheet("Tags that occur together", 0.9 * side, side)
+    figure, axes = sheet("Tag co-occurrence", 0.9 * side, side)
     axes.set_facecolor("#cfcfcf")  # of the diagonal, which has no share
     image = axes.imshow(share, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     if len(tags) <= 15:
@@ -144,7 +144,7 @@ def differences(path: Path, table: pd.DataFrame) -> None:
     turned = table["score"] == "hamming_loss"
     table.loc[turned, ["difference", "low", "high"]] = -table.loc[turned, ["difference", "high", "low"]].to_numpy()
     names = table["score"].str.replace("_f1", "-F1").str.replace("_", " ")
-    names = names.str.replace("hamming loss", "Hamming loss,\nreversed")
+    names = names.str.replace("hamming loss", "Hamming loss,\nsign flipped")
     figure, axes = rows("Dense − sparse on test, 95% intervals", list(names), 0.4)
     intervals(axes, table)
     axes.set_xlabel("← sparse is better        difference        dense is better →")
@@ -225,9 +225,9 @@ def precision_recall(path: Path, tables: dict[str, pd.DataFrame], operating: dic
 def groups(path: Path, table: pd.DataFrame) -> None:
     """Micro-F1 on parts of the test posts."""
     posts = table.drop_duplicates("group")
-    figure, axes = rows("Micro-F1 on parts of test", with_counts(posts["group"], posts["posts"]), 0.5)
+    figure, axes = rows("Micro-F1 by group of test posts", with_counts(posts["group"], posts["posts"]), 0.5)
     bars(axes, {str(arm): scores["micro_f1"] for arm, scores in table.groupby("arm", sort=False)})
-    axes.set(xlabel="micro-F1, better →", ylabel="a post's text (test posts)")
+    axes.set(xlabel="micro-F1, better →", ylabel="group (test posts)")
     save(figure, path)
 
 
@@ -236,9 +236,9 @@ def cost(path: Path, table: pd.DataFrame) -> None:
     labels = {
         "micro_f1": "micro-F1 on test, better →",
         "parameters": "parameters",
-        "multiply_adds": "multiply-adds for a post",
-        "training_seconds": "seconds of training a run",
-        "posts_per_second": "posts predicted a second",
+        "multiply_adds": "multiply-adds per post",
+        "training_seconds": "training seconds per run",
+        "posts_per_second": "posts predicted per second",
     }
     figure = Figure(figsize=(WIDTH, 1 + 0.32 * len(table) * len(labels)), layout="constrained")
     panels = figure.subplots(len(labels), 1)

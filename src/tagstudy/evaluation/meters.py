@@ -77,10 +77,10 @@ def relevant_ranks(logits: csr_array, relevant: np.ndarray) -> tuple[np.ndarray,
 
 
 class Losses:
-    """What probabilities cost, the less the better (Brier, 1950; Good, 1952); both are least in the mean for true ones.
+    """Brier score (Brier, 1950) and log loss (Good, 1952): proper scoring rules, lower is better.
 
-    Brier score: the squared difference from 1 where the post has the tag, from 0 where it has not. Log loss: minus the
-    logarithm of the probability given to what is so, clipped as scikit-learn clips a float32.
+    Brier score: the squared difference between the probability and the label (1 or 0). Log loss: minus the log of the
+    probability given to the true label, clipped as scikit-learn clips a float32.
     """
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Losses:
 
 
 class Reliability:
-    """How often what gets a probability is true, in bins of probabilities; meters of several runs add up."""
+    """How often decisions are true, by bins of their probability; meters of several runs can be added."""
 
     def __init__(self) -> None:
         self.decisions = np.zeros(len(BINS), dtype=np.int64)  # pairs of a post and a tag
@@ -139,10 +139,10 @@ class Reliability:
         return pd.DataFrame({"bin": BINS, "decisions": self.decisions, "probability": mean, "share": share})
 
     def calibration_error(self) -> float:
-        """The mean gap between those two, over the decisions with a probability of .05 or more.
+        """The mean gap between probability and share, over decisions with a probability of .05 or more.
 
-        Over all decisions (Naeini et al., AAAI 2015) it says nothing: most are clear, and whoever gives each post the
-        frequencies of the tags has next to none.
+        Over all decisions (Naeini et al., AAAI 2015) it says little: most are easy negatives, and predicting the tag
+        frequencies for every post already gives an error near 0.
         """
         bins = self.compute()[1:]
         gaps = (bins["probability"] - bins["share"]).abs()

@@ -1,7 +1,7 @@
 """The scores of a run at each of several thresholds, on posts that may be weighted.
 
-Thresholds are tuned by the scores of valid, one for each of METRICS. A resample of the posts is a weight for each post,
-how often it was drawn, so that one sparse product gives the counts of many resamples.
+Thresholds are tuned on valid, one for each of METRICS. A resample is a weight for each post (how often it was drawn);
+one sparse product gives the counts of many resamples.
 """
 
 from collections.abc import Iterable, Sequence
@@ -79,7 +79,7 @@ class Outcomes:
 
 
 class ExactChanges(NamedTuple):
-    """Where posts begin to be predicted exactly, going down the thresholds, and where they cease; each [changes]."""
+    """Where a post's prediction becomes exact, going down the thresholds, and where it stops; each [changes]."""
 
     post: np.ndarray
     at: np.ndarray  # the number of the threshold

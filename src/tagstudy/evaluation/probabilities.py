@@ -1,4 +1,4 @@
-"""How good are the probabilities of systems: Brier score and log loss, with intervals, and the difference of the arms.
+"""How good the systems' probabilities are: Brier score and log loss, with intervals, and the arms' difference.
 
 Both are means over posts, so that their variance over the choice of posts follows from the posts' own values: what the
 bootstrap of comparison.py would find, without drawing. The rest of the interval is as there. Calibration and thresholds

@@ -1,8 +1,8 @@
 """A comparison of many systems: which are tied for best, and which of these is the cheapest?
 
 All pairs are compared, and p is corrected for all of them (Holm, 1979). A system is tied for best unless it is
-significantly worse than the best one. That alone does not make it as good: the interval of the difference says how much
-worse it may be (Bonferroni's, which hold together with 95%).
+significantly worse than the best one. That does not make it equally good: the interval of the difference says how much
+worse it may be. The intervals are Bonferroni's (95% for all pairs together), so one may include 0 where Holm's p < .05.
 """
 
 from collections.abc import Mapping

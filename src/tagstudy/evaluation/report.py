@@ -32,7 +32,7 @@ class Results(NamedTuple):
 
 
 def read_costs(models: Path, timings: Path) -> dict[str, dict[str, float]]:
-    """What each arm costs, with its encoder, without cutting text into words."""
+    """What each arm costs, its encoder included, tokenization excluded."""
     costs = {}
     for arm in ARMS:
         network, seconds = read_json(models / arm / "model.json")["cost"], read_json(timings / f"{arm}.json")
@@ -123,7 +123,7 @@ def write_plots(folder: Path, results: Results, costs: pd.DataFrame, corpus: Cor
 
 
 def arm_tables(systems: Mapping[str, System], tags: list[str], models: Path) -> dict[str, dict[str, pd.DataFrame]]:
-    """The tables that each arm, or each arm and the fusion, has one of."""
+    """The tables that exist for each arm, or for each arm and the fusion."""
     counts = {arm: [at[0] for at in systems[arm].counts()] for arm in ARMS}  # at the threshold for micro-F1
     runs = {arm: systems[arm].runs for arm in (*ARMS, "fusion")}
     return {
@@ -136,7 +136,7 @@ def arm_tables(systems: Mapping[str, System], tags: list[str], models: Path) -> 
 
 
 def shared_tables(results: Results, corpus: Corpus) -> dict[str, pd.DataFrame]:
-    """The tables that there are one of."""
+    """The tables that exist once per study."""
     tested = corpus.tested()
     labels = corpus.labels.take(tested)
     decisions = {arm: results.systems[arm].decisions() for arm in (*ARMS, "fusion")}

@@ -41,7 +41,7 @@ class Run(NamedTuple):
 
 
 class System(NamedTuple):
-    """The runs of an arm or of a fusion: as often for every fold as there are repeats."""
+    """The runs of an arm or of a fusion: one run per fold and repeat."""
 
     runs: list[Run]
     folds: int
@@ -66,7 +66,7 @@ class System(NamedTuple):
         return [vstack([run.decisions for run in runs], format="csr") for runs in self.repeats()]
 
     def scores(self) -> dict[str, float]:
-        """Those that counts determine: over all folds, mean over repeats. Rankings and calibration: mean over runs."""
+        """Scores from counts: pooled over folds, mean over repeats. Ranking and calibration scores: mean over runs."""
         pooled = pd.DataFrame([scoring.scores(counts) for counts in self.counts()])
         return pd.DataFrame([run.scores for run in self.runs]).mean().to_dict() | pooled.mean().to_dict()
 
@@ -230,13 +230,13 @@ def assess(fold: int, labels: dict[str, csr_array], read: Read, decision: Decisi
 
 
 def named_thresholds(decision: Decision, thresholds: list[float]) -> dict[str, float]:
-    """Those of probabilities; none where each tag has its own, or there is none."""
+    """The thresholds by metric; empty with a threshold per tag or with top_k."""
     names = ["threshold", *(f"threshold_{metric}" for metric in scoring.METRICS[1:])]
     return dict(zip(names, thresholds, strict=True)) if decision.to_tune or decision.one_threshold else {}
 
 
 class Meters:
-    """What follows from a run's probabilities and rankings, whatever is decided."""
+    """The metrics of a run's probabilities and rankings, which no threshold affects."""
 
     def __init__(self, tags: int) -> None:
         self.ranking, self.losses = Ranking(tags), Losses()

@@ -15,7 +15,7 @@ from tagstudy.data.text import tokenize
 from tagstudy.evaluation import scoring
 from tagstudy.evaluation.meters import RECALLS, Reliability
 
-# What begins a formula, in full width, too, at the start of a cell or of what a separator would make one.
+# Characters that begin a formula, also full-width, at the start of a cell or after a separator inside it.
 FORMULA = re.compile(rf"""((?:^|[,;|])[\s"'{JOINERS}]*)([=+\-@＝＋－＠])""")
 DISAGREEMENTS = 20  # posts shown for each arm
 EXCERPT = 300  # characters of their texts
@@ -29,7 +29,7 @@ def history(folder: Path) -> pd.DataFrame:
 
 
 def read_history(folder: Path) -> pd.DataFrame:
-    """What dvclive logged of a run: a row an epoch."""
+    """What dvclive logged of a run: a row per epoch."""
     paths = sorted((folder / "plots" / "metrics").glob("*.tsv"))
     logs = [pd.read_csv(checked(path), sep="\t", index_col="step") for path in paths]
     return pd.concat(logs, axis="columns").rename_axis("epoch").reset_index()
@@ -60,7 +60,7 @@ def tag_frequency(corpus: Corpus) -> pd.DataFrame:
 
 
 def co_occurrence(blocks: Iterable[csr_array], tags: list[str]) -> pd.DataFrame:
-    """For every pair of tags the posts that have both, and the share of the first one's posts that they are.
+    """For every pair of tags, the number of posts with both, and their share of the first tag's posts.
 
     ``blocks`` are labels [posts, tags or more]. A tag with itself has posts but no share, which would say nothing.
     """
@@ -78,7 +78,7 @@ def co_occurrence(blocks: Iterable[csr_array], tags: list[str]) -> pd.DataFrame:
 
 
 def reliability(runs: Sequence[Reliability]) -> pd.DataFrame:
-    """Of the decisions of all runs together; bins with decisions alone."""
+    """The reliability of all runs' decisions pooled; bins without decisions are dropped."""
     table = sum(runs[1:], start=runs[0]).compute()
     return table[table["decisions"] > 0]
 
@@ -106,7 +106,7 @@ def groups(corpus: Corpus, tested: np.ndarray, labels: csr_array) -> dict[str, n
     edges = np.unique(np.quantile(lengths, [0.25, 0.5, 0.75], method="lower"))
     quarter = np.searchsorted(edges, lengths)
     parts = [quarter == number for number in np.unique(quarter)]
-    return {"names a tag of its own": named, "names none of its tags": ~named} | {
+    return {"names one of its tags": named, "names none of its tags": ~named} | {
         f"{lengths[part].min()} to {lengths[part].max()} words": part for part in parts
     }
 
@@ -171,9 +171,9 @@ def read_posts(corpus: Corpus, rows: set[int]) -> dict[int, tuple[str, Text]]:
 def escape_cells(table: pd.DataFrame) -> pd.DataFrame:
     """The table with its text made harmless to the programs that open it.
 
-    A spreadsheet would run a cell that begins like a formula, also where it splits lines at other separators than
-    commas. DVC puts cells into its HTML as they are. What cannot be seen is left out, and line breaks, at which some
-    programs end a row that csv does not quote.
+    A spreadsheet would run a cell that begins like a formula, even if it splits lines at separators other than commas.
+    DVC puts cells into its HTML unescaped. Invisible characters are dropped, and so are line breaks, at which some
+    programs end an unquoted row.
     """
     return table.map(lambda cell: escape_cell(cell) if isinstance(cell, str) else cell)
 

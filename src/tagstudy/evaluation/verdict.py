@@ -38,7 +38,7 @@ def verdict(
     elif np.isnan(p):
         finding = f"No verdict: the arms predict different tags for fewer than {DISCORDANT} test posts; give more posts"
     elif posts < TEST_POSTS:
-        finding = f"No verdict from {posts} test posts, which show a difference of {half:.2f} or more; give more posts"
+        finding = f"No verdict from {posts} test posts, enough to show only {half:.2f} or more; give more posts"
     elif p < LEVEL:
         finding = f"The {'dense' if difference > 0 else 'sparse'} arm is better"
     elif max(-low, high) <= margin:

@@ -71,7 +71,7 @@ def term_frequencies(counts: np.ndarray, sublinear_tf: bool) -> np.ndarray:
 
 
 def row_sums(rows: csr_array, values: np.ndarray) -> np.ndarray:
-    """[rows] float64 sums of values, of which each entry of the CSR rows has one."""
+    """[rows] float64 sums of ``values`` [entries], one value for each entry of the CSR rows."""
     return np.bincount(np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), values, minlength=rows.shape[0])
 
 

@@ -23,10 +23,10 @@ Vectorizer = Callable[[list[Text]], tuple[np.ndarray, ...]]  # texts to a batch,
 
 
 def open_vectorizer(folder: Path, device: str = "cpu", encoder: "Encoder | None" = None) -> Vectorizer:
-    """What makes features as in a folder of data/features, whose vectorizer.json says how.
+    """A function that vectorizes texts as in a folder of data/features; its vectorizer.json says how.
 
-    A frozen encoder encodes on ``device``, a value of `train.device`. One that is fine-tuned may be given, as it was
-    before, so that it is not loaded again.
+    A frozen encoder runs on ``device``, a value of `train.device`. For a fine-tuned one, ``encoder`` may pass the
+    encoder as it was before fine-tuning, so that it is not loaded twice.
     """
     match read_json(folder / "vectorizer.json"):
         case {"kind": "words", "sublinear_tf": sublinear_tf}:
@@ -82,7 +82,7 @@ def again(path: Path) -> str:
 
 
 def check_encoder(folder: Path, encoder: "Encoder") -> None:
-    """Raise :class:`UserError` where the features in a folder were made by another encoder than that of its name now.
+    """Raise :class:`UserError` if the encoder's name now refers to another encoder than the one that made the features.
 
     DVC tracks the encoder's name alone.
     """
@@ -93,5 +93,5 @@ def check_encoder(folder: Path, encoder: "Encoder") -> None:
     if described.get("identity") != identity(encoder):
         raise UserError(
             f"featurize_dense.encoder: {described['encoder']['encoder']!s:.200} is not the encoder that {folder} was "
-            f"made with; bring that one back, or {again(path)}"
+            f"made with; restore that one, or {again(path)}"
         )

@@ -16,7 +16,7 @@ def read_vectors(path: Path, words: list[str], dims: int) -> np.ndarray:
     """The vector of each word [words, dims of the file], float32; zeros for words that the file lacks.
 
     ``dims`` chooses among several files in an archive, such as glove.6B.zip. A word that the file has only in other
-    cases (JavaScript) gets the first of their vectors.
+    letter case (JavaScript) gets the vector of the first such entry.
     Raises :class:`UserError` where the file is missing, empty or malformed.
     """
     row_of = {word: row for row, word in enumerate(words)}

@@ -56,7 +56,7 @@ def export_onnx(predictor: Predictor, folder: Path) -> str:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401  # torch exports with it
     if folder.exists() and not (folder / "model.onnx").exists():
-        raise UserError(f"{folder} is there, and was not exported; move it away")
+        raise UserError(f"{folder} exists and is not an export; move it away")
     with whole_folder(folder) as fresh:
         tagger = write_arms(fresh, predictor)
         write_model(fresh / "model.onnx", tagger)
@@ -68,7 +68,7 @@ def export_onnx(predictor: Predictor, folder: Path) -> str:
         rounded = any(isinstance(arm, EncoderArm) and arm.in_bfloat16 for arm in tagger.arms)
         gap = check(predictor, load_program(fresh / "tag.py"), BFLOAT16 if rounded else TOLERANCE)
         size = sum(path.stat().st_size for path in fresh.iterdir())
-    return f"{folder}: {predictor.system}, {size / 1e6:.1f} MB, within {gap:.0e} of torch's; its README.md says how"
+    return f"{folder}: {predictor.system}, {size / 1e6:.1f} MB, within {gap:.0e} of torch's values; see its README.md"
 
 
 def write_arms(folder: Path, predictor: Predictor) -> Tagger:
@@ -115,8 +115,8 @@ def encoder_arm(arm: Arm, folder: Path) -> EncoderArm:
 def expressions() -> dict[str, str]:
     """The tokenizer of data/text.py for any language with regular expressions.
 
-    What follows a possessive quantifier in it matches anything, so that a greedy one does the same. Characters stand
-    for themselves, because languages spell their numbers differently.
+    Nothing after a possessive quantifier can fail here, so greedy quantifiers match the same. Characters are written
+    literally, because languages escape code points differently.
     """
     rest = rf"\w*(?:{MARK}+{JOINERS}?\w*)*"
     token = PATTERN.replace("REST", rest).replace(r"\b", r"(?!\w)")

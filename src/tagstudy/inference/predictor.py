@@ -93,8 +93,8 @@ class Predictor:
     def explain(self, text: Text) -> Explanation:
         """For each system its best tags, the most probable first, each with the words that are evidence for it.
 
-        All predicted tags are shown, and the best SHOWN_TAGS; the predicted ones first. A word is evidence for a tag by
-        as much as the tag's logit falls without it (erasure; Li, Monroe and Jurafsky, 2016); see :func:`evidence`.
+        Lists all predicted tags first, then others, SHOWN_TAGS at least. A word's evidence for a tag is how far the
+        tag's logit falls without it (erasure; Li, Monroe and Jurafsky, 2016); see :func:`evidence`.
         """
         words, variants = leave_out_each_word(text)
         by_system = self.scores([text, *variants])

@@ -48,7 +48,7 @@ class Study(NamedTuple):
 
 
 def runs_of(fold: int | None) -> list[int]:
-    """The numbers of the runs that both arms have, of one fold or of all; further ones of an arm do not count."""
+    """The numbers of the runs that both arms have, of one fold or of all; extra runs of one arm are ignored."""
     of_arms = [read_json(MODELS / arm / "model.json")["runs"] for arm in ARMS]
     return [number for number, runs in enumerate(zip(*of_arms, strict=False)) if fold in (None, runs[0]["fold"])]
 

@@ -68,7 +68,7 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
     budget = Budget.of(posts, settings)
     raised = f", not {settings.epochs}: {settings.place('min_steps')} is {settings.min_steps}"
     print(f"at most {budget.epochs} epochs{raised if budget.epochs > settings.epochs else ''}")
-    print(f"{budget.batches:,} steps an epoch, {settings.batch_size} posts a step, patience {budget.patience} epochs")
+    print(f"{budget.batches:,} steps per epoch, {settings.batch_size} posts per step, patience {budget.patience} epochs")
     remedy = f"raise {settings.place(budget.bound_by(settings))}"  # for runs that have not converged
     made_from = [folders.posts, folders.features]
     if replicas.rank():  # one of several processes, of which the first one writes
@@ -104,7 +104,7 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
 
 
 def make_jobs(settings: Train, folds: int, folders: ArmFolders) -> list[Job]:
-    """The runs: one after the other of each fold, then the next of each."""
+    """The runs: one for each fold, then a second for each, and so on."""
     repeats = settings.runs if settings.runs != "auto" else 1 if folds > 1 else RUNS
     return [Job(run, run % folds, settings.seed + run, settings, folders) for run in range(repeats * folds)]
 

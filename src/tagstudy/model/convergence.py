@@ -40,8 +40,8 @@ class Budget(NamedTuple):
 def problem_of(micro_f1: Sequence[float], epochs: int, from_frequencies: float) -> str | None:
     """Why a run has not converged, or None.
 
-    A run that early stopping ended has. One that used up its epochs has, unless the last third of them still brought
-    more than TOLERANCE: the learning rates fall to 0, so that the last epoch alone says little.
+    A run that early stopping ended has converged. One that used up its epochs has too, unless the last third of them
+    gained more than TOLERANCE: the learning rates fall to 0, so the last epoch alone says little.
 
     micro_f1: [epochs + 1] on valid, of the untrained network first
     epochs: how many were allowed
@@ -57,7 +57,7 @@ def problem_of(micro_f1: Sequence[float], epochs: int, from_frequencies: float) 
 
 
 def micro_f1_from_frequencies(train: np.ndarray, valid: np.ndarray, posts: int) -> float:
-    """Micro-F1 on valid of giving every post the same tags, the most frequent ones of train, as many as are best.
+    """Micro-F1 on valid if every post gets the k most frequent tags of train, for the best k.
 
     ``train``, ``valid`` [tags] count the posts that have each tag; ``posts`` those of valid.
     """

@@ -114,7 +114,7 @@ class MLP(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def multiply_adds(self, entries: float) -> float:
-        """Of one post, whose features have so many entries."""
+        """Multiply-adds for one post whose features have this many entries."""
         linear = [layer for layer in (*self.embedding, *self.hidden) if isinstance(layer, nn.Linear)]
         matrix = self.first.weight
         first = entries * matrix.shape[1] if isinstance(self.first, CsrEmbedding) else matrix.numel()

@@ -55,7 +55,7 @@ def open_encoder(network: dict[str, Any]) -> "Encoder | None":
 
 
 def initial_network(network: dict[str, Any], features: Path, train: Posts, settings: Train) -> MLP:
-    """The network before training: what the features of ``train`` and a pretrained embedding beside them decide."""
+    """The network before training, initialised from term frequencies in ``train`` and any pretrained embedding."""
     model = build(network)
     load_pretrained_embedding(model, features / "embedding.npy", settings.freeze)
     if model.skip is not None:

@@ -163,7 +163,7 @@ class Run:
         return replicas.by_first(lambda: assess(self.model, posts, self.settings.loss, self.pos_weight))
 
     def learning_rate_factor(self, step: int) -> float:
-        """By which all learning rates are multiplied: it rises from 0 in a straight line, and falls to 0."""
+        """The factor on all learning rates: linear warm-up from 0, then linear decay to 0."""
         batches = self.budget.batches
         done = (step // batches + step % batches / batches) / max(self.budget.epochs, 1)
         warmup = self.settings.warmup
@@ -227,7 +227,7 @@ def check_first_loss(model: MLP, posts: Posts, loss_of: Loss, settings: Train) -
         narrow = min(settings.hidden, default=NARROW) < NARROW
         raise UserError(
             f"the untrained network's loss is {loss:.4f}, not {loss_of.untrained:.4f}; "
-            + (f"widen {settings.place('hidden')}" if narrow else "are the features of one scale?")
+            + (f"widen {settings.place('hidden')}" if narrow else "are all features on the same scale?")
         )
 
 

@@ -46,9 +46,9 @@ def make_app(predictor: Predictor) -> Starlette:
     ]
     handlers: dict[Any, Callable[..., Any]] = {
         Refused: lambda request, problem: error(problem.status, problem.reason),
-        Busy: lambda request, problem: error(503, "too many posts wait; try again"),
+        Busy: lambda request, problem: error(503, "too many posts are waiting; try again"),
         HTTPException: lambda request, problem: error(problem.status_code, problem.detail, problem.headers),
-        Exception: lambda request, problem: error(500, "this could not be answered; the server's terminal says why"),
+        Exception: lambda request, problem: error(500, "internal error; see the server's terminal"),
     }
     return Starlette(routes=[Host(host, Router(routes)) for host in HOSTS], exception_handlers=handlers)
 

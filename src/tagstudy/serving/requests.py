@@ -31,7 +31,7 @@ def read_asked(data: bytes) -> Asked:
     try:
         asked = json.loads(data.decode(), parse_constant=no_constant)
     except (ValueError, RecursionError):
-        raise Refused(400, "the request is no JSON in UTF-8") from None
+        raise Refused(400, "the request is not JSON in UTF-8") from None
     if not isinstance(asked, dict):
         raise Refused(400, 'give an object, such as {"title": "..."} or {"posts": [{"title": "..."}]}')
     explain, many = asked.pop("explain", False), "posts" in asked
@@ -39,11 +39,11 @@ def read_asked(data: bytes) -> Asked:
         raise Refused(400, "explain is true or false")
     posts = asked.pop("posts") if many else [asked]
     if many and asked:
-        raise Refused(400, f"beside posts and explain there is no {quoted(next(iter(asked)))}")
+        raise Refused(400, f"unknown key {quoted(next(iter(asked)))} beside posts and explain")
     if not isinstance(posts, list) or not posts:
         raise Refused(400, "posts is a list of at least one post")
     if len(posts) > MOST_POSTS:
-        raise Refused(413, f"at most {MOST_POSTS} posts a request")
+        raise Refused(413, f"at most {MOST_POSTS} posts per request")
     if explain and many and len(posts) > 1:
         raise Refused(400, "explain is for one post")
     texts = [read_text(post, f"post {number}: " if many else "") for number, post in enumerate(posts, start=1)]
@@ -58,7 +58,7 @@ def read_text(post: Any, place: str) -> Text:
         raise Refused(400, f"{place}a post is an object with a title, a body, or both")
     for key, value in post.items():
         if key not in LONGEST:
-            raise Refused(400, f"{place}a post has a title and a body, and no {quoted(key)}")
+            raise Refused(400, f"{place}unknown key {quoted(key)}: a post has a title and a body")
         if not isinstance(value, str):
             raise Refused(400, f"{place}{key} is a string")
         if len(value) > LONGEST[key]:
@@ -66,7 +66,7 @@ def read_text(post: Any, place: str) -> Text:
     try:
         text = as_post(post, "", None).text
     except ValueError:
-        raise Refused(400, f"{place}the text holds half a character (a lone surrogate)") from None
+        raise Refused(400, f"{place}the text holds a lone surrogate, which is not valid Unicode") from None
     if not any(text):
         raise Refused(400, f"{place}the text is empty; give a title, a body, or both")
     return text
