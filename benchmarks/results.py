@@ -135,13 +135,8 @@ def draw() -> None:
         axes.remove()
     for axes, (corpus, table) in zip(panels.flat, found.items(), strict=False):
         table = table.reindex(names)
-        tied = table["tied"].eq(True)
         axes.axvline(table[METRIC]["TF-IDF"], color=style.COLOURS["sparse"], linewidth=1)
-        axes.hlines(range(len(names)), table["low"], table["high"], colors=style.COLOURS["dense"], linewidth=2)
-        for chosen, fill, label in ((tied, style.COLOURS["dense"], "tied for best"), (~tied, "white", "worse")):
-            places = [place for place, is_chosen in enumerate(chosen) if is_chosen]
-            look = {"color": style.COLOURS["dense"], "markerfacecolor": fill, "markersize": 5, "label": label}
-            axes.plot(table[METRIC].iloc[places], places, "o", **look)
+        figures.standings(axes, table, METRIC)
         axes.set_title(corpus, fontsize="small")
         axes.xaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
         axes.set_xlabel("better →")

@@ -259,16 +259,25 @@ def cost(path: Path, table: pd.DataFrame) -> None:
 
 
 def systems(path: Path, table: pd.DataFrame, metric: str) -> None:
-    """The score of each system with its interval, the best at the top; filled where it is tied for best."""
+    """The score of each system with its interval, the best at the top."""
     label = metric.replace("_f1", "-F1").replace("_", " ")
     names = [readable(system) for system in table["system"]]
     figure, axes = rows(f"{label[0].upper()}{label[1:]} of every system on test, 95% intervals", names, 0.32)
-    for tied, fill, name in ((True, COLOURS["dense"], "tied for best"), (False, "white", "worse")):
-        places = np.flatnonzero(table["tied"] == tied)
-        here = table.iloc[places]
-        axes.hlines(places, here["low"], here["high"], colors=COLOURS["dense"], linewidth=2)
-        axes.plot(
-            here[metric], places, "o", color=COLOURS["dense"], markerfacecolor=fill, label=name if len(places) else None
-        )
+    standings(axes, table, metric)
     axes.set_xlabel(f"← better, {label}" if metric == "hamming_loss" else f"{label}, better →")
     save(figure, path)
+
+
+def standings(axes: Axes, table: pd.DataFrame, metric: str) -> None:
+    """A row for each system: its score with its interval; filled where it is tied for best."""
+    unready, tied = table["problem"].notna(), table["tied"].eq(True)
+    colour = COLOURS["dense"]
+    axes.hlines(range(len(table)), table["low"], table["high"], colors=colour, linewidth=2)
+    for label, here, marker, fill in (
+        ("tied for best", tied, "o", colour),
+        ("worse", ~tied & ~unready & table[metric].notna(), "o", "white"),
+        ("not converged", unready, "X", "white"),
+    ):
+        if here.any():
+            places = np.flatnonzero(here)
+            axes.plot(table[metric][here], places, marker, color=colour, markerfacecolor=fill, label=label)

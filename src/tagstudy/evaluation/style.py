@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import matplotlib as mpl
@@ -49,9 +50,10 @@ def rows(title: str, names: Sequence[str], height: float) -> tuple[Figure, Axes]
 
 def save(figure: Figure, path: Path) -> None:
     """Write the figure, with a legend below it where its parts have labels."""
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    if labels:
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    pairs = [zip(*reversed(axes.get_legend_handles_labels()), strict=True) for axes in figure.axes]
+    handles = dict(chain.from_iterable(pairs))  # by label
+    if handles:
+        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box in the picture
         # figure.savefig would draw everything twice, to lay it out; compressing harder takes longer than drawing text.

@@ -68,7 +68,9 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
     budget = Budget.of(posts, settings)
     raised = f", not {settings.epochs}: {settings.place('min_steps')} is {settings.min_steps}"
     print(f"at most {budget.epochs} epochs{raised if budget.epochs > settings.epochs else ''}")
-    print(f"{budget.batches:,} steps per epoch, {settings.batch_size} posts per step, patience {budget.patience} epochs")
+    print(
+        f"{budget.batches:,} steps per epoch, {settings.batch_size} posts per step, patience {budget.patience} epochs"
+    )
     remedy = f"raise {settings.place(budget.bound_by(settings))}"  # for runs that have not converged
     made_from = [folders.posts, folders.features]
     if replicas.rank():  # one of several processes, of which the first one writes
