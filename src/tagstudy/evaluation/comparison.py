@@ -14,6 +14,7 @@ with different seeds take the place of folds, and the interval does not cover th
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial, reduce
 from operator import add
 from typing import NamedTuple
@@ -23,10 +24,8 @@ import pandas as pd
 from scipy.sparse import csr_array
 from scipy.special import stdtr, stdtrit  # Student's t; importing scipy.stats for it would take a second
 
-from tagstudy.core.config import Compute
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.processes import available_cores
-from tagstudy.core.shards import map_in_order
 from tagstudy.evaluation import scoring
 from tagstudy.evaluation.outcomes import at_thresholds, best_thresholds
 from tagstudy.evaluation.scoring import METRICS, Counts, ratio
@@ -62,7 +61,8 @@ def score(corpus: Corpus, systems: Mapping[str, System], resamples: int) -> dict
     batches = [range(start, min(start + at_a_time, resamples)) for start in range(0, resamples, at_a_time)]
     workers = min(available_cores(), len(batches))
     shares = [batches[len(batches) * n // workers : len(batches) * (n + 1) // workers] for n in range(workers)]
-    parts = list(map_in_order(partial(replicate, systems, rows), shares, Compute(workers=workers)))
+    with ThreadPoolExecutor(workers) as threads:  # scipy and numpy let go of Python's lock
+        parts = list(threads.map(partial(replicate, systems, rows), shares))
     positives = np.bincount(corpus.labels.batch(corpus.tested())[0], minlength=len(corpus.tags))
     scores = {}
     for name, system in systems.items():

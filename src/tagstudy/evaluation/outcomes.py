@@ -52,8 +52,8 @@ class Outcomes:
             post = np.searchsorted(block.logits.indptr, passing, side="right") - 1
             kind = block.logits.indices[passing] + self.tags * ~block.relevant[passing]
             exact = exact_changes(block, passing, post, first[passing], self.thresholds)
-            rows += [first[passing] * kinds + kind, exact.at * kinds + kinds - 1]
-            columns += [start + post, start + exact.post]
+            rows += [np.int32(first[passing] * kinds + kind), np.int32(exact.at * kinds + kinds - 1)]
+            columns += [np.int32(start + post), np.int32(start + exact.post)]
             values += [np.ones(len(passing), dtype=np.float32), exact.change]
             start += block.labels.shape[0]
         shape = (self.thresholds * kinds, self.posts)
