@@ -103,7 +103,7 @@ def test_a_number_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
         ("train", {"hidden": [0]}, "train.hidden"),
         ("train", {"activation": "swish"}, "train.activation"),
         ("train", {"device": "gpu"}, "train.device"),
-        ("train_dense", {"device": "cpu"}, "train.device: is for both arms"),
+        ("train_dense", {"device": "cpu"}, "train.device: applies to both arms"),
         ("train", {"hiden": [1]}, "train.hiden: no such parameter; did you mean hidden?"),
         ("train_sparse", {"epochs": -1}, "train_sparse.epochs"),
         ("ingest", {"tags": 0}, "ingest.tags"),
@@ -249,6 +249,6 @@ def test_no_other_threshold_is_taken(tmp_path: Path, threshold: str | float) -> 
 
 def test_thresholds_of_tags_need_their_calibration(tmp_path: Path) -> None:
     write_params(tmp_path, evaluate={"threshold": "per_tag", "calibrate": "pooled"})
-    assert "evaluate: threshold: per_tag is of probabilities" in message(tmp_path)
+    assert "evaluate: threshold: per_tag needs probabilities" in message(tmp_path)
     write_params(tmp_path, evaluate={"threshold": "per_tag", "calibrate": "per_tag"})
     assert read_params(tmp_path / "params.yaml").evaluate.threshold == "per_tag"

@@ -100,7 +100,7 @@ def test_the_separator_may_be_told() -> None:
 )
 def test_a_part_of_a_list_is_no_tag(tag: str) -> None:
     for cell in ([tag, "b"], f"b|{tag}", f"<b><{tag}>"):
-        with pytest.raises(ValueError, match="no tag but a part of a list"):
+        with pytest.raises(ValueError, match="looks like part of a list, not a tag"):
             parse(cell)
 
 

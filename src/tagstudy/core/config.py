@@ -217,7 +217,7 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
     pretrained = params.featurize_dense.embedding in ("word2vec", "glove", "static")
     if params.train_sparse.freeze or (params.train_dense.freeze and not pretrained):
         raise UserError(
-            f"{path}: freeze: only in train_dense, and only for a pretrained embedding (word2vec, glove, static)"
+            f"{path}: only train_dense.freeze may be true, with a pretrained embedding (word2vec, glove, static)"
         )
     return params
 
