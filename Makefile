@@ -30,7 +30,8 @@ test: $(VENV)/dev ## lint, types, pytest (requirements-dev.txt; eight minutes)
 	@echo "== ruff, mypy, pytest"
 	ruff check
 	ruff format --check
-	mypy & types=$$!; pytest -n 3 --dist loadfile --no-loadscope-reorder && wait $$types
+	mypy
+	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/dev ## simulations, kills, fuzzing, a browser if there is one (requirements-dev.txt; an hour)
 	pytest -m slow

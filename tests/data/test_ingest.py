@@ -254,7 +254,10 @@ def test_given_splits_are_kept(tmp_path: Path, give: Any) -> None:
     ("held_out", "line"),
     [
         ("test", "the source has no valid posts: they are cut from train"),
-        ("valid", "the source has no test posts: its valid posts become test, and new valid posts are split off"),
+        (
+            "valid",
+            "the source has no test posts: its valid posts become test, and new valid posts are split off from train",
+        ),
     ],
 )
 def test_of_two_parts_one_is_test_and_valid_is_cut_from_train(
