@@ -56,7 +56,7 @@ def save(figure: Figure, path: Path) -> None:
         figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box in the picture
-        # figure.savefig would draw everything twice, to lay it out; compressing harder takes longer than drawing text.
+        # figure.savefig would draw everything twice, to lay it out. A higher level takes longer for little.
         FigureCanvasAgg(figure).print_png(path, pil_kwargs={"compress_level": 3})
 
 
