@@ -33,7 +33,7 @@ def worker_pool(workers: int, fork: bool) -> Iterator[ProcessPoolExecutor]:
     if one is killed.
     """
     context = get_context("fork" if fork and sys.platform == "linux" else "spawn")
-    gc.freeze()  # a fork that collected the garbage of this process could wait forever for threads that it lacks
+    gc.freeze()  # a fork that collected this process's garbage could wait forever for threads that it lacks
     with ProcessPoolExecutor(workers, context, initializer=follow_parent) as pool:
         try:
             yield pool

@@ -91,7 +91,7 @@ class RowwiseAdagrad(EagerOptimizer):
                 # The smallest normal number: a row whose gradient is all zeros stays where it is. rsqrt is the same on
                 # every processor, where sqrt is MKL's.
                 factor = grown.clamp(min=torch.finfo(grown.dtype).tiny).rsqrt() * -group["lr"]
-                # Some rows at a time: with thousands of tags, allocating memory for all would take longer than the sums.
+                # Some rows at a time: with thousands of tags, allocating memory for all takes longer than the sums.
                 parts = (part.split(max(1, ENTRIES // values.shape[1])) for part in (rows, values, factor))
                 for some, gradients, factors in zip(*parts, strict=True):
                     matrix.index_add_(0, some, gradients * factors)
