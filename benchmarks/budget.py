@@ -61,9 +61,14 @@ def main() -> None:
 
 
 def changes(table: pd.DataFrame) -> pd.DataFrame:
-    """Micro-F1 on valid by min_steps, minus that of the default; a row for each number of posts and arm."""
+    """Micro-F1 on valid by min_steps, minus that of the default; a row for each number of posts and arm.
+
+    A budget that was not trained equals the next smaller one: many posts need more steps than min_steps.
+    """
     default = read_params(ROOT / "params.yaml").train.min_steps
-    means = table.pivot_table(index=["corpus", "posts", "arm"], columns="min_steps", values="valid_micro_f1")
+    means = table.pivot_table(index=["corpus", "posts", "arm"], columns="min_steps", values="valid_micro_f1").ffill(
+        axis=1
+    )
     return means.sub(means[default], axis="index").groupby(["posts", "arm"]).mean()
 
 
