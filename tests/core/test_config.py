@@ -79,6 +79,14 @@ def test_only_a_pretrained_embedding_can_be_frozen(tmp_path: Path, embedding: st
         assert "train_dense.freeze" in message(tmp_path)
 
 
+def test_subwords_and_freeze_exclude_each_other(tmp_path: Path) -> None:
+    subwords = {"embedding": "word2vec", "subwords": True}
+    write_params(tmp_path, featurize_dense=subwords)
+    assert read_params(tmp_path / "params.yaml").featurize_dense.subwords
+    write_params(tmp_path, featurize_dense=subwords, train_dense={"freeze": True})
+    assert "featurize_dense.subwords" in message(tmp_path) and "train_dense.freeze" in message(tmp_path)
+
+
 def test_a_part_may_freeze_what_another_embedding_could_not(tmp_path: Path) -> None:
     write_params(tmp_path, train_dense={"glove": {"freeze": True}})
     assert not read_params(tmp_path / "params.yaml").train_dense.freeze

@@ -31,6 +31,7 @@ from tagstudy.core.store import CsrMatrix, open_matrix
 from tagstudy.data.counts import COUNTS, write_counts
 from tagstudy.data.text import token_sequences
 from tagstudy.features.dense import write_dense
+from tagstudy.features.subwords import ngrams_of
 from tagstudy.features.tfidf import write_tfidf
 from tagstudy.features.vectorizer import open_vectorizer
 from tagstudy.model.network import build, describe_network
@@ -117,6 +118,17 @@ def test_words_are_averaged_over_a_post_if_train_has_them_often_enough(tmp_path:
     np.testing.assert_allclose(read(tmp_path / "sublinear")[1][5], weights / weights.sum(), rtol=1e-6)
     features = read_json(tmp_path / "words/fold-0/features.json")
     assert features == {"inputs": 6, "csr": True, "embedding_dim": PARAMS["featurize_dense"]["embedding_dim"]}
+
+
+def test_a_word_is_made_of_the_ngrams_that_three_words_share() -> None:
+    words = ["cat", "cats", "catty", "dog", "a"]
+    ngrams = ngrams_of(words).toarray()
+    shared = {" ca", "cat", " cat"}  # "at " stands in one word, "cats" in one, " cats" in one
+    assert ngrams.shape == (len(words), len(shared))
+    np.testing.assert_allclose(ngrams[:3], 1 / 3, rtol=1e-6)
+    assert not ngrams[3:].any()
+    twice = ngrams_of(["nana", "ana", "banana"]).toarray()
+    assert twice[2].sum() == pytest.approx(1) and twice[2].max() > 1.9 * twice[2].min()  # it holds "ana" twice
 
 
 @pytest.mark.parametrize("max_ngram", [1, 2, 3])

@@ -10,7 +10,7 @@ from conftest import save_csr
 from scipy.sparse import csr_array, random_array
 from torch import nn
 
-from tagstudy.model.embedding import CsrEmbedding
+from tagstudy.model.embedding import CsrEmbedding, SubwordEmbedding
 from tagstudy.model.mlp import MLP
 
 SHAPE = {
@@ -49,6 +49,49 @@ def test_its_gradients_are_those_of_the_dense_product(matrix: np.ndarray, batch:
     held = np.flatnonzero(matrix.any(axis=0))
     np.testing.assert_array_equal(embedding.weight.grad._indices()[0], held)  # each row of the batch once, and no other
     torch.testing.assert_close(embedding.weight.grad.to_dense(), linear.weight.grad.T)
+
+
+@pytest.fixture
+def subword_embedding() -> SubwordEmbedding:
+    torch.manual_seed(0)
+    ngrams = random_array((30, 9), density=0.4, format="csr", dtype=np.float32, rng=np.random.default_rng(1))
+    embedding = SubwordEmbedding(CsrEmbedding(30, 5), csr_array(ngrams))
+    nn.init.normal_(embedding.ngram_matrix)
+    nn.init.normal_(embedding.bias)
+    return embedding
+
+
+def test_a_word_s_row_is_its_own_and_those_of_its_ngrams(
+    matrix: np.ndarray, batch: list[torch.Tensor], subword_embedding: SubwordEmbedding
+) -> None:
+    layer = subword_embedding
+    ngrams = csr_array((layer.ngrams.weights, layer.ngrams.indices, layer.ngrams.offsets), shape=(30, 9)).toarray()
+    own, shared = (part.detach().clone().requires_grad_() for part in (layer.weight, layer.ngram_matrix))
+    expected = torch.from_numpy(matrix) @ (own + torch.from_numpy(ngrams) @ shared)
+    torch.testing.assert_close(layer(*batch), expected + layer.bias)
+    layer(*batch).square().sum().backward()
+    (expected + layer.bias.detach()).square().sum().backward()
+    for parameter, same, held in (
+        (layer.weight, own, matrix.any(axis=0)),
+        (layer.ngram_matrix, shared, ngrams[matrix.any(axis=0)].any(axis=0)),
+    ):
+        np.testing.assert_array_equal(parameter.grad._indices()[0], np.flatnonzero(held))
+        torch.testing.assert_close(parameter.grad.to_dense(), same.grad)
+
+
+def test_subwords_are_folded_into_one_row_a_word(
+    batch: list[torch.Tensor], subword_embedding: SubwordEmbedding
+) -> None:
+    folded = subword_embedding.folded()
+    assert type(folded) is CsrEmbedding and folded.state_dict().keys() == {"weight", "bias"}
+    torch.testing.assert_close(folded(*batch), subword_embedding(*batch))
+
+
+def test_words_without_ngrams_have_their_own_rows_alone(batch: list[torch.Tensor]) -> None:
+    words = CsrEmbedding(30, 5)
+    embedding = SubwordEmbedding(words, csr_array((30, 0), dtype=np.float32))
+    torch.testing.assert_close(embedding(*batch), words(*batch))
+    embedding(*batch).sum().backward()
 
 
 def test_networks_on_csr_and_dense_features_agree(matrix: np.ndarray, batch: list[torch.Tensor]) -> None:

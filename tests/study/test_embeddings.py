@@ -18,11 +18,16 @@ import ingest
 import train_dense
 from tagstudy.core.config import EncoderSettings
 from tagstudy.core.corpus import Corpus
+from tagstudy.core.files import read_json
 from tagstudy.core.paths import FEATURES, POSTS, embedding_cache, features_of_fold
 from tagstudy.core.store import open_matrix
 from tagstudy.encoders.encoder import Encoder
 from tagstudy.encoders.loading import PACKAGED
 from tagstudy.features.vectorizer import open_vectorizer
+from tagstudy.model.batches import Posts
+from tagstudy.model.network import build
+from tagstudy.model.training import predict
+from tagstudy.predictions.predictions import Predictions
 
 EMBEDDINGS = ["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 PRETRAINED = ["word2vec", "glove", "static"]
@@ -71,16 +76,17 @@ def study(posts: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def choose(folder: Path, embedding: str, **train: object) -> None:
+def choose(folder: Path, embedding: str, subwords: bool = False, **train: object) -> None:
     own = {"embedding": embedding, "embedding_dim": 16, "word2vec_epochs": 2, "vectors": "vectors.txt"}
+    own["subwords"] = subwords
     parts = {name: part | TRAIN for name, part in PARAMS["train_dense"].items() if isinstance(part, dict)}
     parts["finetuned"] |= FINETUNED
     write_params(folder, featurize_dense=own, train=TRAIN, train_dense=parts | train)
 
 
-def featurize(folder: Path, embedding: str) -> str:
+def featurize(folder: Path, embedding: str, subwords: bool = False) -> str:
     """What the stage says in the end."""
-    choose(folder, embedding)
+    choose(folder, embedding, subwords)
     with contextlib.chdir(folder):
         return featurize_dense.main()
 
@@ -143,6 +149,27 @@ def test_a_pretrained_embedding_can_be_frozen(study: Path, embedding: str) -> No
     train(study)
     kept = load_file(study / "data/models/dense/run-0/weights.safetensors")["first.weight"].numpy()
     np.testing.assert_array_equal(kept, table)
+
+
+@pytest.mark.parametrize("embedding", ["learned", "word2vec"])
+def test_a_model_with_subwords_is_like_any_other_once_trained(study: Path, embedding: str) -> None:
+    featurize(study, embedding)
+    frequent = read_json(study / FOLD / "vocabulary.json")
+    said = featurize(study, embedding, subwords=True)
+    words = read_json(study / FOLD / "vocabulary.json")
+    assert set(words) > set(frequent)  # those that occur once are kept
+    if embedding == "word2vec":  # which has no vectors for them
+        assert 0 < np.load(study / FOLD / "embedding.npy").any(axis=1).mean() < 0.9 and "vectors for" in said
+    train(study)
+    folder = study / "data/models/dense/run-0"
+    network = build(read_json(folder / "network.json"))
+    network.load_state_dict(load_file(folder / "weights.safetensors"))  # it has no n-grams
+    assert network.first.weight.shape == (len(words), 16)
+    corpus = Corpus(study / POSTS)
+    test = Posts(open_matrix(study / FOLD / "matrix"), corpus.labels, corpus.rows("test", 0))
+    logits = np.concatenate([logits.numpy() for _, logits in predict(network, test)])
+    stored = Predictions(study / "data/predictions/dense").runs[0].logits["test"]
+    np.testing.assert_allclose(stored.take(np.arange(len(stored))).toarray(), logits, atol=1e-4)
 
 
 def test_word2vec_counts_the_words_of_titles_as_the_vocabulary_does(tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ class FeaturizeDense(EncoderSettings):
     embedding: Embedding
     min_count: Count
     sublinear_tf: bool
+    subwords: bool
     embedding_dim: Width
     word2vec_epochs: Annotated[int, Field(ge=1, le=1000)]
     vectors: str | None
@@ -219,6 +220,8 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         raise UserError(
             f"{path}: only train_dense.freeze may be true, with a pretrained embedding (word2vec, glove, static)"
         )
+    if params.train_dense.freeze and params.featurize_dense.subwords:
+        raise UserError(f"{path}: featurize_dense.subwords changes the vectors that train_dense.freeze keeps; set one")
     return params
 
 

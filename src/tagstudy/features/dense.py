@@ -14,6 +14,7 @@ from tagstudy.core.store import CsrWriter, DenseWriter
 from tagstudy.data.counts import COUNTS
 from tagstudy.features.counts import DocumentTermCounts, Weigh, divided, number_range, row_sums, term_frequencies
 from tagstudy.features.pretrained import pretrained_embeddings
+from tagstudy.features.subwords import ngrams_of
 
 COST_POSTS = 2_000  # test posts, about, that the cost of encoding is measured on
 NO_COST = {"parameters": 0, "multiply_adds": 0, "seconds": 0.0}
@@ -37,8 +38,9 @@ def write_dense(
 
 
 def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: str, cache: Path | None) -> str:
-    # A pretrained vector makes a word useful even if it occurs once in train.
-    min_count = 1 if settings.embedding in ("glove", "static") else settings.min_count
+    # A pretrained vector, or n-grams of other words, make a word useful even if it occurs once in train.
+    informed = settings.embedding in ("glove", "static") or settings.subwords
+    min_count = 1 if informed else settings.min_count
     weigh = word_weights(settings.sublinear_tf)
     vocabularies, occurrences = [], []  # of each fold
     counts = DocumentTermCounts(corpus.folder / COUNTS)
@@ -57,6 +59,10 @@ def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: 
     for fold, (words, embedding) in enumerate(zip(vocabularies, embeddings, strict=True)):
         own = folder / f"fold-{fold}"
         write_json(own / "vocabulary.json", words)
+        if settings.subwords:
+            ngrams = ngrams_of(words)
+            with CsrWriter(own / "subwords", ngrams.shape[1]) as writer:
+                writer.append_rows(ngrams)
         write_json(own / "vectorizer.json", {"kind": "words", "sublinear_tf": settings.sublinear_tf})
         dims = settings.embedding_dim
         if embedding is not None:

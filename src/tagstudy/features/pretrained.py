@@ -56,7 +56,10 @@ def word2vec(vocabularies: list[list[str]], corpus: Corpus, settings: FeaturizeD
 
 
 def skip_gram(words: list[str], posts: Path, train: np.ndarray, settings: FeaturizeDense) -> np.ndarray:
-    """[words, embedding_dim] From the posts in ``train`` [posts]. One worker: results of several cannot be repeated."""
+    """[words, embedding_dim] From the posts in ``train`` [posts]; zeros for words that occur less than min_count times.
+
+    One worker: results of several cannot be repeated.
+    """
     with needs_pretrained():
         from gensim.models import Word2Vec
     with TemporaryDirectory() as scratch:
@@ -73,7 +76,10 @@ def skip_gram(words: list[str], posts: Path, train: np.ndarray, settings: Featur
             workers=1,
             seed=settings.seed,
         )
-    return model.wv[words]
+    vectors = np.zeros((len(words), settings.embedding_dim), dtype=np.float32)
+    known = np.array([word in model.wv for word in words])
+    vectors[known] = model.wv[np.array(words)[known]]
+    return vectors
 
 
 def glove(vocabularies: list[list[str]], settings: FeaturizeDense) -> list[np.ndarray]:

@@ -23,7 +23,7 @@ from tagstudy.model import replicas
 from tagstudy.model.batches import Posts
 from tagstudy.model.checkpoint import Checkpoint, fingerprint
 from tagstudy.model.convergence import Budget
-from tagstudy.model.network import describe_network, initial_network, write_network
+from tagstudy.model.network import describe_network, fold_subwords, initial_network, write_network
 from tagstudy.model.training import Best, fit, predict
 from tagstudy.predictions.predictions import PredictionWriter
 
@@ -162,6 +162,7 @@ def train_run(job: Job) -> RunResult:
         best = fit(model, train, valid, settings, seed, log, checkpoint)
     if live is None:
         return RunResult(best, checkpoint.seconds(), 0, {})
+    fold_subwords(model)
     write_network(folder, model, network)
     seconds = write_predictions(job, model, {"valid": valid, "test": test}, corpus)
     cost = {"parameters": model.parameter_count(), "multiply_adds": model.multiply_adds(test.entries_per_post())}

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn, no_grad
 
-from tagstudy.model.embedding import CsrEmbedding, FrequentTerms
+from tagstudy.model.embedding import CsrEmbedding, FrequentTerms, SubwordEmbedding
 from tagstudy.model.layers import BatchNorm1d, Dropout, Linear
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
@@ -82,8 +82,9 @@ class MLP(nn.Module):
     @property
     def embedding_matrices(self) -> list[Tensor]:
         """The weights that a batch updates in part: those of the terms that it holds."""
-        layers = (self.first, self.skip)
-        return [layer.weight for layer in layers if isinstance(layer, CsrEmbedding | FrequentTerms)]
+        layers = [layer for layer in (self.first, self.skip) if isinstance(layer, CsrEmbedding | FrequentTerms)]
+        ngrams = [self.first.ngram_matrix] if isinstance(self.first, SubwordEmbedding) else []
+        return [*(layer.weight for layer in layers), *ngrams]
 
     def forward(self, *features: Tensor, mix: tuple[float, Tensor] | None = None) -> Tensor:
         """Logits [posts, tags]; with ``mix`` those of mixtures: a fraction of each post, the rest of another [posts].

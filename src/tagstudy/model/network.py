@@ -10,7 +10,9 @@ from safetensors.torch import save
 from tagstudy.core.checksums import checked
 from tagstudy.core.config import EncoderSettings, Train
 from tagstudy.core.files import write_json
+from tagstudy.core.store import CsrMatrix
 from tagstudy.model.batches import Posts
+from tagstudy.model.embedding import CsrEmbedding, SubwordEmbedding
 from tagstudy.model.mlp import MLP
 
 if TYPE_CHECKING:
@@ -55,12 +57,25 @@ def open_encoder(network: dict[str, Any]) -> "Encoder | None":
 
 
 def initial_network(network: dict[str, Any], features: Path, train: Posts, settings: Train) -> MLP:
-    """The network before training, initialised from term frequencies in ``train`` and any pretrained embedding."""
+    """The network before training, initialised from term frequencies in ``train`` and any pretrained embedding.
+
+    Its words are made of subwords where the features say so; :func:`fold_subwords` ends that.
+    """
     model = build(network)
     load_pretrained_embedding(model, features / "embedding.npy", settings.freeze)
+    if (features / "subwords").exists():
+        ngrams = CsrMatrix(features / "subwords")
+        assert isinstance(model.first, CsrEmbedding)
+        model.first = SubwordEmbedding(model.first, ngrams.take(np.arange(len(ngrams))))
     if model.skip is not None:
         model.skip.choose(train.term_frequencies())
     return model
+
+
+def fold_subwords(model: MLP) -> None:
+    """Give every word one row, once it is trained: the network is then what :func:`build` makes."""
+    if isinstance(model.first, SubwordEmbedding):
+        model.first = model.first.folded()
 
 
 def load_pretrained_embedding(model: MLP, path: Path, freeze: bool) -> None:
