@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Dense, StaticEmbedding
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize, StaticEmbedding
 
 from tagstudy.core.config import EncoderSettings
 from tagstudy.core.corpus import Text
@@ -17,7 +18,7 @@ from tagstudy.core.errors import UserError
 from tagstudy.encoders import batching
 from tagstudy.encoders.batching import MIN_BATCH_TOKENS, make_batches, max_batch_tokens, split_windows
 from tagstudy.encoders.encoder import SEPARATOR, Encoder, concatenate, frozen_encoder
-from tagstudy.encoders.loading import PACKAGED, load
+from tagstudy.encoders.loading import PACKAGED, encode_words, load
 from tagstudy.encoders.posts import cost, distinct_texts, encode_posts, tokenize_posts
 
 SETTINGS = EncoderSettings(encoder=PACKAGED)
@@ -146,11 +147,32 @@ def test_an_encoder_that_is_none_is_one_line(tmp_path: Path) -> None:
         Encoder(EncoderSettings(encoder=str(tmp_path)))
 
 
-def test_an_encoder_that_is_no_transformer_is_one_line(reference: SentenceTransformer, tmp_path: Path) -> None:
-    table = StaticEmbedding(reference.tokenizer.backend_tokenizer, embedding_dim=8)
-    SentenceTransformer(modules=[table], device="cpu").save(str(tmp_path / "table"))
-    with pytest.raises(UserError, match=r"featurize_dense\.encoder: .*table is not a transformer"):
-        Encoder(EncoderSettings(encoder=str(tmp_path / "table")))
+@pytest.fixture
+def table(reference: SentenceTransformer, tmp_path: Path) -> str:
+    """A folder with a model of static embeddings, as model2vec saves them."""
+    static = StaticEmbedding(reference.tokenizer.backend_tokenizer, embedding_dim=8)
+    SentenceTransformer(modules=[static, Normalize()], device="cpu").save(str(tmp_path / "table"))
+    (weights,) = (tmp_path / "table").rglob("model.safetensors")
+    save_file({"embeddings": static.embedding.weight.detach()}, weights)
+    return str(tmp_path / "table")
+
+
+def test_a_model_of_static_embeddings_encodes_single_words(table: str) -> None:
+    words = ["cat", "catalysis", "c#"]
+    found = encode_words(words, EncoderSettings(encoder=table))
+    model = SentenceTransformer(table, device="cpu")
+    tokenizer, matrix = model[0].tokenizer, model[0].embedding.weight.detach()
+    means = torch.stack([matrix[tokenizer.encode(word, add_special_tokens=False).ids].mean(dim=0) for word in words])
+    assert len(tokenizer.encode("catalysis", add_special_tokens=False).ids) > 1
+    np.testing.assert_allclose(found, torch.nn.functional.normalize(means).numpy(), atol=1e-6)
+    cut = encode_words(words, EncoderSettings(encoder=table, truncate_dim=3))
+    np.testing.assert_allclose(cut, found[:, :3], atol=1e-6)
+    assert encode_words(words, EncoderSettings(encoder=PACKAGED)) is None
+
+
+def test_a_model_of_static_embeddings_is_no_encoder_and_the_line_says_where_it_fits(table: str) -> None:
+    with pytest.raises(UserError, match=r"table is not a transformer; .* set featurize_dense\.embedding to static"):
+        Encoder(EncoderSettings(encoder=table))
 
 
 def test_weights_that_are_pickled_are_not_read(reference: SentenceTransformer, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tagstudy.core.printing import tell
 from tagstudy.core.processes import available_cores
 from tagstudy.encoders.batching import count_windows, make_batches, split_windows
 from tagstudy.encoders.loading import load, longest_window
-from tagstudy.encoders.prompts import choose_prompt, prompt_hint
+from tagstudy.encoders.prompts import choose_prompt, prompt_hint, shown
 from tagstudy.encoders.reference import PROBE, check_vector, reference_vector
 
 SEPARATOR = -1  # among the input_ids of a row, between one text and the next
@@ -72,7 +72,7 @@ class Encoder(nn.Module):
         parts = [f"{self.dims} dimensions", f"windows of {self.window + self.special_tokens} tokens"]
         parts += [str(mode) for module in self.body if (mode := getattr(module, "pooling_mode", None))]
         parts += ["normalized"] * self.normalized + ["bfloat16" if self.in_bfloat16 else "float32"]
-        tell(f"{self.name}: {', '.join(parts)}, {f'prompt {self.prompt!r}' if self.prompt else 'no prompt'}")
+        tell(f"{self.name}: {', '.join([*parts, shown(self.prompt)])}")
         if self.hint:
             tell(self.hint)
         held = os.environ.get("ONEDNN_MAX_CPU_ISA") == "AVX2" and next(self.parameters()).device.type == "cpu"

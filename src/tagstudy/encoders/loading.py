@@ -1,14 +1,17 @@
-"""Sentence encoders as sentence-transformers loads them."""
+"""Sentence encoders as sentence-transformers loads them, and models of static embeddings, such as model2vec's."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import nn
 
 from tagstudy.core.config import EncoderSettings
 from tagstudy.core.errors import UserError, needs_pretrained
+from tagstudy.core.printing import tell
+from tagstudy.encoders.prompts import choose_prompt, shown
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -20,8 +23,39 @@ NO_LIMIT, USUAL = 10**6, 512  # tokens: what stands for no limit of a model's wi
 def load(settings: EncoderSettings) -> "SentenceTransformer":
     """The encoder, with float32 weights: the packaged one, a folder, or a model id of the Hugging Face hub.
 
-    Raises :class:`UserError` where it is missing, no transformer, not in safetensors, or needs code of its own, and
-    where it has fewer dimensions than are to be kept.
+    Raises :class:`UserError` as :func:`load_any` does, and where it is no transformer.
+    """
+    model = load_any(settings)
+    if not callable(model.tokenizer):
+        raise UserError(
+            f"featurize_dense.encoder: {settings.encoder} is not a transformer; name one, such as {PACKAGED}, or, if "
+            "it is a table of static embeddings, set featurize_dense.embedding to static"
+        )
+    return model
+
+
+def encode_words(words: list[str], settings: EncoderSettings) -> np.ndarray | None:
+    """[words, dims] Vectors by a model of static embeddings: each word is the mean of its subword tokens.
+
+    None where the model is an encoder.
+    """
+    with needs_pretrained():
+        from sentence_transformers.util import load_file_path
+    modules = load_file_path(locate(settings), "modules.json", revision=settings.revision)
+    if modules is None or "StaticEmbedding" not in Path(modules).read_text(encoding="utf-8"):
+        return None
+    model = load_any(settings)
+    prompt = choose_prompt(model, settings)
+    vectors = model.encode(words, prompt=prompt or None, show_progress_bar=False)
+    tell(f"{settings.encoder}: static embeddings, {vectors.shape[1]} dimensions, {shown(prompt)}")
+    return vectors
+
+
+def load_any(settings: EncoderSettings) -> "SentenceTransformer":
+    """A model that sentence-transformers reads, with its settings in force.
+
+    Raises :class:`UserError` where it is missing, not in safetensors, or needs code of its own, and where it has fewer
+    dimensions than are to be kept.
     """
     name, path = settings.encoder, locate(settings)
     with needs_pretrained():
@@ -48,8 +82,6 @@ def load(settings: EncoderSettings) -> "SentenceTransformer":
             f"featurize_dense.encoder: {name} cannot be loaded ({reason}); name a folder with an encoder in "
             f"safetensors, a model id of the Hugging Face hub, or {PACKAGED}"
         ) from None
-    if not callable(model.tokenizer):  # static word vectors, say
-        raise UserError(f"featurize_dense.encoder: {name} is not a transformer; name one, such as {PACKAGED}")
     prescribed, model.truncate_dim = model.truncate_dim, None
     dims = model.get_embedding_dimension() or 0
     if settings.truncate_dim and settings.truncate_dim > dims:

@@ -37,6 +37,10 @@ def choose_prompt(model: "SentenceTransformer", settings: EncoderSettings) -> st
     return settings.prompt
 
 
+def shown(prompt: str) -> str:
+    return f"prompt {prompt!r}" if prompt else "no prompt"
+
+
 def registered(model: "SentenceTransformer") -> dict[str, str]:
     """The prompts of the model, by name; sentence-transformers adds empty ones."""
     return {name: text for name, text in model.prompts.items() if text}

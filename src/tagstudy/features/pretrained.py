@@ -96,17 +96,26 @@ def glove(vocabularies: list[list[str]], settings: FeaturizeDense) -> list[np.nd
 def static(
     vocabularies: list[list[str]], settings: FeaturizeDense, device: str, cache: Path | None
 ) -> list[np.ndarray]:
-    """[words, at most embedding_dim] Principal components of the encoder's vectors of single words (model2vec)."""
+    """[words, at most embedding_dim] Principal components of a model's vectors of single words (model2vec)."""
     from sklearn.decomposition import PCA
+
+    words, rows = united(vocabularies)
+    vectors = vectors_of_words(words, settings, device, cache)
+    dims = min(settings.embedding_dim, vectors.shape[1], *map(len, vocabularies))
+    return [PCA(dims, svd_solver="covariance_eigh").fit_transform(vectors[own]) for own in rows]
+
+
+def vectors_of_words(words: list[str], settings: FeaturizeDense, device: str, cache: Path | None) -> np.ndarray:
+    """[words, dims] By a model of static embeddings, or by an encoder, whose vectors are cached."""
     from tqdm import tqdm
 
     from tagstudy.encoders.cache import open_cache
+    from tagstudy.encoders.loading import encode_words
 
-    words, rows = united(vocabularies)
+    if (vectors := encode_words(words, settings)) is not None:
+        return vectors
     with tqdm(total=len(words), desc="encoding", unit=" words", disable=None) as bar:
-        vectors = open_cache(settings, device, cache).vectors(words, bar)
-    dims = min(settings.embedding_dim, vectors.shape[1], *map(len, vocabularies))
-    return [PCA(dims, svd_solver="covariance_eigh").fit_transform(vectors[own]) for own in rows]
+        return open_cache(settings, device, cache).vectors(words, bar)
 
 
 def united(vocabularies: list[list[str]]) -> tuple[list[str], list[np.ndarray]]:
