@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 
 from baselines import GRIDS
+from common import ROOT, arguments, update, write_params
 from contestant import CONTESTANTS
 from dense_scores import as_blocks, read_labels, tune
-from dumps import ROOT, arguments, update, write_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import read_json
 from tagstudy.core.paths import POSTS

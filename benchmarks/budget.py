@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from bench import CORPORA, SMALL, prepare
-from dumps import ROOT, arguments, update
+from common import ROOT, arguments, update
 from ours import Arm
 from tagstudy.core.config import Train, read_params
 from tagstudy.model.convergence import Budget

@@ -14,10 +14,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from dumps import ROOT, arguments, write_params
+from common import ROOT, arguments, write_params
 from tagstudy.core.config import Params, read_params
 from tagstudy.core.corpus import Corpus
-from tagstudy.core.files import whole_folder
+from tagstudy.core.files import atomic_folder
 from tagstudy.core.paths import FEATURES, POSTS, PREDICTIONS, ArmFolders, arm_folders
 from tagstudy.data.ingest import ingest
 from tagstudy.data.readers import Post, read_posts
@@ -73,12 +73,12 @@ def study(params: Params) -> pd.DataFrame:
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
-        with whole_folder(POSTS, made_from=[]) as folder:
+        with atomic_folder(POSTS, made_from=[]) as folder:
             ingest(params.ingest, folder)
         corpus = Corpus(POSTS)
-        with whole_folder(FEATURES / "dense", made_from=[POSTS]) as folder:
+        with atomic_folder(FEATURES / "dense", made_from=[POSTS]) as folder:
             write_dense(folder, corpus, params.featurize_dense, "cpu", Path("cache"))
-        with whole_folder(FEATURES / "tfidf", made_from=[POSTS]) as folder:
+        with atomic_folder(FEATURES / "tfidf", made_from=[POSTS]) as folder:
             write_tfidf(folder, corpus, params.featurize_tfidf)
         train_arm(params.train_dense, arm_folders("dense"))
         train_arm(params.train_sparse, arm_folders("sparse"))

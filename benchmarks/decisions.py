@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from bench import CORPORA, prepare, run_stages
-from dumps import ROOT, arguments, update
+from common import ROOT, arguments, update
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.paths import ARMS, POSTS, PREDICTIONS
 from tagstudy.evaluation.blocks import Block

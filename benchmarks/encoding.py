@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dumps import arguments
+from common import arguments
 from tagstudy.core.config import EncoderSettings
 from tagstudy.data.text import clean
 from tagstudy.encoders.encoder import concatenate, frozen_encoder

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from dumps import ROOT, arguments, make_dump, measure, write_params
+from common import ROOT, arguments, make_dump, measure, write_params
 
 STAGES = ["ingest", "featurize_dense", "featurize_tfidf", "train_dense", "train_sparse", "evaluate"]
 

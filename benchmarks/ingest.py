@@ -10,7 +10,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from dumps import ROOT, arguments, make_dump, measure, write_params
+from common import ROOT, arguments, make_dump, measure, write_params
 
 BARE = """
 import sys

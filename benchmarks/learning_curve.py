@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench import prepare, run_stages
-from dumps import ROOT, arguments, update
+from common import ROOT, arguments, update
 from tagstudy.core.files import read_json
 from tagstudy.evaluation.style import COLOURS, MARKERS, WIDTH
 

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 from bench import CORPORA, prepare
-from dumps import arguments
+from common import arguments
 from ours import Arm, Stopwatch
 from tagstudy.core.paths import ARMS
 from tagstudy.model import batches, optimizers, training

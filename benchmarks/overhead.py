@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dumps import ROOT, arguments, write_params
+from common import ROOT, arguments, write_params
 
 LAST_LINE = re.compile(r"^(\w+): .* \(([\d.]+) s\)$", re.MULTILINE)
 

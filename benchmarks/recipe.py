@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import call, run_stages
-from dumps import arguments, write_params
+from common import arguments, write_params
 from tagstudy.core.files import read_json
 from tagstudy.data.readers import Post, read_posts
 

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from bench import CORPORA, prepare, run_stages
-from dumps import ROOT, arguments, update
+from common import ROOT, arguments, update
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import read_json

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench import CORPORA, SMALL, prepare, run_stages, work_folder
-from dumps import ROOT, arguments
+from common import ROOT, arguments
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.paths import ARMS, PLOTS, POSTS, PREDICTIONS

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from dumps import ROOT
+from common import ROOT
 from tagstudy.data.readers import Post, read_posts
 
 CONNECTIONS = 32

@@ -14,7 +14,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from bench import prepare
-from dumps import ROOT, arguments, update
+from common import ROOT, arguments, update
 from ours import Arm
 from tagstudy.model.embedding import CsrEmbedding
 from tagstudy.model.mlp import MLP

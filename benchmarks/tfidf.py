@@ -14,10 +14,10 @@ from tempfile import TemporaryDirectory
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from dumps import ROOT, arguments, measure, write_params
+from common import ROOT, arguments, measure, write_params
 from tagstudy.core.config import Compute, Params, read_params
 from tagstudy.core.corpus import Corpus
-from tagstudy.core.files import whole_folder
+from tagstudy.core.files import atomic_folder
 from tagstudy.core.paths import FEATURES, POSTS, SPLITS
 from tagstudy.core.processes import available_cores
 from tagstudy.data.counts import write_counts
@@ -51,11 +51,11 @@ def main() -> None:
 
 
 def study(params: Params, compute: Compute) -> None:
-    with whole_folder(Path("data/counted")) as folder:  # the same as ingest has written
+    with atomic_folder(Path("data/counted")) as folder:  # the same as ingest has written
         write_counts(folder, POSTS / "posts.parquet", compute)
-    with whole_folder(FEATURES / "dense", made_from=[POSTS]) as folder:
+    with atomic_folder(FEATURES / "dense", made_from=[POSTS]) as folder:
         write_dense(folder, Corpus(POSTS), params.featurize_dense, "cpu", None)
-    with whole_folder(FEATURES / "tfidf", made_from=[POSTS]) as folder:
+    with atomic_folder(FEATURES / "tfidf", made_from=[POSTS]) as folder:
         write_tfidf(folder, Corpus(POSTS), params.featurize_tfidf)
 
 

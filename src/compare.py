@@ -16,9 +16,9 @@ import pandas as pd
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import user_errors
-from tagstudy.core.files import whole_folder
+from tagstudy.core.files import atomic_folder
 from tagstudy.core.paths import POSTS
-from tagstudy.core.printing import tell
+from tagstudy.core.printing import print_visible
 from tagstudy.evaluation import figures
 from tagstudy.evaluation.experiments import gather_systems, names_of_experiments, open_experiments
 from tagstudy.evaluation.ranking import rank_candidates, sentence
@@ -34,13 +34,14 @@ def main() -> None:
     with open_experiments(options.experiments or names_of_experiments(), corpus.fingerprint) as experiments:
         candidates = gather_systems(corpus, experiments, params.threshold, params.calibrate)
         ranking = rank_candidates(corpus, candidates, params.resamples, options.metric)
-    with whole_folder(options.output) as folder:
+    with atomic_folder(options.output) as folder:
         write_csv(folder / "systems.csv", ranking.systems)
         write_csv(folder / "pairs.csv", ranking.pairs)
         figures.systems(folder / "systems.png", ranking.systems, options.metric)
     shown = ranking.systems.drop(columns="problem") if ranking.systems["problem"].isna().all() else ranking.systems
-    tell(in_markdown(shown.round(4)) if options.md else shown.round(4).to_string(index=False))
-    tell(f"\n{sentence(ranking, options.metric, params.margin)}\n(table, all pairs and picture: {options.output})")
+    print_visible(in_markdown(shown.round(4)) if options.md else shown.round(4).to_string(index=False))
+    print_visible(f"\n{sentence(ranking, options.metric, params.margin)}")
+    print_visible(f"(table, all pairs and picture: {options.output})")
 
 
 def in_markdown(table: pd.DataFrame) -> str:

@@ -14,7 +14,7 @@ import tagstudy.core.processor  # noqa: F401 - before numpy and torch
 from tagstudy.core.checksums import check_made_from
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
-from tagstudy.core.files import whole_folder
+from tagstudy.core.files import atomic_folder
 from tagstudy.core.paths import ARMS, DECISIONS, METRICS, MODELS, PLOTS, POSTS, PREDICTIONS, TIMINGS
 from tagstudy.core.stage import run
 from tagstudy.evaluation import comparison, report
@@ -49,9 +49,9 @@ def main() -> str:
     results = report.Results(systems, scores, differences, finding)
     costs = report.cost_table(report.read_costs(MODELS, TIMINGS), systems)
     with (  # decisions, the last, is there first: metrics, which git has, say which decisions belong to them
-        whole_folder(METRICS, made_from=[DECISIONS]) as metrics,
-        whole_folder(PLOTS) as plots,
-        whole_folder(DECISIONS, made_from=[MODELS / arm for arm in ARMS]) as decisions,
+        atomic_folder(METRICS, made_from=[DECISIONS]) as metrics,
+        atomic_folder(PLOTS) as plots,
+        atomic_folder(DECISIONS, made_from=[MODELS / arm for arm in ARMS]) as decisions,
     ):
         report.write_run_decisions(decisions, systems, weights)
         report.write_metrics(metrics, results, costs)

@@ -15,7 +15,7 @@ out: data/features/dense: features.json: the shape of the network's input; vecto
 import tagstudy.core.processor  # noqa: F401 - before numpy and torch
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
-from tagstudy.core.files import whole_folder, write_json
+from tagstudy.core.files import atomic_folder, write_json
 from tagstudy.core.paths import FEATURES, POSTS, TIMINGS, embedding_cache
 from tagstudy.core.stage import run
 from tagstudy.features.dense import write_dense
@@ -23,7 +23,7 @@ from tagstudy.features.dense import write_dense
 
 def main() -> str:
     params = read_params()
-    with whole_folder(FEATURES / "dense", made_from=[POSTS]) as folder:
+    with atomic_folder(FEATURES / "dense", made_from=[POSTS]) as folder:
         settings, cache = params.featurize_dense, embedding_cache()
         summary, cost = write_dense(folder, Corpus(POSTS), settings, params.train.device, cache)
     TIMINGS.mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ out: data/features/tfidf: matrix, CSR [posts, terms] of L2-normalised TF-IDF wei
 import tagstudy.core.processor  # noqa: F401 - before numpy and torch
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
-from tagstudy.core.files import whole_folder
+from tagstudy.core.files import atomic_folder
 from tagstudy.core.paths import FEATURES, POSTS
 from tagstudy.core.stage import run
 from tagstudy.features.tfidf import write_tfidf
@@ -17,7 +17,7 @@ from tagstudy.features.tfidf import write_tfidf
 
 def main() -> str:
     params = read_params()
-    with whole_folder(FEATURES / "tfidf", made_from=[POSTS]) as folder:
+    with atomic_folder(FEATURES / "tfidf", made_from=[POSTS]) as folder:
         return write_tfidf(folder, Corpus(POSTS), params.featurize_tfidf, params.compute)
 
 

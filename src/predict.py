@@ -29,8 +29,8 @@ from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError, needs, user_errors
 from tagstudy.core.paths import MODELS
-from tagstudy.core.printing import json_line, tell, visible
-from tagstudy.data.files import File, Told, described, distinct
+from tagstudy.core.printing import json_line, print_visible, visible
+from tagstudy.data.files import File, ReadOptions, described, distinct
 from tagstudy.data.readers import Post, Skipped, as_post, endings, holds_posts, read_posts
 from tagstudy.inference.models import SHIPPED, Scores
 from tagstudy.inference.predictor import Predictor
@@ -47,7 +47,7 @@ def main() -> None:
     if options.export:
         from tagstudy.inference.onnx_export import export_onnx  # and with it what requirements-onnx.txt installs
 
-        tell(export_onnx(open_predictor(options.model), export_folder(options.model)))
+        print_visible(export_onnx(open_predictor(options.model), export_folder(options.model)))
     elif options.serve:
         with needs("serve", "--serve"):
             from tagstudy.serving.server import listen, serve
@@ -81,7 +81,7 @@ def predict_text(options: argparse.Namespace) -> None:
         raise UserError("the text is empty; give a post's title, or more")
     predictor = open_predictor(options.model)
     if not options.json:
-        tell(side_by_side(predictor, text, predictor.systems if options.arms else (predictor.system,)))
+        print_visible(side_by_side(predictor, text, predictor.systems if options.arms else (predictor.system,)))
         return
     known, explained = predictor.explain(text)
     by_name = {name: predictor.decisions[name].describe() | {"tags": tags} for name, tags in explained.items()}
@@ -170,7 +170,8 @@ def predict_file(options: argparse.Namespace) -> None:
     predictor = open_predictor(options.model)
     schema = schema_of(predictor.systems)
     name = "standard input" if source == "-" else source
-    told, files = Told(tagged=False, binding=False) if options.model else told_of_study(), list[File]()
+    read_options = ReadOptions(tagged=False, binding=False) if options.model else read_options_of_study()
+    files = list[File]()
     found = skipped = unknown = 0
     with TemporaryDirectory(dir=output and output.parent, prefix=".predict-") as scratch:
         if source == "-":
@@ -182,7 +183,8 @@ def predict_file(options: argparse.Namespace) -> None:
             half.open("wb") if output else nullcontext(standard_output()) as out,
             WRITERS[suffix](out, schema) as write,
         ):
-            rows = iter(tqdm(read_posts(source, told=told, files=files), desc="predict", unit=" posts", disable=None))
+            records = read_posts(source, options=read_options, files=files)
+            rows = iter(tqdm(records, desc="predict", unit=" posts", disable=None))
             while batch := next_rows(rows, source, name):
                 posts = [row for row in batch if isinstance(row, Post)]
                 found += len(posts)
@@ -195,22 +197,22 @@ def predict_file(options: argparse.Namespace) -> None:
                 write(schema.empty_table())
         if output:
             half.replace(output)
-    if told.columns or told.encoding:
+    if read_options.columns or read_options.encoding:
         for alike in distinct(files):
-            tell(f"predict: {described(alike)}", sys.stderr)
+            print_visible(f"predict: {described(alike)}", sys.stderr)
     tell_of_posts(name, found, unknown, skipped)
 
 
 def tell_of_posts(name: str, found: int, unknown: int, skipped: int) -> None:
     """What a table of tags does not show."""
     if not found:
-        tell(f"predict: {name} holds no posts", sys.stderr)
+        print_visible(f"predict: {name} holds no posts", sys.stderr)
     if unknown:
         posts = "1 post has no known word and gets" if unknown == 1 else f"{unknown:,} posts have no known word and get"
-        tell(f"predict: {posts} no tags", sys.stderr)
+        print_visible(f"predict: {posts} no tags", sys.stderr)
     if skipped:
         rows_are = "1 row is not a post and was" if skipped == 1 else f"{skipped:,} rows are not posts and were"
-        tell(f"predict: {rows_are} skipped", sys.stderr)
+        print_visible(f"predict: {rows_are} skipped", sys.stderr)
 
 
 def check_output(output: Path, source: str) -> None:
@@ -231,11 +233,11 @@ def check_input(format: str) -> None:
         raise UserError("--file -: standard input is closed; name a file")
 
 
-def told_of_study() -> Told:
+def read_options_of_study() -> ReadOptions:
     """What params.yaml says of the posts that ingest read; new files may be of another layout."""
     settings = read_params().ingest
     columns = settings.columns.model_dump(exclude={"tags"}, exclude_none=True)
-    return Told(tagged=False, columns=columns, encoding=settings.encoding, binding=False)
+    return ReadOptions(tagged=False, columns=columns, encoding=settings.encoding, binding=False)
 
 
 def next_rows(rows: Iterator[Post | Skipped], source: str, name: str) -> list[Post | Skipped]:

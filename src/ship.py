@@ -18,9 +18,9 @@ from dvc.repo import Repo
 import tagstudy.core.processor  # noqa: F401 - before torch
 from tagstudy.core.config import read_params
 from tagstudy.core.errors import UserError, user_errors
-from tagstudy.core.files import whole_folder
+from tagstudy.core.files import atomic_folder
 from tagstudy.core.paths import ARMS, embedding_cache
-from tagstudy.core.printing import tell
+from tagstudy.core.printing import print_visible
 from tagstudy.inference.models import SHIPPED
 from tagstudy.inference.ship import Study, ship
 
@@ -30,9 +30,9 @@ def main() -> None:
     check_output(options.output)
     check_study()
     study = Study.open(read_params(), embedding_cache(), all_posts=not options.spare_test)
-    with whole_folder(options.output, made_from=[]) as folder:
+    with atomic_folder(options.output, made_from=[]) as folder:
         trained = ship(folder, study, [options.arm] if options.arm else list(ARMS), options.licence)
-    tell(f"ship: {options.output}: {trained}; its README.md is the model card")
+    print_visible(f"ship: {options.output}: {trained}; its README.md is the model card")
 
 
 def arguments() -> argparse.Namespace:

@@ -23,7 +23,7 @@ from tagstudy.core.device import choose_device
 from tagstudy.core.errors import UserError, user_errors
 from tagstudy.core.files import read_json
 from tagstudy.core.paths import ARMS, POSTS, arm_folders, features_of_fold
-from tagstudy.core.printing import tell
+from tagstudy.core.printing import print_visible
 from tagstudy.core.processes import worker_pool
 from tagstudy.core.store import open_matrix
 from tagstudy.model.arm import Job, NoLog, runs_at_once
@@ -43,7 +43,7 @@ def main() -> None:
         section = "train_sparse" if arm == "sparse" else f"train_dense.{params.featurize_dense.embedding}"
         changes += [f"++{section}.{name}={value}" for name, value in better.items()]
     if not changes:
-        return tell("tune: nothing is better than the parameters in force")
+        return print_visible("tune: nothing is better than the parameters in force")
     dvc("exp", "run", *(part for change in changes for part in ("-S", change)))
 
 
@@ -67,7 +67,9 @@ def search(arm: str, settings: Train, folds: range, trials: int) -> dict[str, An
             study.tell(trial, score)
             if score > best:
                 best, better = score, changes
-            tell(f"tune: {arm}, trial {number + 1} of {trials}: micro-F1 on valid {score:.4f}, best {best:.4f}")
+            print_visible(
+                f"tune: {arm}, trial {number + 1} of {trials}: micro-F1 on valid {score:.4f}, best {best:.4f}"
+            )
     return better
 
 
@@ -96,7 +98,7 @@ def valid_micro_f1(arm: str, fold: int, settings: Train) -> float:
 
 def dvc(*command: str) -> None:
     """Print and run a command of DVC's; if it fails, end with its status: it has said why."""
-    tell(shlex.join(["dvc", *command]))
+    print_visible(shlex.join(["dvc", *command]))
     if status := subprocess.run([sys.executable, "-m", "dvc", *command]).returncode:
         sys.exit(status)
 

@@ -7,13 +7,13 @@ import pytest
 
 from tagstudy.core.checksums import SUMS, check_made_from, checked, seal
 from tagstudy.core.errors import UserError
-from tagstudy.core.files import read_json, whole_folder, write_json
+from tagstudy.core.files import atomic_folder, read_json, write_json
 from tagstudy.core.paths import MODELS, POSTS
 
 
 @pytest.fixture
 def posts(tmp_path: Path) -> Path:
-    with whole_folder(tmp_path / POSTS, made_from=[]) as folder:
+    with atomic_folder(tmp_path / POSTS, made_from=[]) as folder:
         write_json(folder / "tags.json", ["a", "b"])
         (folder / "labels").mkdir()
         (folder / "labels/data.npy").write_bytes(b"123")
@@ -22,7 +22,7 @@ def posts(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def models(tmp_path: Path, posts: Path) -> Path:
-    with whole_folder(tmp_path / MODELS / "dense", made_from=[posts]) as folder:
+    with atomic_folder(tmp_path / MODELS / "dense", made_from=[posts]) as folder:
         write_json(folder / "model.json", {})
     return tmp_path / MODELS / "dense"
 
@@ -53,7 +53,7 @@ def test_a_file_that_was_added(posts: Path) -> None:
 
 
 def test_folders_that_do_not_belong_together(posts: Path, models: Path) -> None:
-    with whole_folder(posts, made_from=[]) as folder:
+    with atomic_folder(posts, made_from=[]) as folder:
         write_json(folder / "tags.json", ["a", "c"])
     with pytest.raises(UserError, match=r"models/dense was not made from this .*posts; run `dvc repro`, or"):
         check_made_from(models, posts)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tagstudy.core.files import whole_file, write_json
+from tagstudy.core.files import atomic_file, write_json
 
 
 @pytest.mark.parametrize(
@@ -19,11 +19,11 @@ def test_lists_of_words_are_laid_out_as_all_json(tmp_path: Path, value: object) 
 
 def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
     final = tmp_path / "a.txt"
-    with pytest.raises(OSError, match="disk"), whole_file(final) as path:
+    with pytest.raises(OSError, match="disk"), atomic_file(final) as path:
         path.write_text("half")
         raise OSError("disk")
     assert not final.exists()
-    with whole_file(final) as path:
+    with atomic_file(final) as path:
         path.write_text("whole")
         assert not final.exists()
     assert final.read_text() == "whole"

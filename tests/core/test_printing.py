@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagstudy.core.errors import LONGEST, UserError, user_errors
-from tagstudy.core.printing import tell, visible
+from tagstudy.core.printing import print_visible, visible
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_any_text_is_one_line_that_a_terminal_shows(text: str) -> None:
 
 
 def test_lines_stay_lines(capsys: pytest.CaptureFixture) -> None:
-    tell("a\x1b\nb")
+    print_visible("a\x1b\nb")
     assert capsys.readouterr().out == "a�\nb\n"
 
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import OUTPUTS, ROOT, call
 
 from tagstudy.core.errors import UserError
-from tagstudy.core.files import whole_folder
+from tagstudy.core.files import atomic_folder
 from tagstudy.core.stage import run
 
 # A stage that ends before anything would be flushed by itself.
@@ -30,7 +30,7 @@ run(main)
 
 def test_a_folder_takes_the_place_of_the_earlier_one(tmp_path: Path) -> None:
     for text in ("first", "second"):
-        with whole_folder(tmp_path / "data/posts") as folder:
+        with atomic_folder(tmp_path / "data/posts") as folder:
             (folder / f"{text}.txt").write_text(text)
     assert [path.name for path in (tmp_path / "data/posts").iterdir()] == ["second.txt"]
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["posts"]
@@ -38,7 +38,7 @@ def test_a_folder_takes_the_place_of_the_earlier_one(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_of_the_same_number_left_is_tidied_up(tmp_path: Path) -> None:
     (tmp_path / f".posts-{os.getpid()}-left").mkdir()
-    with whole_folder(tmp_path / "posts"):
+    with atomic_folder(tmp_path / "posts"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["posts"]
 
@@ -48,16 +48,16 @@ def test_what_a_process_killed_between_two_renames_took_away_comes_back(tmp_path
     stale.mkdir(parents=True)
     (stale / "a.txt").write_text("whole")
     (tmp_path / ".posts-of-mine-1").mkdir()  # the user's
-    with pytest.raises(KeyError), whole_folder(tmp_path / "posts"):
+    with pytest.raises(KeyError), atomic_folder(tmp_path / "posts"):
         raise KeyError
     assert (tmp_path / "posts/a.txt").read_text() == "whole"
     assert {path.name for path in tmp_path.iterdir()} == {"posts", ".posts-of-mine-1"}
 
 
 def test_an_error_leaves_the_earlier_folder_as_it_was(tmp_path: Path) -> None:
-    with whole_folder(tmp_path / "posts") as folder:
+    with atomic_folder(tmp_path / "posts") as folder:
         (folder / "a.txt").write_text("whole")
-    with pytest.raises(KeyError), whole_folder(tmp_path / "posts") as folder:
+    with pytest.raises(KeyError), atomic_folder(tmp_path / "posts") as folder:
         (folder / "a.txt").write_text("half")
         raise KeyError
     assert (tmp_path / "posts/a.txt").read_text() == "whole"

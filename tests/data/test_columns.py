@@ -11,14 +11,14 @@ from test_bad_input import ingest
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.fields import Post
-from tagstudy.data.files import File, Told
+from tagstudy.data.files import File, ReadOptions
 from tagstudy.data.readers import Skipped, read_posts
 
 
 def read(path: Path, data: str, **columns: str | list[str]) -> tuple[list[Post], list[Skipped], File]:
     path.write_text(data, encoding="utf-8")
     files: list[File] = []
-    rows = list(read_posts(path, told=Told(columns=columns), files=files))
+    rows = list(read_posts(path, options=ReadOptions(columns=columns), files=files))
     return [row for row in rows if isinstance(row, Post)], [row for row in rows if isinstance(row, Skipped)], files[0]
 
 
@@ -50,8 +50,8 @@ def test_usual_names_of_ids(tmp_path: Path, name: str) -> None:
 
 def test_columns_that_are_told_go_before_those_with_usual_names(tmp_path: Path) -> None:
     data = 'key,name,body,reply,tags,area\n1,t,"not this text at all",<p>one</p>,x,a b\n2,u,not this,,x,a\n'
-    told = {"id": "key", "title": "name", "body": ["reply", "area"], "tags": "area"}
-    posts, _, file = read(tmp_path / "a.csv", data, **told)
+    options = {"id": "key", "title": "name", "body": ["reply", "area"], "tags": "area"}
+    posts, _, file = read(tmp_path / "a.csv", data, **options)
     assert posts == [Post("1", "t", "one\na b", ["a", "b"]), Post("2", "u", "a", ["a"])]
     assert file.found["columns"] == {"id": ["key"], "title": ["name"], "body": ["reply", "area"], "tags": ["area"]}
     assert file.found["text_columns_left_out"] == ["body"]
@@ -155,7 +155,7 @@ def test_posts_without_tags_need_no_column_of_tags(tmp_path: Path) -> None:
 
 def test_columns_that_need_not_be_there(tmp_path: Path) -> None:
     """As for predict.py, whose files may be of another layout than those of ingest."""
-    told = Told(False, {"title": "headline", "body": ["reply", "more"], "tags": "area"}, binding=False)
+    options = ReadOptions(False, {"title": "headline", "body": ["reply", "more"], "tags": "area"}, binding=False)
     data = {
         "like.csv": "headline,reply,more,body\nt,one,two,no\n",
         "a.csv": "title,body,markdown\nt,one two,no\n",
@@ -164,14 +164,14 @@ def test_columns_that_need_not_be_there(tmp_path: Path) -> None:
     }
     for name, text in data.items():
         (tmp_path / name).write_text(text)
-        [post] = read_posts(tmp_path / name, told=told)
+        [post] = read_posts(tmp_path / name, options=options)
         assert isinstance(post, Post) and (post.title, post.body.split()) == ("t", ["one", "two"])
     (tmp_path / "a.txt").write_text("one two")
-    [post] = read_posts(tmp_path / "a.txt", told=told)
+    [post] = read_posts(tmp_path / "a.txt", options=options)
     assert isinstance(post, Post) and post.body == "one two"
     (tmp_path / "half.csv").write_text("title,reply\nt,one\n")
     with pytest.raises(UserError, match="no column 'more'"):
-        list(read_posts(tmp_path / "half.csv", told=told))
+        list(read_posts(tmp_path / "half.csv", options=options))
 
 
 def test_ingest_names_the_columns(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from test_stacksample import LITE, TABLES
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.archives import opened
-from tagstudy.data.files import File, Told, described, distinct
+from tagstudy.data.files import File, ReadOptions, described, distinct
 from tagstudy.data.readers import Post, Skipped, of_posts, read_posts
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "600"))
@@ -61,10 +61,12 @@ MADE_UP |= in_folder("stack", TABLES) | in_folder(
 MADE_UP |= in_folder("splits", {"train.csv": FORMATS["a.csv"], "test.jsonl": FORMATS["a.jsonl"]})
 MADE_UP["stack.zip"] = zipped(**{f"x/{name}".replace(".", "__"): data for name, data in TABLES.items()})
 MADE_UP["stack.7z"] = seven_zipped(**{name.replace(".", "__"): data for name, data in TABLES.items()})
-TOLD = [
-    *(Told(), Told(), Told(), Told(tagged=False), Told(tag_separator=";"), Told(tag_separator="")),
-    *(Told(encoding="cp1252"), Told(encoding="utf-16"), Told(columns={"body": ["Title", "Body"], "tags": ["Tags"]})),
-    Told(False, {"title": "Title", "body": "body"}, encoding="utf-8", binding=False),
+READ_OPTIONS = [
+    *(ReadOptions(), ReadOptions(), ReadOptions(), ReadOptions(tagged=False)),
+    *(ReadOptions(tag_separator=";"), ReadOptions(tag_separator="")),
+    *(ReadOptions(encoding="cp1252"), ReadOptions(encoding="utf-16")),
+    ReadOptions(columns={"body": ["Title", "Body"], "tags": ["Tags"]}),
+    ReadOptions(False, {"title": "Title", "body": "body"}, encoding="utf-8", binding=False),
 ]
 
 
@@ -110,12 +112,12 @@ def packed(name: str, data: bytes, chance: random.Random) -> tuple[str, bytes]:
     return name + kind, make.get(kind, lambda d: seven_zipped(**{member: d}))(data)
 
 
-def read(path: Path, told: Told = TOLD[0]) -> str:
+def read(path: Path, options: ReadOptions = READ_OPTIONS[0]) -> str:
     """What came of the file; raises whatever is not one line that names it."""
     begin = time.process_time()  # what else the machine does takes none of it
     try:
         files: list[File] = []
-        for row in read_posts(path, told=told, files=files):
+        for row in read_posts(path, options=options, files=files):
             if isinstance(row, Post):
                 "".join([row.id, row.title, row.body, *row.tags, row.split or ""]).encode()
                 assert (row.title or row.body) and all(isinstance(tag, str) and tag for tag in row.tags)
@@ -149,14 +151,14 @@ def fuzz(folder: Path, files: dict[str, bytes], turns: Iterable[int], seed: int)
         for each, content in {**together, mutated: data}.items():
             (folder / each).parent.mkdir(exist_ok=True)
             (folder / each).write_bytes(content)
-        path, told = folder / (place if "/" in name else mutated), chance.choice(TOLD)
+        path, options = folder / (place if "/" in name else mutated), chance.choice(READ_OPTIONS)
         try:
-            came[read(path, told)] += 1
+            came[read(path, options)] += 1
         except Exception as problem:
             came["broke"] += 1
             kept = folder / f"broke-{came['broke']}-{path.name}"
             path.rename(kept)
-            print(f"{kept}, {told}, {mutated}: {type(problem).__name__}: {problem!s:.300}")
+            print(f"{kept}, {options}, {mutated}: {type(problem).__name__}: {problem!s:.300}")
         if path.is_dir():
             shutil.rmtree(path)
         path.unlink(missing_ok=True)

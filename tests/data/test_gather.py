@@ -135,12 +135,12 @@ def test_any_number_of_processes_writes_the_same_bytes(tmp_path: Path, source: P
 def test_the_first_error_of_the_source_is_told(tmp_path: Path, source: Path, bad: str) -> None:
     (source / bad).write_text("title,tags\n" + '"never closed,a\n' * 3)
     (source / "c.csv").write_text("")
-    told = []
+    options = []
     for workers in (1, 2):
         with pytest.raises(UserError) as problem:
             ingested(tmp_path / str(workers), source, workers)
-        told.append(str(problem.value))
-    assert told[0] == told[1] and told[0].startswith(str(source / bad))
+        options.append(str(problem.value))
+    assert options[0] == options[1] and options[0].startswith(str(source / bad))
 
 
 def test_the_first_malformed_row_is_told(tmp_path: Path, source: Path) -> None:

@@ -23,7 +23,7 @@ import ingest as ingest_stage
 from tagstudy.core.corpus import Corpus, Text
 from tagstudy.core.store import BLOCK
 from tagstudy.data.readers import Post, read_posts
-from tagstudy.data.text import fold
+from tagstudy.data.text import duplicate_key
 
 SPLITS = ("train", "valid", "test")
 TAGS = {"java": 0.5, "c#": 0.4, ".net": 0.25, "c++": 0.1, "node.js": 0.05, "r": 0.01}
@@ -74,7 +74,7 @@ def check(summary: dict, folds: list[dict[str, list]], corpus: Corpus) -> None:
     assert summary["fingerprint"] == corpus.fingerprint
     seen: dict[str, list[str]] = {}
     for posts in folds:
-        texts = [fold(post["text"]) for split in SPLITS for post in posts[split]]
+        texts = [duplicate_key(post["text"]) for split in SPLITS for post in posts[split]]
         assert len(texts) == len(set(texts))
         assert len(folds) > 1 or len(texts) == summary["kept"]
         seen |= {post["id"]: post["tags"] for split in SPLITS for post in posts[split]}
@@ -156,7 +156,7 @@ def test_repeated_texts_are_merged_and_their_tags_united(tmp_path: Path) -> None
         {"id": "last", "title": "SORT A\u00a0LIST", "tags": [".net"]},
     ]
     summary, posts = ingest(tmp_path, [*repeats, *make(200)], tags=["java", "c#", ".net"], min_tags=3)
-    merged = [post for split in SPLITS for post in posts[split] if fold(post["text"]) == "sort a list"]
+    merged = [post for split in SPLITS for post in posts[split] if duplicate_key(post["text"]) == "sort a list"]
     assert [(post["id"], post["text"], set(post["tags"])) for post in merged] == [
         ("first", "Sort  a List", {"java", "c#", ".net"})
     ]
@@ -326,8 +326,8 @@ def test_real_titles_in_two_files_that_leak(tmp_path: Path) -> None:
     for name in ("train.tsv", "validation.tsv"):
         with (titles / name).open(encoding="utf-8", newline="") as lines:
             for title, tags in csv.reader(lines, delimiter="\t"):
-                united.setdefault(fold(unescape(title)), set()).update(tag for tag in ten if repr(tag) in tags)
-    assert {fold(unescape(text)): tags for text, tags in every(posts).items()} == {
+                united.setdefault(duplicate_key(unescape(title)), set()).update(tag for tag in ten if repr(tag) in tags)
+    assert {duplicate_key(unescape(text)): tags for text, tags in every(posts).items()} == {
         title: tags for title, tags in united.items() if len(tags) >= 2
     }
     counts = tag_counts(posts["test"])

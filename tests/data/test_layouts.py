@@ -9,17 +9,17 @@ from test_posts import dump
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.fields import Post
-from tagstudy.data.files import File, Told, described, distinct
+from tagstudy.data.files import File, ReadOptions, described, distinct
 from tagstudy.data.readers import Skipped, read_posts
 
 ROW = '<row Id="{}" PostTypeId="1" Title="{}" Body="&lt;p&gt;{}&lt;/p&gt;" Tags="|a|b|" />'
 
 
-def read(path: Path, data: str | bytes, **told: str) -> tuple[list[Post], list[Skipped], str]:
+def read(path: Path, data: str | bytes, **options: str) -> tuple[list[Post], list[Skipped], str]:
     """Posts, other rows, and the line that ingest prints."""
     path.write_bytes(data.encode() if isinstance(data, str) else data)
     files: list[File] = []
-    rows = list(read_posts(path, told=Told(**told), files=files))  # type: ignore[arg-type]
+    rows = list(read_posts(path, options=ReadOptions(**options), files=files))  # type: ignore[arg-type]
     posts = [row for row in rows if isinstance(row, Post)]
     return posts, [row for row in rows if isinstance(row, Skipped)], described(distinct(files)[0])
 
@@ -90,7 +90,7 @@ def test_one_line_of_json_with_objects_as_tags_is_a_post(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("encoding", "text", "told"),
+    ("encoding", "text", "parameter"),
     [
         ("utf-8", "Café – naïve", None),
         ("utf-8-sig", "Café", None),
@@ -105,10 +105,10 @@ def test_one_line_of_json_with_objects_as_tags_is_a_post(tmp_path: Path) -> None
     ],
 )
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json", "a.txt"])
-def test_encodings(tmp_path: Path, name: str, encoding: str, text: str, told: str | None) -> None:
+def test_encodings(tmp_path: Path, name: str, encoding: str, text: str, parameter: str | None) -> None:
     row = json.dumps({"title": text, "tags": ["a"]}, ensure_ascii=False)
     data = {"a.csv": f"title,tags\n{text},a\n", "a.jsonl": row, "a.json": f"[{row}]", "a.txt": f"__label__a {text}\n"}
-    [post], _, line = read(tmp_path / name, data[name].encode(encoding), **{"encoding": told} if told else {})
+    [post], _, line = read(tmp_path / name, data[name].encode(encoding), **{"encoding": parameter} if parameter else {})
     assert str(post.text) == text
     assert ("encoded in" in line) == (not encoding.startswith("utf-8")), line
 
@@ -117,7 +117,7 @@ def test_encodings(tmp_path: Path, name: str, encoding: str, text: str, told: st
 def test_an_encoding_that_need_not_be_that_of_the_file(tmp_path: Path, encoding: str) -> None:
     """As for predict.py: Unicode is known by itself."""
     (tmp_path / "a.csv").write_bytes("title,x\nŽluťoučký kůň,y\n".encode(encoding))
-    [post] = read_posts(tmp_path / "a.csv", told=Told(False, encoding="cp1250", binding=False))
+    [post] = read_posts(tmp_path / "a.csv", options=ReadOptions(False, encoding="cp1250", binding=False))
     assert isinstance(post, Post) and post.title == "Žluťoučký kůň"
 
 

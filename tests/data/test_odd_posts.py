@@ -84,8 +84,8 @@ def posts(tags: list[list[str]], count: int = 60) -> list[dict]:
 def test_tags_of_any_spelling(tmp_path: Path) -> None:
     study(posts([[tag, ODD[0]] for tag in ODD], count=20 * len(ODD)))
     assert set(json.loads((tmp_path / "data/posts/tags.json").read_text(encoding="utf-8"))) == set(map(visible, ODD))
-    told = pd.concat([pd.read_csv(path, dtype=str) for path in (tmp_path / "plots").glob("*.csv")])
-    cells = told.stack().astype(str)
+    options = pd.concat([pd.read_csv(path, dtype=str) for path in (tmp_path / "plots").glob("*.csv")])
+    cells = options.stack().astype(str)
     words = cells[pd.to_numeric(cells, errors="coerce").isna()]
     assert not words.str.contains(r"^[=+\-@\t\r]|<", regex=True).any()
     assert words.str.contains("1+1", regex=False).any() and words.str.contains("script", regex=False).any()

@@ -8,7 +8,7 @@ from conftest import seven_zipped, zipped
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.fields import Post
-from tagstudy.data.files import File, Told, described, distinct
+from tagstudy.data.files import File, ReadOptions, described, distinct
 from tagstudy.data.readers import Skipped, read_posts
 
 QUESTIONS = (
@@ -87,7 +87,7 @@ def test_rows_that_are_no_tags_are_counted(tmp_path: Path) -> None:
 
 def test_columns_of_the_questions_may_be_told(tmp_path: Path) -> None:
     source = write(tmp_path / "folder", TABLES)
-    [first, *_] = read_posts(source, told=Told(columns={"title": "Body", "body": "Title"}))
+    [first, *_] = read_posts(source, options=ReadOptions(columns={"title": "Body", "body": "Title"}))
     assert first == Post("80", "<p>In a café, how?</p>", "Read a file", ["python", "file"])
 
 

@@ -18,7 +18,7 @@ from test_posts import TAG
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.fields import Post
-from tagstudy.data.files import File, Told
+from tagstudy.data.files import File, ReadOptions
 from tagstudy.data.labels import choose_tags
 from tagstudy.data.readers import read_posts
 from tagstudy.data.tags import find_spelling, parse_tags
@@ -52,7 +52,7 @@ SEVERAL = [["x", "y"], ["y", "z", "x"]]  # of other rows of the file
 
 def parse(cell: Any, *others: Any, separator: str | None = None) -> list[str]:
     """The tags of a cell in a file that has others."""
-    file = File(Path("a.csv"), Told(tag_separator=separator))
+    file = File(Path("a.csv"), ReadOptions(tag_separator=separator))
     return parse_tags(cell, find_spelling(file, [cell, *others]))
 
 

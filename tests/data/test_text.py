@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagstudy.core.corpus import Text
-from tagstudy.data.text import clean, fold, token_sequences, tokenize
+from tagstudy.data.text import clean, duplicate_key, token_sequences, tokenize
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_tokens_are_those_of_the_plain_pattern(text: str) -> None:
     ],
 )
 def test_fold_ignores_case_and_white_space_alone(one: str, other: str, same: bool) -> None:
-    assert (fold(one) == fold(other)) is same
+    assert (duplicate_key(one) == duplicate_key(other)) is same
 
 
 @given(st.text())

@@ -82,9 +82,9 @@ def test_a_word_s_row_is_its_own_and_those_of_its_ngrams(
 def test_subwords_are_folded_into_one_row_a_word(
     batch: list[torch.Tensor], subword_embedding: SubwordEmbedding
 ) -> None:
-    folded = subword_embedding.folded()
-    assert type(folded) is CsrEmbedding and folded.state_dict().keys() == {"weight", "bias"}
-    torch.testing.assert_close(folded(*batch), subword_embedding(*batch))
+    merged = subword_embedding.merged()
+    assert type(merged) is CsrEmbedding and merged.state_dict().keys() == {"weight", "bias"}
+    torch.testing.assert_close(merged(*batch), subword_embedding(*batch))
 
 
 def test_words_without_ngrams_have_their_own_rows_alone(batch: list[torch.Tensor]) -> None:

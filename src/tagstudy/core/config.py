@@ -284,5 +284,5 @@ def describe(problem: ValidationError) -> str:
             message += f", not {error['input']!r:.100}"
         depth = 3 if error["loc"][:2] == ("ingest", "columns") else 2  # behind it stand the types of a union
         lines.setdefault(".".join(f"{part!s:.50}" for part in error["loc"][:depth]), []).append(message)
-    told = [(name and f"{name}: ") + " or ".join(messages[:SHOWN]) for name, messages in lines.items()]
-    return "; ".join(told[:SHOWN] + [f"and {len(told) - SHOWN} more"] * (len(told) > SHOWN))
+    problems = [(name and f"{name}: ") + " or ".join(messages[:SHOWN]) for name, messages in lines.items()]
+    return "; ".join(problems[:SHOWN] + [f"and {len(problems) - SHOWN} more"] * (len(problems) > SHOWN))

@@ -15,7 +15,7 @@ from tagstudy.core.checksums import checked, damaged, seal
 
 
 @contextmanager
-def whole_folder(final: Path, made_from: Iterable[Path] | None = None) -> Iterator[Path]:
+def atomic_folder(final: Path, made_from: Iterable[Path] | None = None) -> Iterator[Path]:
     """An empty folder that replaces ``final`` when the block ends without an error.
 
     With ``made_from``, the folders that a stage makes this one from, checksums are written into it.
@@ -41,7 +41,7 @@ def whole_folder(final: Path, made_from: Iterable[Path] | None = None) -> Iterat
 
 
 @contextmanager
-def whole_file(final: Path) -> Iterator[Path]:
+def atomic_file(final: Path) -> Iterator[Path]:
     """A path that becomes ``final`` when the block ends without an error: a file is there as a whole, or is not."""
     fresh = final.with_name(f".{final.name}-{uuid4()}")
     yield fresh

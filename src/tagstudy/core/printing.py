@@ -28,8 +28,8 @@ def visible_character(character: str) -> str:
     return character
 
 
-def tell(text: str, file: TextIO | None = None) -> None:
-    """Print lines that may hold text from outside, on standard output unless told otherwise."""
+def print_visible(text: str, file: TextIO | None = None) -> None:
+    """Print lines that may hold text from outside, on standard output or to ``file``."""
     for line in text.split("\n"):
         print(visible(line), file=file)
 

@@ -30,8 +30,8 @@ def instructions() -> str:
 
 def has_avx2() -> bool:
     """Whether this is an x86-64 processor with AVX2, as far as its system tells."""
-    told = Path("/proc/cpuinfo")
-    return platform.machine() in ("x86_64", "AMD64") and (not told.exists() or " avx2 " in told.read_text())
+    cpuinfo = Path("/proc/cpuinfo")
+    return platform.machine() in ("x86_64", "AMD64") and (not cpuinfo.exists() or " avx2 " in cpuinfo.read_text())
 
 
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch then takes large blocks in large pages, which is faster

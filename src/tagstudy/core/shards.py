@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from tagstudy.core.cluster import RayPool, ray_pool
 from tagstudy.core.config import Compute
-from tagstudy.core.printing import tell
+from tagstudy.core.printing import print_visible
 from tagstudy.core.processes import WorkerKilled, available_cores, worker_pool
 
 AHEAD = 4  # shards for each worker
@@ -57,7 +57,9 @@ def map_by_processes(function: Callable[[Shard], Result], shards: Iterator[Shard
             killed += 1
             if killed > RETRIES:
                 raise
-            tell(f"a worker process was killed; what it did is done again ({killed} of at most {RETRIES} times)")
+            print_visible(
+                f"a worker process was killed; what it did is done again ({killed} of at most {RETRIES} times)"
+            )
 
 
 def map_by_pool(

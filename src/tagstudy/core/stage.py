@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from tagstudy.core.errors import user_errors
-from tagstudy.core.printing import tell
+from tagstudy.core.printing import print_visible
 
 
 def run(stage: Callable[[], str], within: AbstractContextManager = nullcontext()) -> None:  # noqa: B008 - it has no state
@@ -21,6 +21,6 @@ def run(stage: Callable[[], str], within: AbstractContextManager = nullcontext()
     argparse.ArgumentParser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     name = Path(sys.argv[0]).stem
     with user_errors(name, again="run `dvc repro` again"), within:
-        tell(f"{docstring.splitlines()[0].removeprefix('Stage ').rstrip('.')} ...")
+        print_visible(f"{docstring.splitlines()[0].removeprefix('Stage ').rstrip('.')} ...")
         start = time.perf_counter()
-        tell(f"{name}: {stage()} ({time.perf_counter() - start:.1f} s)")
+        print_visible(f"{name}: {stage()} ({time.perf_counter() - start:.1f} s)")

@@ -95,7 +95,7 @@ class Bounded(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         return self.stream.seek(offset, whence)
 
-    def tell(self) -> int:
+    def print_visible(self) -> int:
         return self.stream.tell()
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]

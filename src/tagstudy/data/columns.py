@@ -61,32 +61,32 @@ def flag(name: str, value: Any) -> bool:
 def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> Columns:
     """The columns named in ``ingest.columns``, else those with a usual name, else (for tags) the 0/1 columns.
 
-    If ``file.told`` is not binding, a named column is used only where the file has it.
+    If ``file.options`` is not binding, a named column is used only where the file has it.
     Notes in ``file.found`` which columns were taken, and which text columns were not. Raises :class:`UserError` for
     a named column that is missing, for a duplicate column name, for a file without text, and for one without tags
     where tags are needed.
     """
     names = [str(name) for name in names]
     chosen = {
-        field: told_columns(file, field, told, names)
-        for field, told in file.told.columns.items()
-        if file.told.binding or not {*([told] if isinstance(told, str) else told)}.isdisjoint(names)
+        field: named_columns(file, field, columns, names)
+        for field, columns in file.options.columns.items()
+        if file.options.binding or not {*([columns] if isinstance(columns, str) else columns)}.isdisjoint(names)
     }
-    if not file.told.tagged:
+    if not file.options.tagged:
         chosen.pop("tags", None)
     body_is_told = "body" in chosen
-    multi_hot = isinstance(file.told.columns.get("tags"), list) and "tags" in chosen
+    multi_hot = isinstance(file.options.columns.get("tags"), list) and "tags" in chosen
     simple = {simplified(name): name for name in reversed(names)}
     simple |= {name.strip().lower(): name for name in reversed(names)}
     for field, usuals in USUAL.items():
-        if field in chosen or (field == "tags" and not file.told.tagged):
+        if field in chosen or (field == "tags" and not file.options.tagged):
             continue
         if field in ("markdown", "text") and body_is_told:
             continue
         if usual := next((usual for usual in usuals if usual in simple), None):
             chosen[field] = [simple[usual]]
     taken = {name for columns in chosen.values() for name in columns}
-    if file.told.tagged and "tags" not in chosen:
+    if file.options.tagged and "tags" not in chosen:
         flags = [name for name in names if name not in taken and is_flags(name, sample)]
         if multi_hot := len(flags) > 1:
             chosen["tags"] = flags
@@ -102,14 +102,14 @@ def simplified(name: str) -> str:
     return re.sub(r"[\s-]+", "_", re.split(r"[:/@]", name)[-1].strip().lower())
 
 
-def told_columns(file: File, field: str, told: str | list[str], names: list[str]) -> list[str]:
+def named_columns(file: File, field: str, columns: str | list[str], names: list[str]) -> list[str]:
     """The columns of a field that ``ingest.columns`` names."""
-    for name in [told] if isinstance(told, str) else told:
+    for name in [columns] if isinstance(columns, str) else columns:
         if name not in names:
             nearest = get_close_matches(name, names, n=1)
             remedy = f"did you mean {nearest[0]!r:.40}?" if nearest else f"name one of them in ingest.columns.{field}"
             raise UserError(f"{file.path}: no column {name!r:.40}; its columns are {listed(names)}; {remedy}")
-    return [told] if isinstance(told, str) else told
+    return [columns] if isinstance(columns, str) else columns
 
 
 def listed(names: Sequence[str]) -> str:
@@ -118,7 +118,7 @@ def listed(names: Sequence[str]) -> str:
 
 def check_columns(file: File, names: list[str], chosen: dict[str, list[str]]) -> None:
     """Raise :class:`UserError` where a column is missing or not the only one of its name."""
-    for wanted in [("tags",)] * file.told.tagged + [TEXTS]:
+    for wanted in [("tags",)] * file.options.tagged + [TEXTS]:
         if not chosen.keys().isdisjoint(wanted):
             continue
         usual = [name for field in wanted for name in USUAL[field]]
@@ -130,7 +130,7 @@ def check_columns(file: File, names: list[str], chosen: dict[str, list[str]]) ->
             remedy += ", or name posts that have tags in ingest.source"
         if likely:
             remedy = f"rename {free[likely[0]]!r:.40} to {wanted[0]!r}, if it is that"
-            if file.told.tagged:
+            if file.options.tagged:
                 remedy += ", or name it in ingest.columns." + wanted[0]
         raise UserError(
             f"{file.path}: needs a column {' or '.join(map(repr, usual[:3]))}; its columns are {listed(names)}; "

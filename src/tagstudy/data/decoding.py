@@ -38,7 +38,7 @@ def text_lines(file: File, stream: IO[bytes]) -> Iterator[str]:
         reason = getattr(problem, "reason", "invalid")
         raise UserError(
             f"{file.path}, after row {file.row}: not {encoding.removesuffix('-sig').upper()} ({reason}); "
-            + ("set ingest.encoding to that of the file, or to null" if file.told.encoding else REMEDY)
+            + ("set ingest.encoding to that of the file, or to null" if file.options.encoding else REMEDY)
         ) from None
 
 
@@ -59,16 +59,16 @@ class AsUtf8:
 
 def encoding_of(file: File, stream: IO[bytes]) -> str:
     """The encoding that is set, or detected."""
-    told = file.told.encoding
-    if told is None or not file.told.binding:
+    encoding = file.options.encoding
+    if encoding is None or not file.options.binding:
         found = find_encoding(stream)
-        if told is None or found.startswith("utf"):
+        if encoding is None or found.startswith("utf"):
             return found
     try:
-        name = codecs.lookup(told).name
+        name = codecs.lookup(encoding).name
         "".encode(name)
     except (LookupError, UnicodeError):
-        raise UserError(f"{file.path}: ingest.encoding: Python has no encoding {told!r:.40}; try utf-8") from None
+        raise UserError(f"{file.path}: ingest.encoding: Python has no encoding {encoding!r:.40}; try utf-8") from None
     return "utf-8-sig" if name == "utf-8" else name
 
 

@@ -124,9 +124,9 @@ def read_dump(file: File, stream: IO[bytes]) -> Iterator[Row]:
     """The questions of a Stack Exchange data dump's Posts.xml, streamed."""
     if b"<!DOCTYPE" in stream.peek(2**12):  # type: ignore[attr-defined]
         raise UserError(f"{file.path}: declares a DOCTYPE, which no data dump does; remove it")
-    names = {"id": "Id", "plain_title": "Title", "body": "Body"} | ({"tags": "Tags"} if file.told.tagged else {})
-    unknown = [name for name in file.told.columns.values() if name not in names.values()]
-    if unknown and file.told.binding:
+    names = {"id": "Id", "plain_title": "Title", "body": "Body"} | ({"tags": "Tags"} if file.options.tagged else {})
+    unknown = [name for name in file.options.columns.values() if name not in names.values()]
+    if unknown and file.options.binding:
         raise UserError(f"{file.path}: a dump has no column {unknown[0]!r:.40}; set ingest.columns to null for it")
     file.found["columns"] = {field.removeprefix("plain_"): [name] for field, name in names.items()}
     if file.start:

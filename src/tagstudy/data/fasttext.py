@@ -12,15 +12,15 @@ LABEL = "__label__"
 
 def read_fasttext(file: File, stream: IO[bytes]) -> Iterator[Row]:
     """Lines of `__label__tag __label__tag words`."""
-    if file.told.columns and file.told.binding:
+    if file.options.columns and file.options.binding:
         raise UserError(f"{file.path}: fastText's lines have no columns; set ingest.columns to null for them")
-    file.found["columns"] = {"body": ["line"]} | ({"tags": [LABEL]} if file.told.tagged else {})
+    file.found["columns"] = {"body": ["line"]} | ({"tags": [LABEL]} if file.options.tagged else {})
     for number, line in enumerate(text_lines(file, stream), start=1):
         words = line.split()
         labels = [word for word in words if word.startswith(LABEL)]
         # Commas between labels are no part of them, and labels without a space between them are several.
         tags = [tag.strip(",") for label in labels for tag in label.split(LABEL)[1:]]
-        if tags or (words and not file.told.tagged):
+        if tags or (words and not file.options.tagged):
             text = " ".join(word for word in words if not word.startswith(LABEL))
             yield Row(number, {"text": text, "tags": tags})
         elif words:

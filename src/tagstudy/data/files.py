@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Told:
+class ReadOptions:
     """What the parameters say of a source; what is not set is detected."""
 
     tagged: bool = True  # whether the posts have tags
@@ -36,7 +36,7 @@ class File:
     """A file, or a part of one that can be read by itself."""
 
     path: Path
-    told: Told = Told()
+    options: ReadOptions = ReadOptions()
     row: int = 0  # the last one that was read; before a part is read, the last one before it
     found: dict[str, Any] = field(default_factory=dict)  # columns, left_out, tags, …, as summary.json has them
     start: int = 0  # of a part, the bytes of a dump or the rows of Parquet

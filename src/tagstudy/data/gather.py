@@ -22,14 +22,14 @@ from tqdm import tqdm
 from tagstudy.core.config import Compute, Ingest
 from tagstudy.core.corpus import BLOCK_BYTES
 from tagstudy.core.errors import UserError
-from tagstudy.core.files import whole_file
+from tagstudy.core.files import atomic_file
 from tagstudy.core.paths import SPLITS
 from tagstudy.core.shards import map_in_order
 from tagstudy.core.store import BLOCK
 from tagstudy.data.fields import Post
-from tagstudy.data.files import File, Told
+from tagstudy.data.files import File, ReadOptions
 from tagstudy.data.readers import Skipped, files_of, parts_of, read_file
-from tagstudy.data.text import fold
+from tagstudy.data.text import duplicate_key
 
 PARTS = "parts"
 SCHEMA = pa.schema({"id": pa.string(), "title": pa.string(), "body": pa.string()})
@@ -71,14 +71,14 @@ def gather(settings: Ingest, folder: Path, compute: Compute) -> Gathered:
     files: list[File] = []
     texts: list[Path] = []
     first_malformed = ""
-    told = Told(
+    options = ReadOptions(
         columns=settings.columns.model_dump(exclude_none=True),
         tag_separator=settings.tag_separator,
         encoding=settings.encoding,
     )
     pa.array([""])  # which imports pandas: once here, and not in each process
     (folder / PARTS).mkdir()
-    sources = enumerate(part for file in files_of(settings.source, told) for part in parts_of(file))
+    sources = enumerate(part for file in files_of(settings.source, options) for part in parts_of(file))
     with closing(map_in_order(partial(read_part, settings, folder), sources, compute)) as parts:
         for part in tqdm(parts, desc="ingest", unit=" parts", disable=None):
             keys += part.keys
@@ -110,12 +110,12 @@ def read_part(settings: Ingest, folder: Path, numbered: tuple[int, File]) -> Par
     malformed: list[str] = []
     posts = only_posts(settings, file, part.skipped, malformed)
     with (
-        whole_file(part.texts) as path,
+        atomic_file(part.texts) as path,
         pq.ParquetWriter(path, SCHEMA, compression="lz4", use_dictionary=False, write_statistics=False) as writer,
     ):
         for block in blocks(posts):
             for post in block:
-                key = blake2b(fold(f"{post.title}\n{post.body}").encode(), digest_size=8).digest()
+                key = blake2b(duplicate_key(f"{post.title}\n{post.body}").encode(), digest_size=8).digest()
                 part.keys.append(int.from_bytes(key))
                 part.source_split.append(SPLITS.index(post.split) if settings.split == "given" else 0)
                 part.indices.extend([tags.setdefault(tag, len(tags)) for tag in post.tags])

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from tagstudy.core.errors import UserError
 from tagstudy.data.archives import ARCHIVES, UNREADABLE, opened
 from tagstudy.data.fields import SPLIT_NAMES, Post, as_post
-from tagstudy.data.files import SAMPLE, File, Row, Told, peek
+from tagstudy.data.files import SAMPLE, File, ReadOptions, Row, peek
 from tagstudy.data.formats import PARTS, READERS
 from tagstudy.data.stacksample import read_stacksample, tables_of
 from tagstudy.data.tags import find_spelling
@@ -31,21 +31,21 @@ class Skipped(NamedTuple):
 
 
 def read_posts(
-    source: str | Path, tagged: bool = True, told: Told | None = None, files: list[File] | None = None
+    source: str | Path, tagged: bool = True, options: ReadOptions | None = None, files: list[File] | None = None
 ) -> Generator[Post | Skipped, None, None]:
     """Posts and skipped rows of a file, or of all files of a folder, sorted by name; tags are read only if ``tagged``.
 
-    ``told`` is what the parameters say of the source. Each file that is read is appended to ``files``, with what was
+    ``options`` is what the parameters say of the source. Each file that is read is appended to ``files``, with what was
     found out of it.
     Raises :class:`UserError` for a source that is missing, empty, unreadable or not of the format that its name says.
     """
     files = [] if files is None else files
-    for file in files_of(source, told or Told(tagged)):
+    for file in files_of(source, options or ReadOptions(tagged)):
         files.append(file)
         yield from read_file(file)
 
 
-def files_of(source: str | Path, told: Told) -> list[File]:
+def files_of(source: str | Path, options: ReadOptions) -> list[File]:
     """The files of posts of a source, sorted by name. A folder that is read as one, such as StackSample, is one file.
 
     Raises :class:`UserError` for a source that is missing or holds none.
@@ -56,13 +56,13 @@ def files_of(source: str | Path, told: Told) -> list[File]:
     except OSError as problem:
         raise UserError(f"{source}: {problem.strerror}; name a file or a folder of posts") from None
     if source.is_file() or tables_of(source):
-        return [File(source, told)]
+        return [File(source, options)]
     if not source.is_dir():
         raise UserError(f"{source}: neither a file nor a folder; name one of posts")
     paths = [path for path in sorted(source.iterdir()) if path.is_file() and holds_posts(path.name)]
     if not paths:
         raise UserError(f"{source}: no posts in this folder; a file of posts ends in {endings()}")
-    return [File(path, told) for path in paths]
+    return [File(path, options) for path in paths]
 
 
 def parts_of(file: File) -> Iterator[File]:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.archives import ARCHIVES, members, opened
-from tagstudy.data.files import File, Row, Told, peek
+from tagstudy.data.files import File, ReadOptions, Row, peek
 from tagstudy.data.tables import read_csv
 
 QUESTIONS = "questions.csv"
@@ -41,16 +41,16 @@ def read_stacksample(file: File, tables: dict[str, str]) -> Iterator[Row]:
         file.found["passed_over"] = ", ".join(passed_over)
     with ExitStack() as stack:
 
-        def table(key: str, told: Told) -> tuple[File, Iterator[Row]]:
+        def table(key: str, options: ReadOptions) -> tuple[File, Iterator[Row]]:
             path = file.path / tables[key] if file.path.is_dir() else file.path
             _, stream = stack.enter_context(
                 opened(path, key, lambda names: [name for name in names if unpacked(name) == key])
             )
-            one = File(file.path / tables[key], told)
+            one = File(file.path / tables[key], options)
             return one, counted(one, read_csv(one, stream))
 
-        columns = {"id": "Id"} | dict(file.told.columns)
-        questions, rows = table(QUESTIONS, Told(False, columns, None, file.told.encoding))
+        columns = {"id": "Id"} | dict(file.options.columns)
+        questions, rows = table(QUESTIONS, ReadOptions(False, columns, None, file.options.encoding))
         try:
             _, rows = peek(rows, 1)
         except UserError as problem:
@@ -58,11 +58,11 @@ def read_stacksample(file: File, tables: dict[str, str]) -> Iterator[Row]:
                 raise UserError(f"{problem}; StackLite has no texts of its questions, StackSample has") from None
             raise
         file.found |= questions.found
-        if not file.told.tagged:
+        if not file.options.tagged:
             yield from rows
             return
         file.found["columns"] = {**file.found.get("columns", {}), "tags": ["Tag"]}
-        tags, labels = table(of_tags, Told(True, {"title": "Id", "tags": "Tag"}, "", file.told.encoding))
+        tags, labels = table(of_tags, ReadOptions(True, {"title": "Id", "tags": "Tag"}, "", file.options.encoding))
         yield from joined(questions, rows, tags, labels)
 
 

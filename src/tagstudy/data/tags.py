@@ -54,9 +54,9 @@ def find_spelling(file: File, values: Iterable[Any]) -> Spelling:
     """
     values = [value for value in values if not is_missing(value)]
     texts = [value.strip() for value in values if isinstance(value, str)]
-    told = file.told.tag_separator
-    spelling = Spelling("separator", told) if told is not None else guess(texts)
-    if texts or told is not None:
+    separator = file.options.tag_separator
+    spelling = Spelling("separator", separator) if separator is not None else guess(texts)
+    if texts or separator is not None:
         file.found["tag_spelling"] = str(spelling)
     refuse_vectors(file, values, spelling)
     return spelling

@@ -77,7 +77,7 @@ def unescape(text: str) -> str:
         return text
 
 
-def fold(text: str) -> str:
+def duplicate_key(text: str) -> str:
     """Lower-case text, runs of white space as one space: posts with the same folded text are repeats of one post."""
     return " ".join(text.lower().split())
 

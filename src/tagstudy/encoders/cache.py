@@ -18,7 +18,7 @@ from tagstudy.core.config import EncoderSettings
 from tagstudy.core.device import choose_device
 from tagstudy.core.errors import UserError, user_errors
 from tagstudy.core.paths import embedding_cache
-from tagstudy.core.printing import tell
+from tagstudy.core.printing import print_visible
 from tagstudy.encoders.encoder import Encoder, frozen_encoder
 from tagstudy.encoders.identity import identity
 from tagstudy.encoders.reference import PROBE  # its vector shows what settings do not: architecture, device, libraries
@@ -50,7 +50,7 @@ class EmbeddingCache:
         self.fingerprint = fingerprint(encoder)
         self.database: sqlite3.Connection | None = None
         if path is None:
-            tell("no home folder for the embedding cache; set TAGSTUDY_CACHE to a folder to have one")
+            print_visible("no home folder for the embedding cache; set TAGSTUDY_CACHE to a folder to have one")
             return
         with self.usable():
             self.database = open_database(path)
@@ -63,7 +63,7 @@ class EmbeddingCache:
         except (OSError, sqlite3.DatabaseError, UnicodeDecodeError) as problem:  # which quotes what is damaged
             reason = f"{problem!s:.200}"
             if isinstance(problem, OSError) or any(sign in reason for sign in UNUSABLE):
-                tell(f"{self.path}: cannot be written ({reason}); encoding goes on without this cache")
+                print_visible(f"{self.path}: cannot be written ({reason}); encoding goes on without this cache")
                 self.database = None
             elif "locked" in reason:
                 raise UserError(f"{self.path}: locked by another process; end that process and run again") from None
@@ -129,7 +129,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError as problem:
         if "locked" not in str(problem):
             raise
-        tell(f"{path}: another process is writing to it; waiting for up to {WAIT} s")
+        print_visible(f"{path}: another process is writing to it; waiting for up to {WAIT} s")
     database.rollback()
     database.execute(f"PRAGMA busy_timeout = {WAIT * 1000}")
     database.execute(TABLE)
@@ -172,11 +172,11 @@ def main() -> None:
     clear, path = parser.parse_args().clear, embedding_cache()
     with user_errors("cache"):
         if path is None or not path.exists():
-            tell(f"{path or 'no home folder'}: no cache of encoded texts")
+            print_visible(f"{path or 'no home folder'}: no cache of encoded texts")
             return
         if clear:
             empty(path)
-        tell(f"{path}: {path.stat().st_size / 2**20:,.1f} MB")
+        print_visible(f"{path}: {path.stat().st_size / 2**20:,.1f} MB")
 
 
 def empty(path: Path) -> None:

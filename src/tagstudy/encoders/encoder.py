@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 
 from tagstudy.core.config import EncoderSettings
 from tagstudy.core.errors import UserError
-from tagstudy.core.printing import tell
+from tagstudy.core.printing import print_visible
 from tagstudy.core.processes import available_cores
 from tagstudy.encoders.batching import count_windows, make_batches, split_windows
 from tagstudy.encoders.loading import load, longest_window
@@ -72,12 +72,12 @@ class Encoder(nn.Module):
         parts = [f"{self.dims} dimensions", f"windows of {self.window + self.special_tokens} tokens"]
         parts += [str(mode) for module in self.body if (mode := getattr(module, "pooling_mode", None))]
         parts += ["normalized"] * self.normalized + ["bfloat16" if self.in_bfloat16 else "float32"]
-        tell(f"{self.name}: {', '.join([*parts, shown(self.prompt)])}")
+        print_visible(f"{self.name}: {', '.join([*parts, shown(self.prompt)])}")
         if self.hint:
-            tell(self.hint)
+            print_visible(self.hint)
         held = os.environ.get("ONEDNN_MAX_CPU_ISA") == "AVX2" and next(self.parameters()).device.type == "cpu"
         if self.in_bfloat16 and held:
-            tell("a CPU that has bfloat16 uses it with compute.instructions: native alone")
+            print_visible("a CPU that has bfloat16 uses it with compute.instructions: native alone")
 
     @torch.no_grad()
     def encode(self, texts: list[str]) -> np.ndarray:

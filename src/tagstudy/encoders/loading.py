@@ -10,7 +10,7 @@ from torch import nn
 
 from tagstudy.core.config import EncoderSettings
 from tagstudy.core.errors import UserError, needs_pretrained
-from tagstudy.core.printing import tell
+from tagstudy.core.printing import print_visible
 from tagstudy.encoders.prompts import choose_prompt, shown
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def encode_words(words: list[str], settings: EncoderSettings) -> np.ndarray | No
     model = load_any(settings)
     prompt = choose_prompt(model, settings)
     vectors = model.encode(words, prompt=prompt or None, show_progress_bar=False)
-    tell(f"{settings.encoder}: static embeddings, {vectors.shape[1]} dimensions, {shown(prompt)}")
+    print_visible(f"{settings.encoder}: static embeddings, {vectors.shape[1]} dimensions, {shown(prompt)}")
     return vectors
 
 

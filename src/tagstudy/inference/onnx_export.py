@@ -26,7 +26,7 @@ from tagstudy.core.checksums import checked
 from tagstudy.core.config import EncoderSettings
 from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError, needs
-from tagstudy.core.files import read_json, whole_folder
+from tagstudy.core.files import atomic_folder, read_json
 from tagstudy.data.scripts import CHARACTER, EMOJI, JOINERS, MARK, PLAIN, RUN
 from tagstudy.data.text import PATTERN
 from tagstudy.inference.models import Arm
@@ -57,7 +57,7 @@ def export_onnx(predictor: Predictor, folder: Path) -> str:
         import onnxscript  # noqa: F401  # torch exports with it
     if folder.exists() and not (folder / "model.onnx").exists():
         raise UserError(f"{folder} exists and is not an export; move it away")
-    with whole_folder(folder) as fresh:
+    with atomic_folder(folder) as fresh:
         tagger = write_arms(fresh, predictor)
         write_model(fresh / "model.onnx", tagger)
         write_text(fresh / "tags.json", predictor.names)

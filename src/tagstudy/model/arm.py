@@ -15,7 +15,7 @@ from tagstudy.core.checksums import check_made_from
 from tagstudy.core.config import Train
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.device import choose_device
-from tagstudy.core.files import read_json, whole_folder, write_json
+from tagstudy.core.files import atomic_folder, read_json, write_json
 from tagstudy.core.paths import ArmFolders, features_of_fold
 from tagstudy.core.processes import available_cores, worker_pool
 from tagstudy.core.store import open_matrix
@@ -23,7 +23,7 @@ from tagstudy.model import replicas
 from tagstudy.model.batches import Posts
 from tagstudy.model.checkpoint import Checkpoint, fingerprint
 from tagstudy.model.convergence import Budget
-from tagstudy.model.network import describe_network, fold_subwords, initial_network, write_network
+from tagstudy.model.network import describe_network, initial_network, merge_subwords, write_network
 from tagstudy.model.training import Best, fit, predict
 from tagstudy.predictions.predictions import PredictionWriter
 
@@ -78,8 +78,8 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
             train_run(job)
         return "trained for the first process"
     with (  # the models are in place first: predictions are made from them
-        whole_folder(folders.predictions, [*made_from, folders.models]) as predictions,
-        whole_folder(folders.models, made_from) as models,
+        atomic_folder(folders.predictions, [*made_from, folders.models]) as predictions,
+        atomic_folder(folders.models, made_from) as models,
     ):
         written = folders._replace(models=models, predictions=predictions)
         jobs = make_jobs(settings, corpus.folds, written)
@@ -162,7 +162,7 @@ def train_run(job: Job) -> RunResult:
         best = fit(model, train, valid, settings, seed, log, checkpoint)
     if live is None:
         return RunResult(best, checkpoint.seconds(), 0, {})
-    fold_subwords(model)
+    merge_subwords(model)
     write_network(folder, model, network)
     seconds = write_predictions(job, model, {"valid": valid, "test": test}, corpus)
     cost = {"parameters": model.parameter_count(), "multiply_adds": model.multiply_adds(test.entries_per_post())}

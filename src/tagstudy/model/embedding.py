@@ -125,7 +125,7 @@ class SubwordEmbedding(CsrEmbedding):
         return SubwordSum.apply(self.weight, self.ngram_matrix, self.ngrams, indices, offsets, weights) + self.bias
 
     @torch.no_grad()
-    def folded(self) -> CsrEmbedding:
+    def merged(self) -> CsrEmbedding:
         """The same layer with one row a word, that of its own and its n-grams' together."""
         every = torch.arange(len(self.weight), device=self.weight.device)
         sums = self.weight + sum_rows(self.ngram_matrix, *self.ngrams(every))

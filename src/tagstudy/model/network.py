@@ -59,7 +59,7 @@ def open_encoder(network: dict[str, Any]) -> "Encoder | None":
 def initial_network(network: dict[str, Any], features: Path, train: Posts, settings: Train) -> MLP:
     """The network before training, initialised from term frequencies in ``train`` and any pretrained embedding.
 
-    Its words are made of subwords where the features say so; :func:`fold_subwords` ends that.
+    Its words are made of subwords where the features say so; :func:`merge_subwords` ends that.
     """
     model = build(network)
     load_pretrained_embedding(model, features / "embedding.npy", settings.freeze)
@@ -72,10 +72,10 @@ def initial_network(network: dict[str, Any], features: Path, train: Posts, setti
     return model
 
 
-def fold_subwords(model: MLP) -> None:
+def merge_subwords(model: MLP) -> None:
     """Give every word one row, once it is trained: the network is then what :func:`build` makes."""
     if isinstance(model.first, SubwordEmbedding):
-        model.first = model.first.folded()
+        model.first = model.first.merged()
 
 
 def load_pretrained_embedding(model: MLP, path: Path, freeze: bool) -> None:

@@ -15,7 +15,7 @@ from tagstudy.core.store import open_matrix
 from tagstudy.model.batches import Posts
 from tagstudy.model.convergence import Budget
 from tagstudy.model.mlp import MLP
-from tagstudy.model.network import describe_network, fold_subwords, initial_network
+from tagstudy.model.network import describe_network, initial_network, merge_subwords
 from tagstudy.model.training import Run, progress_bar
 
 
@@ -48,5 +48,5 @@ def refit(corpus: Corpus, features: Path, settings: Train, studied: int, epochs:
     with progress_bar(run, settings.seed, epochs) as bar:
         for epoch in range(1, epochs + 1):
             run.train_epoch(epoch, bar)
-    fold_subwords(model)
+    merge_subwords(model)
     return model.cpu().eval(), network

@@ -152,9 +152,9 @@ def by_first(compute: Callable[[], dict[str, float]]) -> dict[str, float]:
     """What rank 0 computes, while the others wait for it: another processor's last digits might differ."""
     if ranks() == 1:
         return compute()
-    told = [compute() if rank() == 0 else {}]
-    dist.broadcast_object_list(told, src=0)
-    return told[0]
+    scores = [compute() if rank() == 0 else {}]
+    dist.broadcast_object_list(scores, src=0)
+    return scores[0]
 
 
 def check_equal(model: nn.Module) -> None:

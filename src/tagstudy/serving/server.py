@@ -8,7 +8,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tagstudy.core.errors import UserError
-from tagstudy.core.printing import json_line, tell
+from tagstudy.core.printing import json_line, print_visible
 from tagstudy.inference.predictor import Predictor
 from tagstudy.serving.app import make_app
 
@@ -46,5 +46,7 @@ def serve(predictor: Predictor, listening: socket.socket) -> None:
         timeout_graceful_shutdown=3,
     )
     with suppress(KeyboardInterrupt):
-        tell(f"predict: http://{HOST}:{listening.getsockname()[1]}/ tags posts by {predictor.system}; Ctrl-C ends it")
+        print_visible(
+            f"predict: http://{HOST}:{listening.getsockname()[1]}/ tags posts by {predictor.system}; Ctrl-C ends it"
+        )
         uvicorn.Server(config).run(sockets=[listening])
