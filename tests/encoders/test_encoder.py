@@ -18,7 +18,7 @@ from tagstudy.core.errors import UserError
 from tagstudy.encoders import batching
 from tagstudy.encoders.batching import MIN_BATCH_TOKENS, make_batches, max_batch_tokens, split_windows
 from tagstudy.encoders.encoder import SEPARATOR, Encoder, concatenate, frozen_encoder
-from tagstudy.encoders.loading import PACKAGED, encode_words, load
+from tagstudy.encoders.loading import PACKAGED, encode_words, load, load_model
 from tagstudy.encoders.posts import cost, distinct_texts, encode_posts, tokenize_posts
 
 SETTINGS = EncoderSettings(encoder=PACKAGED)
@@ -168,6 +168,15 @@ def test_a_model_of_static_embeddings_encodes_single_words(table: str) -> None:
     cut = encode_words(words, EncoderSettings(encoder=table, truncate_dim=3))
     np.testing.assert_allclose(cut, found[:, :3], atol=1e-6)
     assert encode_words(words, EncoderSettings(encoder=PACKAGED)) is None
+
+
+def test_words_of_a_model_that_is_none_are_one_line(tmp_path: Path) -> None:
+    assert encode_words(["cat"], EncoderSettings(encoder=str(tmp_path))) is None  # then it is loaded as an encoder
+    (tmp_path / "modules.json").write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"featurize_dense\.encoder: .*cannot be loaded"):
+        encode_words(["cat"], EncoderSettings(encoder=str(tmp_path)))
+    with pytest.raises(UserError, match=r"featurize_dense\.encoder: no/such-model cannot be loaded"):
+        load_model(EncoderSettings(encoder="no/such-model"))
 
 
 def test_a_model_of_static_embeddings_is_no_encoder_and_the_line_says_where_it_fits(table: str) -> None:

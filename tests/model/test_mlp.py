@@ -79,7 +79,7 @@ def test_a_word_s_row_is_its_own_and_those_of_its_ngrams(
         torch.testing.assert_close(parameter.grad.to_dense(), same.grad)
 
 
-def test_subwords_are_folded_into_one_row_a_word(
+def test_subwords_are_merged_into_one_row_a_word(
     batch: list[torch.Tensor], subword_embedding: SubwordEmbedding
 ) -> None:
     merged = subword_embedding.merged()

@@ -1,5 +1,7 @@
 """Sentence encoders as sentence-transformers loads them, and models of static embeddings, such as model2vec's."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +25,9 @@ NO_LIMIT, USUAL = 10**6, 512  # tokens: what stands for no limit of a model's wi
 def load(settings: EncoderSettings) -> "SentenceTransformer":
     """The encoder, with float32 weights: the packaged one, a folder, or a model id of the Hugging Face hub.
 
-    Raises :class:`UserError` as :func:`load_any` does, and where it is no transformer.
+    Raises :class:`UserError` as :func:`load_model` does, and where it is no transformer.
     """
-    model = load_any(settings)
+    model = load_model(settings)
     if not callable(model.tokenizer):
         raise UserError(
             f"featurize_dense.encoder: {settings.encoder} is not a transformer; name one, such as {PACKAGED}, or, if "
@@ -41,17 +43,18 @@ def encode_words(words: list[str], settings: EncoderSettings) -> np.ndarray | No
     """
     with needs_pretrained():
         from sentence_transformers.util import load_file_path
-    modules = load_file_path(locate(settings), "modules.json", revision=settings.revision)
-    if modules is None or "StaticEmbedding" not in Path(modules).read_text(encoding="utf-8"):
-        return None
-    model = load_any(settings)
+    with readable(settings.encoder):
+        modules = load_file_path(locate(settings), "modules.json", revision=settings.revision)
+        if modules is None or "StaticEmbedding" not in Path(modules).read_text(encoding="utf-8"):
+            return None
+    model = load_model(settings)
     prompt = choose_prompt(model, settings)
     vectors = model.encode(words, prompt=prompt or None, show_progress_bar=False)
     print_visible(f"{settings.encoder}: static embeddings, {vectors.shape[1]} dimensions, {shown(prompt)}")
     return vectors
 
 
-def load_any(settings: EncoderSettings) -> "SentenceTransformer":
+def load_model(settings: EncoderSettings) -> "SentenceTransformer":
     """A model that sentence-transformers reads, with its settings in force.
 
     Raises :class:`UserError` where it is missing, not in safetensors, or needs code of its own, and where it has fewer
@@ -62,7 +65,7 @@ def load_any(settings: EncoderSettings) -> "SentenceTransformer":
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
     logging.disable_progress_bar()
-    try:
+    with readable(name):
         # sentence-transformers would unpickle the weights of a layer behind the transformer.
         for file in Path(path).rglob("pytorch_model.bin"):
             if not file.with_name("model.safetensors").exists():
@@ -74,6 +77,19 @@ def load_any(settings: EncoderSettings) -> "SentenceTransformer":
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
+    prescribed, model.truncate_dim = model.truncate_dim, None
+    dims = model.get_embedding_dimension() or 0
+    if settings.truncate_dim and settings.truncate_dim > dims:
+        raise UserError(f"featurize_dense.truncate_dim: {name} has {dims} dimensions; keep at most so many")
+    model.truncate_dim = settings.truncate_dim or prescribed
+    return model
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Turns what loading a model may raise into a :class:`UserError`."""
+    try:
+        yield
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as problem:
         reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
         if "trust_remote_code" in str(problem):
@@ -82,12 +98,6 @@ def load_any(settings: EncoderSettings) -> "SentenceTransformer":
             f"featurize_dense.encoder: {name} cannot be loaded ({reason}); name a folder with an encoder in "
             f"safetensors, a model id of the Hugging Face hub, or {PACKAGED}"
         ) from None
-    prescribed, model.truncate_dim = model.truncate_dim, None
-    dims = model.get_embedding_dimension() or 0
-    if settings.truncate_dim and settings.truncate_dim > dims:
-        raise UserError(f"featurize_dense.truncate_dim: {name} has {dims} dimensions; keep at most so many")
-    model.truncate_dim = settings.truncate_dim or prescribed
-    return model
 
 
 def locate(settings: EncoderSettings) -> str:

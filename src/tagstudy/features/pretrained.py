@@ -77,8 +77,8 @@ def skip_gram(words: list[str], posts: Path, train: np.ndarray, settings: Featur
             seed=settings.seed,
         )
     vectors = np.zeros((len(words), settings.embedding_dim), dtype=np.float32)
-    known = np.array([word in model.wv for word in words])
-    vectors[known] = model.wv[np.array(words)[known]]
+    known = [row for row, word in enumerate(words) if word in model.wv]
+    vectors[known] = model.wv[[words[row] for row in known]]
     return vectors
 
 

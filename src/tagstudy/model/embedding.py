@@ -27,17 +27,17 @@ class SubwordSum(torch.autograd.Function):
     """CSR features · (matrix + its n-grams · their matrix), of which only the rows that a batch holds are computed."""
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, ngram_matrix: Tensor, of_words: "Ngrams", *batch: Tensor) -> Tensor:
+    def forward(ctx: Any, matrix: Tensor, ngram_matrix: Tensor, ngrams_of: "Ngrams", *batch: Tensor) -> Tensor:
         words, place = torch.unique(batch[0], return_inverse=True)
         ctx.save_for_backward(*batch)
-        ctx.shapes, ctx.of_words = (matrix.shape, ngram_matrix.shape), of_words
-        rows = matrix[words] + sum_rows(ngram_matrix, *of_words(words))
+        ctx.shapes, ctx.ngrams_of = (matrix.shape, ngram_matrix.shape), ngrams_of
+        rows = matrix[words] + sum_rows(ngram_matrix, *ngrams_of(words))
         return sum_rows(rows, place.to(batch[0].dtype), *batch[1:])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         words, values = row_gradients(gradients[0], *ctx.saved_tensors)
-        ngrams, ngram_values = row_gradients(values, *ctx.of_words(words))
+        ngrams, ngram_values = row_gradients(values, *ctx.ngrams_of(words))
         matrix, ngram_matrix = ctx.shapes
         return sparse(words, values, matrix), sparse(ngrams, ngram_values, ngram_matrix), None, None, None, None
 
