@@ -137,7 +137,7 @@ def draw() -> None:
         table = table.reindex(names)
         axes.axvline(table[METRIC]["TF-IDF"], color=style.COLOURS["sparse"], linewidth=1)
         figures.standings(axes, table, METRIC)
-        axes.set_title(corpus, fontsize="small")
+        axes.set_title(corpus.replace(", ", "\n"), fontsize="small")
         axes.xaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
         axes.set_xlabel("better →")
     panels[0, 0].set_ylim(len(names) - 0.5, -0.5)
