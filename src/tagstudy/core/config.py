@@ -221,7 +221,9 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
             f"{path}: only train_dense.freeze may be true, with a pretrained embedding (word2vec, glove, static)"
         )
     if params.train_dense.freeze and params.featurize_dense.subwords:
-        raise UserError(f"{path}: featurize_dense.subwords changes the vectors that train_dense.freeze keeps; set one")
+        raise UserError(
+            f"{path}: featurize_dense.subwords changes the vectors that train_dense.freeze keeps; set only one"
+        )
     return params
 
 

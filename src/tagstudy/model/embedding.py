@@ -29,17 +29,19 @@ class SubwordSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, ngram_matrix: Tensor, ngrams_of: "Ngrams", *batch: Tensor) -> Tensor:
         words, place = torch.unique(batch[0], return_inverse=True)
-        ctx.save_for_backward(*batch)
-        ctx.shapes, ctx.ngrams_of = (matrix.shape, ngram_matrix.shape), ngrams_of
-        rows = matrix[words] + sum_rows(ngram_matrix, *ngrams_of(words))
+        ngrams = ngrams_of(words)
+        ctx.save_for_backward(*batch, *ngrams)
+        ctx.shapes = matrix.shape, ngram_matrix.shape
+        rows = matrix[words] + sum_rows(ngram_matrix, *ngrams)
         return sum_rows(rows, place.to(batch[0].dtype), *batch[1:])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        words, values = row_gradients(gradients[0], *ctx.saved_tensors)
-        ngrams, ngram_values = row_gradients(values, *ctx.ngrams_of(words))
+        batch, ngrams = ctx.saved_tensors[:3], ctx.saved_tensors[3:]
+        words, values = row_gradients(gradients[0], *batch)  # the words are those of forward, in the same order
+        rows, ngram_values = row_gradients(values, *ngrams)
         matrix, ngram_matrix = ctx.shapes
-        return sparse(words, values, matrix), sparse(ngrams, ngram_values, ngram_matrix), None, None, None, None
+        return sparse(words, values, matrix), sparse(rows, ngram_values, ngram_matrix), None, None, None, None
 
 
 def row_gradients(gradient: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,7 +114,7 @@ class SubwordEmbedding(CsrEmbedding):
     """A CsrEmbedding in which a word has a row of its own and, added to it, the mean of its n-grams' rows.
 
     So a rare word learns from those that look like it (Bojanowski et al., Enriching word vectors with subword
-    information, 2017). The n-grams' rows start at 0. Once trained, they are added up: :meth:`folded`.
+    information, 2017). The n-grams' rows start at 0. Once trained, they are added up: :meth:`merged`.
     """
 
     def __init__(self, words: CsrEmbedding, ngrams: csr_array) -> None:
