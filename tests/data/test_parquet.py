@@ -43,6 +43,14 @@ def test_long_texts_come_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.Mon
     assert [post.title for post in read(tmp_path, title=texts)] == [text.strip() for text in texts]
 
 
+@pytest.mark.parametrize("rows_of_a_group", [7, 1000, 1300])
+def test_row_groups_of_any_size_hold_lists_of_tags(tmp_path: Path, rows_of_a_group: int) -> None:
+    tags = [[f"tag{number % 60}", f"tag{number % 7}"] for number in range(3000)]
+    table = pa.table({"title": [f"title {number}" for number in range(3000)], "tags": tags})
+    pq.write_table(table, tmp_path / "posts.parquet", row_group_size=rows_of_a_group)
+    assert [post.tags for post in read_posts(tmp_path)] == [list(dict.fromkeys(own)) for own in tags]
+
+
 @pytest.mark.parametrize(
     ("ids", "problem"),
     [

@@ -79,7 +79,7 @@ class ParquetRows:
             allowance = allowed(sum(self.compressed[group] for group in groups))
         number = self.first[groups[0]] if groups else 0
         size = 0
-        for batch in self.file.iter_batches(self.batch_rows, row_groups=groups, columns=list(columns)):
+        for batch in self.batches(groups, list(columns)):
             own = sum(text_bytes(column) for column in batch.columns) + ROW_BYTES * len(batch)
             size += own
             self.check_size(size, allowance)
@@ -92,6 +92,12 @@ class ParquetRows:
                         return
                     number += 1
                     yield Row(number, fields, problem)
+
+
+    def batches(self, groups: list[int], columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Row groups in batches. Each ends with its row group: Arrow cannot join lists under different dictionaries."""
+        for group in groups:
+            yield from self.file.iter_batches(self.batch_rows, row_groups=[group], columns=columns)
 
 
 def allowed(size: int) -> int:
