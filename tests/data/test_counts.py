@@ -39,7 +39,8 @@ def counted(title: str, body: str) -> Counter[str]:
 
 @given(POSTS)
 def test_words_are_counted_as_those_of_each_post_alone(posts: list[tuple[str, str]]) -> None:
-    rows, terms = count_words(table(posts))
+    rows, vocabulary = count_words(table(posts))
+    terms = vocabulary.to_pylist()
     for row, (title, body) in zip(rows.toarray(), posts, strict=True):
         found = {terms[column]: row[column] for column in np.flatnonzero(row)}
         assert found == counted(title, body)
@@ -58,7 +59,7 @@ def test_shards_and_processes_change_nothing(tmp_path: Path, monkeypatch: pytest
         (folder / "posts.parquet").unlink()
         written.append({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()})
     assert all(files == written[0] for files in written)
-    terms, matrix = read_terms(tmp_path / "0/counts"), CsrMatrix(tmp_path / "0/counts/matrix")
+    terms, matrix = read_terms(tmp_path / "0/counts").to_pylist(), CsrMatrix(tmp_path / "0/counts/matrix")
     assert terms == sorted(terms) and matrix.shape == (len(posts), len(terms))
     assert all((np.diff(matrix.batch(np.array([row]))[0]) > 0).all() for row in range(len(posts)))
     if max_ngram == 1:

@@ -16,7 +16,8 @@ from scipy.sparse import csr_array
 
 from tagstudy.core.checksums import checked
 
-BLOCK = 2_000  # rows of a block
+BLOCK = 2_000  # posts that are held in memory at once
+ENTRIES = 2**18  # of a block of a CSR matrix
 
 
 class CsrMatrix:
@@ -45,12 +46,16 @@ class CsrMatrix:
         return csr_array((data, indices, offsets), shape=(len(rows), self.shape[1]))
 
     def blocks(self) -> Iterator[csr_array]:
-        """All rows in order, BLOCK at a time."""
-        for start in range(0, len(self), BLOCK):
-            indptr = self.indptr[start : start + BLOCK + 1]
+        """All rows in order, in blocks of at most ENTRIES entries, or of one row."""
+        start = 0
+        while start < len(self):
+            end = int(np.searchsorted(self.indptr, self.indptr[start] + ENTRIES, side="right")) - 1
+            end = min(max(end, start + 1), len(self))
+            indptr = self.indptr[start : end + 1]
             entries = slice(indptr[0], indptr[-1])
-            shape = len(indptr) - 1, self.shape[1]
+            shape = end - start, self.shape[1]
             yield csr_array((self.data[entries], self.indices[entries], indptr - indptr[0]), shape=shape)
+            start = end
 
 
 def mapped(path: Path, mode: Literal["r", "r+"] = "r") -> np.ndarray:

@@ -1,7 +1,8 @@
 """Document-term counts of all posts, as scikit-learn's CountVectorizer makes them: made once, for both arms.
 
-Processes count shards of the posts side by side, each shard under a vocabulary of its own. The shards are then merged
-in their order. No stage holds more than a shard of the posts; the vocabulary is in memory as a whole.
+Processes count shards of the posts side by side, each shard under a vocabulary of its own. The vocabularies are then
+merged, and the terms numbered in alphabetical order. No process holds more than a shard of the posts; all vocabularies
+are in memory, as Arrow's arrays.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 
+from tagstudy.core.checksums import checked
 from tagstudy.core.config import Compute
 from tagstudy.core.corpus import Text
 from tagstudy.core.shards import map_in_order
@@ -22,8 +24,8 @@ from tagstudy.core.store import CsrMatrix, CsrWriter
 from tagstudy.data.text import SEPARATE, token_sequences, tokenize
 
 COUNTS = "counts"  # the folder of all posts' counts of single words, beside the posts
-SHARD = 2**22  # bytes of posts; the larger a shard is, the fewer chunks are distinct and have to be tokenized
-TERMS = "terms.txt"  # a term a line, in alphabetical order
+SHARD = 2**21  # bytes of posts; the larger a shard is, the fewer chunks are distinct and have to be tokenized
+TERMS = "terms.parquet"  # the terms in alphabetical order
 
 
 class GrowingVocabulary(dict[str, int]):
@@ -39,20 +41,23 @@ def write_counts(folder: Path, posts: Path, compute: Compute, max_ngram: int = 1
 
     The result is the same for any number of processes.
     """
-    numbers = GrowingVocabulary()
+    vocabularies: list[pa.StringArray] = []  # of the shards
+    before = 0  # terms in the vocabularies of earlier shards
     with (
         closing(map_in_order(partial(count_shard, posts, max_ngram), shards_of(posts), compute)) as shards,
         CsrWriter(folder / "matrix", columns=0) as writer,
     ):
-        for rows, terms in shards:
-            own = np.fromiter(map(numbers.__getitem__, terms), np.int32, len(terms))
-            writer.append(own[rows.indices], rows.indptr, rows.data)
-        writer.columns = len(numbers)
-    terms = sorted(numbers)
-    rank = np.empty(len(terms), np.int32)
-    rank[np.fromiter(map(numbers.__getitem__, terms), np.int32, len(terms))] = np.arange(len(terms), dtype=np.int32)
-    renumber(folder / "matrix", rank)
-    (folder / TERMS).write_text("".join(f"{term}\n" for term in terms), encoding="utf-8", newline="\n")
+        for rows, vocabulary in shards:
+            writer.append(rows.indices + before, rows.indptr, rows.data)
+            vocabularies.append(vocabulary)
+            before += len(vocabulary)
+        merged = pa.chunked_array(vocabularies, pa.string()).dictionary_encode().combine_chunks()
+        writer.columns = len(merged.dictionary)
+    order = pc.sort_indices(merged.dictionary)
+    rank = np.empty(len(order), np.int32)
+    rank[order.to_numpy()] = np.arange(len(order), dtype=np.int32)
+    renumber(folder / "matrix", rank[merged.indices.to_numpy()])
+    pq.write_table(pa.table({"term": merged.dictionary.take(order)}), folder / TERMS)
 
 
 def shards_of(posts: Path) -> Iterator[list[int]]:
@@ -82,25 +87,26 @@ def renumber(folder: Path, columns: np.ndarray) -> None:
         start = end
 
 
-def count_shard(posts: Path, max_ngram: int, groups: list[int]) -> tuple[csr_array, list[str]]:
+def count_shard(posts: Path, max_ngram: int, groups: list[int]) -> tuple[csr_array, pa.StringArray]:
     """Counts [posts, terms] of the posts in some row groups, and the terms."""
     table = pq.ParquetFile(posts).read_row_groups(groups, ["title", "body"], use_threads=False)
     if max_ngram == 1:
         return count_words(table)
     numbers = GrowingVocabulary()
     rows = count(list(map(Text, *(column.to_pylist() for column in table.columns))), numbers, max_ngram)
-    return rows, list(numbers)
+    return rows, pa.array(numbers, pa.string())
 
 
-def read_terms(folder: Path) -> list[str]:
-    return (folder / TERMS).read_text(encoding="utf-8").split("\n")[:-1]
+def read_terms(folder: Path) -> pa.StringArray:
+    """[terms] The terms of the counts in a folder, in alphabetical order."""
+    return pq.ParquetFile(checked(folder / TERMS)).read()["term"].combine_chunks()
 
 
-def count_words(table: pa.Table) -> tuple[csr_array, list[str]]:
+def count_words(table: pa.Table) -> tuple[csr_array, pa.StringArray]:
     """Counts [posts, terms] of single tokens, and the terms.
 
     Like :func:`count`, but several times faster: Arrow splits all texts at characters that no token contains, and each
-    distinct chunk is tokenized once.
+    distinct chunk is tokenized once; one of ASCII letters and digits is a token.
     """
     title, body = (table[name].combine_chunks() for name in ("title", "body"))
     has_both = pc.and_(pc.greater(pc.binary_length(title), 0), pc.greater(pc.binary_length(body), 0))
@@ -108,22 +114,25 @@ def count_words(table: pa.Table) -> tuple[csr_array, list[str]]:
     texts = pc.binary_join_element_wise(pc.if_else(has_both, title, ""), title, body, " ")
     chunks = pc.ascii_split_whitespace(separated_by_spaces(texts))
     encoded = chunks.flatten().dictionary_encode()
-    distinct = encoded.dictionary.to_pylist()
-    tokens: list[str] = []  # of all chunks, in one list: the garbage collector walks through thousands of small ones
-    lengths: list[int] = []
-    for chunk in distinct:
-        before = len(tokens)
-        if chunk.isascii() and chunk.isalnum():
-            tokens.append(chunk)
-        else:
-            tokens += tokenize(chunk)
-        lengths.append(len(tokens) - before)
-    terms = list(dict.fromkeys(tokens))
-    numbers = dict(zip(terms, range(len(terms)), strict=True))
-    columns = np.fromiter(map(numbers.__getitem__, tokens), np.int32, len(tokens))
-    tokens_of_chunk = csr(columns, np.array(lengths, np.int32), len(terms))
-    chunks_of_post = csr(encoded.indices.to_numpy(), np.diff(chunks.offsets.to_numpy()), len(distinct))
-    return chunks_of_post @ tokens_of_chunk, terms
+    is_token = pc.ascii_is_alnum(encoded.dictionary)
+    tokens: list[
+        str
+    ] = []  # of the other chunks, in one list: the garbage collector walks through thousands of small ones
+    ends: list[int] = []
+    for chunk in encoded.dictionary.filter(pc.invert(is_token)).to_pylist():
+        tokens += tokenize(chunk)
+        ends.append(len(tokens))
+    single = is_token.to_numpy(zero_copy_only=False)
+    lengths = np.ones(len(single), np.int32)
+    lengths[~single] = np.diff(ends, prepend=0)
+    terms = pa.concat_arrays([encoded.dictionary.filter(is_token), pa.array(tokens, pa.string())]).dictionary_encode()
+    numbers = terms.indices.to_numpy()
+    columns = np.empty_like(numbers)
+    of_single = np.repeat(single, lengths)
+    columns[of_single], columns[~of_single] = np.split(numbers, [single.sum()])
+    tokens_of_chunk = csr(columns, lengths, len(terms.dictionary))
+    chunks_of_post = csr(encoded.indices.to_numpy(), np.diff(chunks.offsets.to_numpy()), len(single))
+    return chunks_of_post @ tokens_of_chunk, terms.dictionary
 
 
 def separated_by_spaces(texts: pa.StringArray) -> pa.StringArray:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from scipy.sparse import csr_array
 
-from tagstudy.core.checksums import checked
 from tagstudy.core.corpus import Text
 from tagstudy.core.store import CsrMatrix
-from tagstudy.data.counts import TERMS, count, read_terms
+from tagstudy.data.counts import count, read_terms
 
 Weigh = Callable[[csr_array], csr_array]  # counts [posts, terms] to weights
 
@@ -35,9 +35,14 @@ class DocumentTermCounts:
     """
 
     def __init__(self, folder: Path) -> None:
-        checked(folder / TERMS)
-        self.terms = np.array(read_terms(folder), dtype=object)
+        self.terms = read_terms(folder)
         self.matrix = CsrMatrix(folder / "matrix")
+
+    def names(self, chosen: np.ndarray) -> list[str]:
+        """The terms of these numbers, int64."""
+        # pa.array would import pandas, which featurizing does not need.
+        numbers = pa.Array.from_buffers(pa.int64(), len(chosen), [None, pa.py_buffer(chosen)])
+        return self.terms.take(numbers).to_pylist()
 
     def frequencies(self, posts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How many of the posts have each term [terms], and how often it occurs in them [terms].

@@ -49,7 +49,7 @@ def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: 
         chosen = np.flatnonzero(total >= min_count)
         if not len(chosen):
             raise UserError(f"no word occurs {min_count} times in train; lower featurize_dense.min_count")
-        vocabularies.append(counts.terms[chosen].tolist())
+        vocabularies.append(counts.names(chosen))
         occurrences.append(total[chosen])
         with CsrWriter(folder / f"fold-{fold}" / "matrix", len(chosen)) as writer:
             for rows in counts.select(chosen):

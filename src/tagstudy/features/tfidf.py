@@ -52,7 +52,7 @@ def write_fold(folder: Path, counts: DocumentTermCounts, train: np.ndarray, sett
     with CsrWriter(folder / "matrix", len(chosen)) as writer:
         for rows in counts.select(chosen):
             writer.append_rows(weigh(rows))
-    write_json(folder / "vocabulary.json", counts.terms[chosen].tolist())
+    write_json(folder / "vocabulary.json", counts.names(chosen))
     np.save(folder / "idf.npy", idf)
     write_json(folder / "features.json", {"inputs": len(chosen), "csr": True, "embedding_dim": None})
     vectorizer = {"kind": "tfidf", "max_ngram": settings.max_ngram, "sublinear_tf": settings.sublinear_tf}
