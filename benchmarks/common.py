@@ -15,11 +15,18 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import psutil
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import yaml
 
+from tagstudy.data.readers import Post, read_posts
+
 ROOT = Path(__file__).parents[1]
+ROW_GROUP = 2**17  # rows
 SENTENCE = re.compile(r"(?<=[.?!>])\s+")
 
 
@@ -28,7 +35,7 @@ def arguments(description: str | None, **options: dict[str, Any]) -> argparse.Na
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpora")
     for name, option in options.items():
-        parser.add_argument(f"--{name}", **option)
+        parser.add_argument(f"--{name.replace('_', '-')}", **option)
     parsed = parser.parse_args()
     parsed.data = parsed.data.resolve()
     if not parsed.data.is_dir():
@@ -86,6 +93,40 @@ def questions(real: list[dict[str, str]], divided: int) -> Iterator[str]:
                 for answer in range(1, 2 + number % 2)
             )
         )
+
+
+def make_titles(path: Path, data: Path, posts: int, tags: int) -> None:
+    """Write a Parquet file of so many titles, from the real ones of so_titles in the folder ``data``.
+
+    A title is the first half of a real one, whose tags it has, and the second half of another; one in four ends with a
+    rare word. Where more than the real ``tags`` are asked for, each is divided into as many as that takes. The same
+    titles every time.
+    """
+    real = [post for post in read_posts(data / "so_titles") if isinstance(post, Post)]
+    words = [post.title.split() for post in real]
+    heads, tails = (
+        pa.array(" ".join(part) for part in parts)
+        for parts in ([own[: len(own) // 2] for own in words], [own[len(own) // 2 :] for own in words])
+    )
+    names = sorted({tag for post in real for tag in post.tags})
+    divided = -(-tags // len(names))
+    parts = pa.array(f"{name}-{part}" for name in names for part in range(divided))
+    number = {name: place * divided for place, name in enumerate(names)}
+    of_real = [np.array([number[tag] for tag in post.tags]) for post in real]
+    draw = np.random.default_rng(0)
+    schema = pa.schema({"title": pa.string(), "tags": pa.list_(pa.string())})
+    with pq.ParquetWriter(path, schema, compression="zstd") as file:
+        for start in range(0, posts, ROW_GROUP):
+            size = min(ROW_GROUP, posts - start)
+            chosen, other = draw.integers(len(real), size=(2, size))
+            rare = np.where(draw.random(size) < 0.25, draw.pareto(0.2, size) % 1e9, 0).astype(np.int64)
+            ends = pa.array(f"name{word}" if word else "" for word in rare.tolist())
+            title = pc.binary_join_element_wise(heads.take(chosen), tails.take(other), ends, " ")
+            own = [of_real[place] for place in chosen]
+            kinds = np.concatenate(own)
+            offsets = np.cumsum([0, *map(len, own)]).astype(np.int32)
+            drawn = parts.take(pa.array(kinds + draw.integers(divided, size=len(kinds))))
+            file.write_table(pa.table([title, pa.ListArray.from_arrays(offsets, drawn)], schema=schema))
 
 
 def write_params(folder: Path, **changes: dict) -> None:
