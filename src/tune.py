@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import sys
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 import torch
@@ -39,7 +39,8 @@ def main() -> None:
     folds = range(min(options.folds, Corpus(POSTS).folds))
     changes = []
     for arm in ARMS:
-        better = search(arm, getattr(params, f"train_{arm}"), folds, options.trials)
+        trials = search(arm, getattr(params, f"train_{arm}"), folds, options.trials)
+        better = max(trials, key=lambda trial: trial.micro_f1).changes
         section = "train_sparse" if arm == "sparse" else f"train_dense.{params.featurize_dense.embedding}"
         changes += [f"++{section}.{name}={value}" for name, value in better.items()]
     if not changes:
@@ -47,30 +48,35 @@ def main() -> None:
     dvc("exp", "run", *(part for change in changes for part in ("-S", change)))
 
 
-def search(arm: str, settings: Train, folds: range, trials: int) -> dict[str, Any]:
-    """The parameters of the best trial; none if no trial is better than the first, with those in force."""
+class Trial(NamedTuple):
+    changes: dict[str, Any]  # to the parameters in force
+    micro_f1: float  # on valid, mean over folds
+
+
+def search(arm: str, settings: Train, folds: range, trials: int) -> list[Trial]:
+    """All trials; the first changes nothing."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=settings.seed))
     workers = min(len(folds), runs_at_once(Job(0, 0, settings.seed, settings, arm_folders(arm))))
-    best, better = 0.0, {}
+    tried: list[Trial] = []
     with worker_pool(workers, fork=choose_device(settings.device).type == "cpu") as pool:
         for number in range(trials):
             trial = study.ask()
             changes = suggest(trial) if number else {}
-            tried = settings.model_copy(update=changes)
+            changed = settings.model_copy(update=changes)
             try:
-                score = sum(pool.map(valid_micro_f1, repeat(arm), folds, repeat(tried))) / len(folds)
+                score = sum(pool.map(valid_micro_f1, repeat(arm), folds, repeat(changed))) / len(folds)
             except UserError:  # such as a loss that is NaN; with the parameters in force it ends the search
                 if number == 0:
                     raise
                 score = 0.0
             study.tell(trial, score)
-            if score > best:
-                best, better = score, changes
+            tried.append(Trial(changes, score))
+            best = max(trial.micro_f1 for trial in tried)
             print_visible(
                 f"tune: {arm}, trial {number + 1} of {trials}: micro-F1 on valid {score:.4f}, best {best:.4f}"
             )
-    return better
+    return tried
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:

@@ -72,6 +72,7 @@ QUICK: dict[str, dict] = {  # parameters of whole studies
 }
 CACHE = tempfile.TemporaryDirectory(prefix="tagstudy-")  # deleted at the end
 os.environ["TAGSTUDY_CACHE"] = CACHE.name  # not the user's
+os.environ["HF_HUB_OFFLINE"] = "1"  # without a network it would try again for a minute
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same bytes each time are promised on the CPU alone
 # This Python's programs first on the path.
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

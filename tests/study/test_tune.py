@@ -27,8 +27,10 @@ def test_the_best_trial_wins_and_no_test_post_is_read(
     settings = getattr(read_params(), f"train_{arm}").model_copy(update=SLOW)
     first = tune.valid_micro_f1(arm, 0, settings)
     assert read == {"train", "valid"}
-    best = tune.search(arm, settings, range(1), trials=3)
-    assert tune.valid_micro_f1(arm, 0, settings.model_copy(update=best)) > first
+    trials = tune.search(arm, settings, range(1), trials=3)
+    assert trials[0] == ({}, first)
+    best = max(trials, key=lambda trial: trial.micro_f1)
+    assert tune.valid_micro_f1(arm, 0, settings.model_copy(update=best.changes)) == best.micro_f1 > first
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and f"trial 1 of 3: micro-F1 on valid {first:.4f}" in lines[0]
 

@@ -93,7 +93,6 @@ class ParquetRows:
                     number += 1
                     yield Row(number, fields, problem)
 
-
     def batches(self, groups: list[int], columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Row groups in batches. Each ends with its row group: Arrow cannot join lists under different dictionaries."""
         for group in groups:
