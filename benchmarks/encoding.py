@@ -27,7 +27,7 @@ def main() -> None:
         __doc__,
         posts={"type": int, "default": 512},
         repeats={"type": int, "default": 3},
-        dtype={"choices": ["float32", "bfloat16"], "default": "float32"},
+        dtype={"choices": ["float32", "bfloat16", "int8"], "default": "float32"},
     )
     with zipfile.ZipFile(options.data / "stack_exchange/crypto.csv.zip") as archive, archive.open("crypto.csv") as file:
         bodies = pd.read_csv(file)["content"].map(clean)

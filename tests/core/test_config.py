@@ -260,3 +260,10 @@ def test_thresholds_of_tags_need_their_calibration(tmp_path: Path) -> None:
     assert "evaluate: threshold: per_tag needs probabilities" in message(tmp_path)
     write_params(tmp_path, evaluate={"threshold": "per_tag", "calibrate": "per_tag"})
     assert read_params(tmp_path / "params.yaml").evaluate.threshold == "per_tag"
+
+
+def test_what_is_fine_tuned_is_not_in_integers(tmp_path: Path) -> None:
+    write_params(tmp_path, featurize_dense={"embedding": "finetuned", "dtype": "int8"})
+    assert "featurize_dense.dtype: int8 is for frozen encoders; set float32 or bfloat16 to fine-tune" in message(
+        tmp_path
+    )

@@ -77,7 +77,7 @@ class EncoderSettings(Section):
     prompt: Annotated[str, Field(max_length=10**4)] | None = None
     truncate_dim: Width | None = None
     max_length: Annotated[int, Field(ge=1, le=10**6)] | None = None
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "int8"] = "float32"
 
 
 class FeaturizeDense(EncoderSettings):
@@ -223,6 +223,10 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
     if params.train_dense.freeze and params.featurize_dense.subwords:
         raise UserError(
             f"{path}: featurize_dense.subwords changes the vectors that train_dense.freeze keeps; set only one"
+        )
+    if params.featurize_dense.embedding == "finetuned" and params.featurize_dense.dtype == "int8":
+        raise UserError(
+            f"{path}: featurize_dense.dtype: int8 is for frozen encoders; set float32 or bfloat16 to fine-tune"
         )
     return params
 

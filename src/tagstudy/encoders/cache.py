@@ -168,7 +168,7 @@ def fingerprint(encoder: Encoder) -> bytes:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clear", action="store_true", help="delete all vectors")
+    parser.add_argument("--clear", action="store_true", help="delete all vectors, and encoders in int8")
     clear, path = parser.parse_args().clear, embedding_cache()
     with user_errors("cache"):
         if path is None or not path.exists():
@@ -176,6 +176,8 @@ def main() -> None:
             return
         if clear:
             empty(path)
+            for converted in path.parent.glob("int8-*.onnx"):
+                converted.unlink()
         print_visible(f"{path}: {path.stat().st_size / 2**20:,.1f} MB")
 
 

@@ -38,7 +38,7 @@ class Encoder(nn.Module):
         self.name, self.hint = settings.encoder, prompt_hint(model, settings)
         self.tokenizer, self.prompt = model.tokenizer, choose_prompt(model, settings)
         self.dims = model.get_embedding_dimension() or 0
-        self.in_bfloat16 = settings.dtype == "bfloat16"
+        self.in_bfloat16, self.precision = settings.dtype == "bfloat16", str(settings.dtype)
         *body, last = model
         self.normalized = type(last).__name__ == "Normalize"  # then means of its vectors are, too
         self.body = nn.ModuleList(body if self.normalized else [*body, last])
@@ -71,7 +71,7 @@ class Encoder(nn.Module):
         """Print what it makes of a text, and a hint if it lacks a prompt."""
         parts = [f"{self.dims} dimensions", f"windows of {self.window + self.special_tokens} tokens"]
         parts += [str(mode) for module in self.body if (mode := getattr(module, "pooling_mode", None))]
-        parts += ["normalized"] * self.normalized + ["bfloat16" if self.in_bfloat16 else "float32"]
+        parts += ["normalized"] * self.normalized + [self.precision]
         print_visible(f"{self.name}: {', '.join([*parts, shown(self.prompt)])}")
         if self.hint:
             print_visible(self.hint)
@@ -197,6 +197,12 @@ def concatenate(rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def frozen_encoder(settings: EncoderSettings, device: torch.device) -> Encoder:
-    """An encoder that encodes on a device, without gradients."""
+    """An encoder that encodes on a device, without gradients. Raises :class:`UserError` for int8 on a GPU."""
     torch.set_num_threads(1)  # for each batch
-    return Encoder(settings).eval().to(device)
+    if settings.dtype != "int8":
+        return Encoder(settings).eval().to(device)
+    if device.type != "cpu":
+        raise UserError("featurize_dense.dtype: int8 is for CPUs; set train.device to cpu, or this to bfloat16")
+    from tagstudy.encoders.int8 import Int8Encoder
+
+    return Int8Encoder(settings).eval()
