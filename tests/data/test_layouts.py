@@ -129,6 +129,16 @@ def test_the_remedy_of_an_encoding_works(tmp_path: Path) -> None:
     assert posts[-1].title == "naïve"
 
 
+@pytest.mark.parametrize("ahead", ["sep=;\r\n", '"sep=;"\n', "SEP=;\n", "\n", " \n\n", "\n\nsep=;\n"])
+def test_lines_ahead_of_the_header(tmp_path: Path, ahead: str) -> None:
+    """Excel's, which states the delimiter, and blank ones."""
+    posts, _, _ = read(tmp_path / "a.csv", ahead + "id;title;tags\n1;sort, then print;a,b\n2;two;c\n")
+    assert [(post.id, post.title, post.tags) for post in posts] == [
+        ("1", "sort, then print", ["a", "b"]),
+        ("2", "two", ["c"]),
+    ]
+
+
 def test_quotes_that_are_escaped_by_backslashes(tmp_path: Path) -> None:
     rows = [
         '1,First,"<a href=\\"https://example.org\\" rel=\\"x\\">see, here</a>",html',

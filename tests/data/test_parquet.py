@@ -51,6 +51,14 @@ def test_row_groups_of_any_size_hold_lists_of_tags(tmp_path: Path, rows_of_a_gro
     assert [post.tags for post in read_posts(tmp_path)] == [list(dict.fromkeys(own)) for own in tags]
 
 
+def test_views_of_strings_are_strings(tmp_path: Path) -> None:
+    views = pa.string_view()
+    posts = read(
+        tmp_path, title=pa.array(["sort a list"] * ROWS, views), tags=pa.array([["x"]] * ROWS, pa.list_(views))
+    )
+    assert [(post.title, post.tags) for post in posts] == [("sort a list", ["x"])] * ROWS
+
+
 @pytest.mark.parametrize(
     ("ids", "problem"),
     [

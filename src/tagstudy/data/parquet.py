@@ -72,7 +72,7 @@ class ParquetRows:
         One with a value that Python cannot hold, such as a date, is malformed.
         Raises :class:`UserError` for a file that decodes to far more than its size.
         """
-        types = pa.schema([field.with_type(without_zone(field.type)) for field in map(self.schema.field, columns)])
+        types = pa.schema([field.with_type(plain(field.type)) for field in map(self.schema.field, columns)])
         groups, allowance = list(range(len(self.compressed))), self.allowed
         if end is not None:
             groups = [group for group in groups if self.first[group] < end and self.first[group + 1] > start]
@@ -164,9 +164,18 @@ def text_bytes(array: Any) -> int:
     return 0
 
 
-def without_zone(kind: Any) -> Any:
-    """The type of a column; of a time without its zone, which need not be installed."""
-    return pa.timestamp(kind.unit) if pa.types.is_timestamp(kind) else kind
+def plain(kind: Any) -> Any:
+    """The type of a column, of text as strings: Arrow cannot cast dictionaries to views of strings.
+
+    A time has no zone, which need not be installed.
+    """
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp(kind.unit)
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.large_list(plain(kind.value_type))
+    return kind
 
 
 def class_names(schema: Any, tags: list[str]) -> list[str]:

@@ -11,25 +11,35 @@ from tagstudy.data.decoding import text_lines
 from tagstudy.data.files import File, Row, peek
 
 DELIMITERS = [",", "\t", ";", "|"]
+STATED = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line that tells Excel the delimiter
 BACKSLASHED = re.compile(r'(?<!\\)((?:\\\\)*)\\"')  # a quote behind an odd number of backslashes
 csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is less than a long post
 
 
 def read_csv(file: File, stream: IO[bytes], delimiter: str = ",") -> Iterator[Row]:
     first, text = peek(text_lines(file, stream))
-    delimiter = find_delimiter("".join(first[:1]), delimiter)
+    head = next((line for line in first if line.strip()), "")
+    stated = STATED.fullmatch(head)
+    delimiter = stated[1] if stated else find_delimiter(head, delimiter)
     file.found["delimiter"] = delimiter
     if escapes_by_backslashes(first, delimiter):
         file.found["quotes_escaped_by_backslashes"] = True
         text = map(double_quotes, text)
     lines = csv.reader(text, delimiter=delimiter, strict=True)
     try:
-        header = next(lines, [])
+        header = next_filled(lines)
+        if stated:
+            header = next_filled(lines)
     except csv.Error as problem:
         raise UserError(f"{file.path}, row 1: {problem}; correct the header") from None
     sample, rows = peek(csv_rows(file, lines, header))
     columns = choose_columns(file, header, [row.fields for row in sample if row.fields])
     yield from fields_of(columns, rows)
+
+
+def next_filled(lines: Iterator[list[str]]) -> list[str]:
+    """The next row that is not blank."""
+    return next((cells for cells in lines if any(map(str.strip, cells))), [])
 
 
 def find_delimiter(header: str, usual: str) -> str:
