@@ -1,9 +1,9 @@
-"""Every stage by the number of posts and of tags: seconds and peak memory. Prints both, writes benchmarks/growth.csv.
+"""Every stage by the number of posts and of tags: seconds and peak memory. Writes benchmarks/growth.csv.
 
 `python benchmarks/growth.py --data FOLDER --posts 10000 100000 --tags 50`. The posts are made from real ones; with
 `--titles` they are titles alone. Training takes one epoch of each arm, of at most `--steps` steps, and `--runs` runs of
 it side by side; `--held-out` is the fraction of the posts in valid, and in test. Peak memory is that of the stage and
-its processes together, each page counted once.
+its processes together, each page counted once. In the end it prints the tables of docs/scaling.md.
 """
 
 from argparse import Namespace
@@ -15,6 +15,7 @@ import pandas as pd
 from common import ROOT, arguments, make_dump, make_titles, measure, write_params
 
 TABLE = ROOT / "benchmarks/growth.csv"
+KINDS = ["posts", "titles"]
 STAGES = ["ingest", "featurize_dense", "featurize_tfidf", "train_dense", "train_sparse", "evaluate"]
 
 
@@ -37,6 +38,7 @@ def main() -> None:
                 make_dump(folder / "Posts.xml", chosen.data, posts=posts, tags=max(chosen.tags))
             for tags in chosen.tags:
                 grow(folder, posts, tags, chosen)
+    print("\n\n".join(map(in_markdown, KINDS)))
 
 
 def grow(folder: Path, posts: int, tags: int, chosen: Namespace) -> None:
@@ -49,12 +51,24 @@ def grow(folder: Path, posts: int, tags: int, chosen: Namespace) -> None:
     for stage in STAGES:
         seconds, peak = measure(folder, ROOT / f"src/{stage}.py")
         print(f"{posts:>10,} posts {tags:>5,} tags {stage:16} {seconds:8.1f} s {peak:7.0f} MB", flush=True)
-        kind = "titles" if chosen.titles else "posts"
-        about = {"kind": kind, "posts": posts, "tags": tags, "runs": chosen.runs, "stage": stage}
+        about = {"kind": KINDS[chosen.titles], "posts": posts, "tags": tags, "runs": chosen.runs, "stage": stage}
         found = {"seconds": round(seconds, 1), "peak_mb": round(peak)}
         row = about | {"held_out": chosen.held_out, "steps": chosen.steps} | found
         table = pd.concat([pd.read_csv(TABLE), pd.DataFrame([row])]).drop_duplicates(list(about), keep="last")
         table.to_csv(TABLE, index=False, lineterminator="\n")
+
+
+def in_markdown(kind: str) -> str:
+    """Of each stage its seconds and its peak memory, a column for each number of posts and of tags."""
+    rows = pd.read_csv(TABLE).query("kind == @kind")
+    sizes = rows.drop_duplicates(["posts", "tags"]).sort_values(["posts", "tags"])
+    names = [f"{size.posts:,}, {size.tags:,} tags" for size in sizes.itertuples()]
+    lines = [f"| {kind} | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
+    for stage in STAGES:
+        own = rows[rows["stage"] == stage].set_index(["posts", "tags"])
+        cells = [own.loc[(size.posts, size.tags)] for size in sizes.itertuples()]
+        lines.append(f"| {stage} | {' | '.join(f'{c.seconds:.0f} s, {c.peak_mb / 1000:.1f} GB' for c in cells)} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Does the interval hold the truth as often as it says? Many small studies on disjoint samples of real titles.
 
-`python benchmarks/coverage.py --data FOLDER` divides the titles of so_titles into 60 corpora, and makes a study with
-folds of each. All estimate the same difference, so their mean is close to the truth. It also trains the sparse arm a
-second time, with other seeds: against itself, it should win in one study of twenty. It writes every study's differences
-to benchmarks/coverage.csv.
+`python benchmarks/interval_coverage.py --data FOLDER` divides the titles of so_titles into 60 corpora, and makes a
+study with folds of each. All estimate the same difference, so their mean is close to the truth. It also trains the
+sparse arm a second time, with other seeds: against itself, it should win in one study of twenty. The differences
+of every study go to benchmarks/interval_coverage.csv. (numba would take a module named `coverage` for the package.)
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from tagstudy.features.tfidf import write_tfidf
 from tagstudy.model.arm import train_arm
 from tagstudy.predictions.predictions import Predictions
 
-TABLE = ROOT / "benchmarks/coverage.csv"
+TABLE = ROOT / "benchmarks/interval_coverage.csv"
 
 
 def main() -> None:
