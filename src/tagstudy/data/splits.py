@@ -157,7 +157,8 @@ def stratified_order(labels: csr_array, rng: np.random.Generator) -> np.ndarray:
     ranked = csr_array((labels.data, rank[labels.indices], labels.indptr), shape=labels.shape)
     ranked.sort_indices()
     length = np.diff(ranked.indptr)
-    rarest = np.full((4, posts), tags, dtype=np.int32)  # a post's four rarest tags are its sort key
+    # A post's four rarest tags are its sort key.
+    rarest = np.full((4, posts), tags, dtype=np.min_scalar_type(tags))
     for place in range(4):
         has = length > place
         rarest[place, has] = ranked.indices[ranked.indptr[:-1][has] + place]
