@@ -18,7 +18,8 @@ import torch
 from common import arguments
 from tagstudy.core.config import EncoderSettings
 from tagstudy.data.text import clean
-from tagstudy.encoders.encoder import concatenate, frozen_encoder
+from tagstudy.encoders.encoder import concatenate
+from tagstudy.encoders.frozen import frozen_encoder
 from tagstudy.encoders.loading import PACKAGED, load
 
 

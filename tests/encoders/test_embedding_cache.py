@@ -18,10 +18,11 @@ from tqdm import tqdm
 from tagstudy.core.config import EncoderSettings
 from tagstudy.core.errors import UserError
 from tagstudy.core.paths import embedding_cache
-from tagstudy.encoders import batching, cache, loading, posts, prompts, reference
+from tagstudy.encoders import batching, cache, frozen, loading, posts, prompts, reference
 from tagstudy.encoders import encoder as encoder_module
 from tagstudy.encoders.cache import EmbeddingCache, fingerprint
-from tagstudy.encoders.encoder import Encoder, frozen_encoder
+from tagstudy.encoders.encoder import Encoder
+from tagstudy.encoders.frozen import frozen_encoder
 from tagstudy.encoders.loading import PACKAGED
 
 TEXTS = ["How do I bind a click handler to rows added later?", "c# and c++ and .net", "", "Pointer to a pointer in C"]
@@ -119,7 +120,7 @@ def test_another_encoder_encodes_anew(encoder: Encoder, path: Path, change: Call
 
 def test_an_edited_comment_keeps_the_cache(encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint(encoder)
-    for module in (batching, cache, encoder_module, loading, posts, prompts, reference):
+    for module in (batching, encoder_module, frozen, cache, loading, posts, prompts, reference):
         source = tmp_path / f"{module.__name__}.py"
         source.write_text(Path(str(module.__file__)).read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
         edited = ModuleType(module.__name__)
@@ -127,7 +128,7 @@ def test_an_edited_comment_keeps_the_cache(encoder: Encoder, tmp_path: Path, mon
         exec(compile(source.read_text(encoding="utf-8"), source, "exec"), edited.__dict__)
         monkeypatch.setitem(sys.modules, module.__name__, edited)
         monkeypatch.setattr(module, "__file__", str(source))
-    again = sys.modules[encoder_module.__name__].frozen_encoder(EncoderSettings(encoder=PACKAGED), torch.device("cpu"))
+    again = sys.modules[frozen.__name__].frozen_encoder(EncoderSettings(encoder=PACKAGED), torch.device("cpu"))
     assert sys.modules[cache.__name__].fingerprint(again) == before
 
 

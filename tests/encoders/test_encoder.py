@@ -17,7 +17,8 @@ from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError
 from tagstudy.encoders import batching
 from tagstudy.encoders.batching import MIN_BATCH_TOKENS, make_batches, max_batch_tokens, split_windows
-from tagstudy.encoders.encoder import SEPARATOR, Encoder, concatenate, frozen_encoder
+from tagstudy.encoders.encoder import SEPARATOR, Encoder, concatenate
+from tagstudy.encoders.frozen import frozen_encoder
 from tagstudy.encoders.loading import PACKAGED, encode_words, load, load_model
 from tagstudy.encoders.posts import cost, distinct_texts, encode_posts, tokenize_posts
 

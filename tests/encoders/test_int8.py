@@ -12,7 +12,8 @@ from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import write_json
 from tagstudy.encoders import int8
-from tagstudy.encoders.encoder import Encoder, frozen_encoder
+from tagstudy.encoders.encoder import Encoder
+from tagstudy.encoders.frozen import frozen_encoder
 from tagstudy.encoders.identity import identity
 from tagstudy.encoders.int8 import Int8Encoder
 from tagstudy.encoders.loading import PACKAGED

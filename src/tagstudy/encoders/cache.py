@@ -19,7 +19,8 @@ from tagstudy.core.device import choose_device
 from tagstudy.core.errors import UserError, user_errors
 from tagstudy.core.paths import embedding_cache
 from tagstudy.core.printing import print_visible
-from tagstudy.encoders.encoder import Encoder, frozen_encoder
+from tagstudy.encoders.encoder import Encoder
+from tagstudy.encoders.frozen import frozen_encoder
 from tagstudy.encoders.identity import identity
 from tagstudy.encoders.reference import PROBE  # its vector shows what settings do not: architecture, device, libraries
 

@@ -194,15 +194,3 @@ def concatenate(rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     """The input_ids of all rows, concatenated [tokens], and the offsets of the rows [rows + 1]."""
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
     return np.array([token for row in rows for token in row], dtype=np.int32), offsets
-
-
-def frozen_encoder(settings: EncoderSettings, device: torch.device) -> Encoder:
-    """An encoder that encodes on a device, without gradients. Raises :class:`UserError` for int8 on a GPU."""
-    torch.set_num_threads(1)  # for each batch
-    if settings.dtype != "int8":
-        return Encoder(settings).eval().to(device)
-    if device.type != "cpu":
-        raise UserError("featurize_dense.dtype: int8 is for CPUs; set train.device to cpu, or this to bfloat16")
-    from tagstudy.encoders.int8 import Int8Encoder
-
-    return Int8Encoder(settings).eval()

@@ -53,7 +53,7 @@ def csr_vectorizer(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorizer:
 
 def encoder_vectorizer(folder: Path, settings: EncoderSettings, device: str) -> Vectorizer:
     from tagstudy.core.device import choose_device
-    from tagstudy.encoders.encoder import frozen_encoder
+    from tagstudy.encoders.frozen import frozen_encoder
     from tagstudy.encoders.posts import encode_posts
 
     encoder = frozen_encoder(settings, choose_device(device))
