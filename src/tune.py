@@ -94,11 +94,11 @@ def valid_micro_f1(arm: str, fold: int, settings: Train) -> float:
     """Train on a fold's train posts; micro-F1 on its valid posts in the best epoch."""
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed + fold)
-    own = features_of_fold(arm_folders(arm).features, fold)
-    corpus, features = Corpus(POSTS), open_matrix(own / "matrix")
+    features_folder = features_of_fold(arm_folders(arm).features, fold)
+    corpus, features = Corpus(POSTS), open_matrix(features_folder / "matrix")
     train, valid = (Posts(features, corpus.labels, corpus.rows(split, fold)) for split in ("train", "valid"))
-    network = describe_network(settings, read_json(own / "features.json"), len(corpus.tags))
-    model = initial_network(network, own, train, settings).to(choose_device(settings.device))
+    network = describe_network(settings, read_json(features_folder / "features.json"), len(corpus.tags))
+    model = initial_network(network, features_folder, train, settings).to(choose_device(settings.device))
     return fit(model, train, valid, settings, settings.seed + fold, NoLog()).micro_f1
 
 

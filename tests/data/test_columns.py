@@ -53,8 +53,8 @@ def test_columns_that_are_told_go_before_those_with_usual_names(tmp_path: Path) 
     options = {"id": "key", "title": "name", "body": ["reply", "area"], "tags": "area"}
     posts, _, file = read(tmp_path / "a.csv", data, **options)
     assert posts == [Post("1", "t", "one\na b", ["a", "b"]), Post("2", "u", "a", ["a"])]
-    assert file.found["columns"] == {"id": ["key"], "title": ["name"], "body": ["reply", "area"], "tags": ["area"]}
-    assert file.found["text_columns_left_out"] == ["body"]
+    assert file.detected["columns"] == {"id": ["key"], "title": ["name"], "body": ["reply", "area"], "tags": ["area"]}
+    assert file.detected["text_columns_left_out"] == ["body"]
 
 
 @pytest.mark.parametrize("delimiter", [",", "\t", ";", "|"])
@@ -63,7 +63,7 @@ def test_columns_are_split_at_what_splits_the_header(tmp_path: Path, name: str, 
     data = delimiter.join(["Id", "Title", "Body", "Tags"]) + "\n" + delimiter.join(["1", "t", '"b, c; d"', "a b"])
     posts, _, file = read(tmp_path / name, data)
     assert posts == [Post("1", "t", "b, c; d", ["a", "b"])]
-    assert file.found["delimiter"] == delimiter
+    assert file.detected["delimiter"] == delimiter
 
 
 def test_an_empty_body_leaves_the_plain_text(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_columns_of_0_and_1_are_tags(tmp_path: Path) -> None:
         ("you are rude", ["toxic", "insult"]),
         ("I will come", ["threat"]),
     ]
-    assert file.found["multi_hot"] and file.found["columns"]["tags"] == ["toxic", "insult", "threat"]
+    assert file.detected["multi_hot"] and file.detected["columns"]["tags"] == ["toxic", "insult", "threat"]
 
 
 def test_columns_of_0_and_1_may_be_told(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[st
     """The columns named in ``ingest.columns``, else those with a usual name, else (for tags) the 0/1 columns.
 
     If ``file.options`` is not binding, a named column is used only where the file has it.
-    Notes in ``file.found`` which columns were taken, and which text columns were not. Raises :class:`UserError` for
+    Notes in ``file.detected`` which columns were taken, and which text columns were not. Raises :class:`UserError` for
     a named column that is missing, for a duplicate column name, for a file without text, and for one without tags
     where tags are needed.
     """
@@ -93,7 +93,7 @@ def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[st
             taken.update(flags)
     check_columns(file, names, chosen)
     left_out = [name for name in names if name not in taken and is_text(name, sample)]
-    file.found |= {"columns": chosen, "multi_hot": multi_hot, "text_columns_left_out": left_out}
+    file.detected |= {"columns": chosen, "multi_hot": multi_hot, "text_columns_left_out": left_out}
     return Columns(chosen, multi_hot)
 
 

@@ -30,7 +30,7 @@ def text_lines(file: File, stream: IO[bytes]) -> Iterator[str]:
     Raises :class:`UserError` if the bytes are not valid in the encoding.
     """
     encoding = encoding_of(file, stream)
-    file.found["encoding"] = encoding.removesuffix("-sig")
+    file.detected["encoding"] = encoding.removesuffix("-sig")
     try:
         with decoded(stream, encoding) as lines:
             yield from lines

@@ -29,11 +29,11 @@ POSITION = re.compile(r", line \d+, column \d+$")  # within the part; the row sa
 class Repaired:
     """The bytes of a dump without references to forbidden characters, and completed if `head` or `grep` cut it off.
 
-    Notes in ``file.found`` what was done. A part of a file becomes whole without a note.
+    Notes in ``file.detected`` what was done. A part of a file becomes whole without a note.
     """
 
     def __init__(self, file: File, stream: IO[bytes]) -> None:
-        self.found, self.stream = file.found, stream
+        self.detected, self.stream = file.detected, stream
         self.has_start, self.has_end = file.start == 0, file.end is None
         self.left = sys.maxsize if file.end is None else file.end - file.start  # bytes
         self.carry = b""  # what follows the last whole element
@@ -48,7 +48,7 @@ class Repaired:
                 if ROW_FIRST.match(data):
                     self.root = True
                     if self.has_start:
-                        self.found["part_of_a_dump"] = True
+                        self.detected["part_of_a_dump"] = True
                     data = b"<posts>" + data.removeprefix(b"\xef\xbb\xbf")
             data = self.carry + data
             end = data.rfind(b">") + 1
@@ -58,7 +58,7 @@ class Repaired:
             data, self.carry = data[:end], data[end:]
             data, dropped = FORBIDDEN.subn(b"", data)
             if dropped:
-                self.found[DROPPED] = self.found.get(DROPPED, 0) + dropped
+                self.detected[DROPPED] = self.detected.get(DROPPED, 0) + dropped
             if data:
                 self.after_row = data.endswith((b"/>", b"<posts>"))
                 return data
@@ -72,9 +72,9 @@ class Repaired:
         self.after_row = False
         if not self.has_end:
             return data + b"</posts>"
-        self.found["part_of_a_dump"] = True
+        self.detected["part_of_a_dump"] = True
         if data.strip():
-            self.found["cut_off"] = True
+            self.detected["cut_off"] = True
         return b"</posts>"
 
 
@@ -128,7 +128,7 @@ def read_dump(file: File, stream: IO[bytes]) -> Iterator[Row]:
     unknown = [name for name in file.options.columns.values() if name not in names.values()]
     if unknown and file.options.binding:
         raise UserError(f"{file.path}: a dump has no column {unknown[0]!r:.40}; set ingest.columns to null for it")
-    file.found["columns"] = {field.removeprefix("plain_"): [name] for field, name in names.items()}
+    file.detected["columns"] = {field.removeprefix("plain_"): [name] for field, name in names.items()}
     if file.start:
         stream.seek(file.start)
     for attributes in parsed(file, stream):
@@ -153,7 +153,7 @@ def parts_of_dump(file: File) -> Iterator[File]:
     """
     try:
         with file.path.open("rb") as stream:
-            sample, _ = peek(read_dump(replace(file, found={}), stream), SAMPLE)
+            sample, _ = peek(read_dump(replace(file, detected={}), stream), SAMPLE)
         tag_cells = tuple(row.fields.get("tags") for row in sample if row.fields)
     except (OSError, UserError):  # which is told when the file is read
         yield file
@@ -167,8 +167,8 @@ def parts_of_dump(file: File) -> Iterator[File]:
             rows = [mark for mark in marks.tolist() if data.startswith(b"<row ", mark)]
             if len(rows) < max(2, len(marks)):
                 break
-            yield replace(file, start=start, end=start + rows[-1], row=row, found={}, tag_cells=tag_cells)
+            yield replace(file, start=start, end=start + rows[-1], row=row, detected={}, tag_cells=tag_cells)
             start, row, head = start + rows[-1], row + len(rows) - 1, 0
             stream.seek(start)
             data = stream.read(PART)
-        yield replace(file, start=start, row=row, found={}, tag_cells=tag_cells)
+        yield replace(file, start=start, row=row, detected={}, tag_cells=tag_cells)

@@ -14,7 +14,7 @@ def read_fasttext(file: File, stream: IO[bytes]) -> Iterator[Row]:
     """Lines of `__label__tag __label__tag words`."""
     if file.options.columns and file.options.binding:
         raise UserError(f"{file.path}: fastText's lines have no columns; set ingest.columns to null for them")
-    file.found["columns"] = {"body": ["line"]} | ({"tags": [LABEL]} if file.options.tagged else {})
+    file.detected["columns"] = {"body": ["line"]} | ({"tags": [LABEL]} if file.options.tagged else {})
     for number, line in enumerate(text_lines(file, stream), start=1):
         words = line.split()
         labels = [word for word in words if word.startswith(LABEL)]

@@ -38,15 +38,15 @@ class File:
     path: Path
     options: ReadOptions = ReadOptions()
     row: int = 0  # the last one that was read; before a part is read, the last one before it
-    found: dict[str, Any] = field(default_factory=dict)  # columns, left_out, tags, …, as summary.json has them
+    detected: dict[str, Any] = field(default_factory=dict)  # columns, left_out, tags, …, as summary.json has them
     start: int = 0  # of a part, the bytes of a dump or the rows of Parquet
     end: int | None = None
     tag_cells: tuple[Any, ...] = ()  # of the file's first rows, for a part
 
     def add(self, part: "File") -> None:
         """Note what was detected in a further part of the same file."""
-        dropped = self.found.get(DROPPED, 0) + part.found.get(DROPPED, 0)
-        self.found |= part.found | ({DROPPED: dropped} if dropped else {})
+        dropped = self.detected.get(DROPPED, 0) + part.detected.get(DROPPED, 0)
+        self.detected |= part.detected | ({DROPPED: dropped} if dropped else {})
 
 
 class Row(NamedTuple):
@@ -81,27 +81,27 @@ def distinct(files: list[File]) -> list[dict[str, Any]]:
     """What was detected, with files grouped by equal findings."""
     alike: dict[str, dict[str, Any]] = {}
     for file in files:
-        alike.setdefault(repr(file.found), {"names": [], **file.found})["names"].append(file.path.name)
+        alike.setdefault(repr(file.detected), {"names": [], **file.detected})["names"].append(file.path.name)
     return list(alike.values())
 
 
-def described(found: dict[str, Any]) -> str:
+def described(detected: dict[str, Any]) -> str:
     """One of :func:`distinct` as a line."""
-    first, *others = found["names"]
-    parts = [f"{field} from {and_more(names)}" for field, names in found.get("columns", {}).items()]
-    if found.get("multi_hot"):
+    first, *others = detected["names"]
+    parts = [f"{field} from {and_more(names)}" for field, names in detected.get("columns", {}).items()]
+    if detected.get("multi_hot"):
         parts[-1] += " (columns of 0 and 1)"
-    if spelling := found.get("tag_spelling"):
+    if spelling := detected.get("tag_spelling"):
         parts.append(f"tags written as {spelling}")
     line = f"{first}{f' and {len(others):,} more' if others else ''}: {', '.join(parts) or 'read'}"
-    if found.get("encoding", "utf-8") != "utf-8":
-        line += f"; encoded in {found['encoding']}"
+    if detected.get("encoding", "utf-8") != "utf-8":
+        line += f"; encoded in {detected['encoding']}"
     for key, meaning in NOTES.items():
-        if found.get(key):
-            line += f"; {meaning.format(found[key])}"
-    if (delimiter := found.get("delimiter", ",")) != ",":
+        if detected.get(key):
+            line += f"; {meaning.format(detected[key])}"
+    if (delimiter := detected.get("delimiter", ",")) != ",":
         line += f"; columns are split at {delimiter!r}"
-    if left_out := found.get("text_columns_left_out"):
+    if left_out := detected.get("text_columns_left_out"):
         line += f"; text columns left out: {and_more(left_out)}"
     return line
 

@@ -68,7 +68,7 @@ def json_array(file: File, stream: IO[bytes], encoding: str) -> Iterator[Row]:
     """
     import ijson
 
-    file.found["encoding"] = encoding.removesuffix("-sig")
+    file.detected["encoding"] = encoding.removesuffix("-sig")
     source = stream if encoding == "utf-8" else AsUtf8(stream, encoding)
     number, depth, place = 0, 0, None
     builder = ijson.ObjectBuilder()

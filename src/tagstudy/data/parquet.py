@@ -110,7 +110,7 @@ def parts_of_parquet(file: File) -> Iterator[File]:
     try:
         with file.path.open("rb") as stream:
             bounds = ParquetRows(file.path, stream).bounds()
-            sample, _ = peek(read_parquet(replace(file, found={}), stream), SAMPLE if len(bounds) > 2 else 0)
+            sample, _ = peek(read_parquet(replace(file, detected={}), stream), SAMPLE if len(bounds) > 2 else 0)
     except (OSError, ValueError, UserError, pa.ArrowException):  # which is told when the file is read
         bounds = []
     if len(bounds) <= 2:
@@ -118,7 +118,7 @@ def parts_of_parquet(file: File) -> Iterator[File]:
         return
     tag_cells = tuple(row.fields.get("tags") for row in sample if row.fields)
     for start, end in pairwise(bounds):
-        yield replace(file, start=start, end=end, row=start, found={}, tag_cells=tag_cells)
+        yield replace(file, start=start, end=end, row=start, detected={}, tag_cells=tag_cells)
 
 
 def read_parquet(file: File, stream: IO[bytes]) -> Iterator[Row]:

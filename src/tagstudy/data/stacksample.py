@@ -38,7 +38,7 @@ def read_stacksample(file: File, tables: dict[str, str]) -> Iterator[Row]:
     """The questions with their tags. Both tables stand in the order of the questions' ids."""
     of_tags = TAGS if TAGS in tables else STACKLITE_TAGS
     if passed_over := sorted(name for key, name in tables.items() if key not in (QUESTIONS, of_tags)):
-        file.found["passed_over"] = ", ".join(passed_over)
+        file.detected["passed_over"] = ", ".join(passed_over)
     with ExitStack() as stack:
 
         def table(key: str, options: ReadOptions) -> tuple[File, Iterator[Row]]:
@@ -57,11 +57,11 @@ def read_stacksample(file: File, tables: dict[str, str]) -> Iterator[Row]:
             if of_tags == STACKLITE_TAGS:
                 raise UserError(f"{problem}; StackLite has no texts of its questions, StackSample has") from None
             raise
-        file.found |= questions.found
+        file.detected |= questions.detected
         if not file.options.tagged:
             yield from rows
             return
-        file.found["columns"] = {**file.found.get("columns", {}), "tags": ["Tag"]}
+        file.detected["columns"] = {**file.detected.get("columns", {}), "tags": ["Tag"]}
         tags, labels = table(of_tags, ReadOptions(True, {"title": "Id", "tags": "Tag"}, "", file.options.encoding))
         yield from joined(questions, rows, tags, labels)
 
@@ -81,13 +81,13 @@ def joined(questions: File, rows: Iterator[Row], tags: File, labels: Iterator[Ro
         if row.fields is None:
             yield row
             continue
-        own = number_of(questions, row, "id")
-        if own <= last:
+        question = number_of(questions, row, "id")
+        if question <= last:
             raise UserError(f"{questions.path}, row {row.number}: its id is not above that before; sort by Id")
-        last = own
-        while of_tags < own and (group := next(groups, None)):
+        last = question
+        while of_tags < question and (group := next(groups, None)):
             of_tags, names = group
-        yield Row(row.number, row.fields | {"tags": names if of_tags == own else []})
+        yield Row(row.number, row.fields | {"tags": names if of_tags == question else []})
         yield from malformed
         malformed.clear()
     for _ in groups:  # were they not in order, posts would have lost their tags
@@ -106,11 +106,11 @@ def ascending(file: File, labels: Iterator[Row], malformed: list[Row]) -> Iterat
                 yield number_of(file, row, "title"), str(row.fields["tags"])
 
     last = -1
-    for own, group in groupby(pairs(), key=itemgetter(0)):
-        if own <= last:
-            raise UserError(f"{file.path}: the tags of {own} stand behind those of {last}; sort by Id")
-        last = own
-        yield own, [tag for _, tag in group]
+    for question, group in groupby(pairs(), key=itemgetter(0)):
+        if question <= last:
+            raise UserError(f"{file.path}: the tags of {question} stand behind those of {last}; sort by Id")
+        last = question
+        yield question, [tag for _, tag in group]
 
 
 def number_of(file: File, row: Row, name: str) -> int:

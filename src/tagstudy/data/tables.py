@@ -21,9 +21,9 @@ def read_csv(file: File, stream: IO[bytes], delimiter: str = ",") -> Iterator[Ro
     head = next((line for line in first if line.strip()), "")
     stated = STATED.fullmatch(head)
     delimiter = stated[1] if stated else find_delimiter(head, delimiter)
-    file.found["delimiter"] = delimiter
+    file.detected["delimiter"] = delimiter
     if escapes_by_backslashes(first, delimiter):
-        file.found["quotes_escaped_by_backslashes"] = True
+        file.detected["quotes_escaped_by_backslashes"] = True
         text = map(double_quotes, text)
     lines = csv.reader(text, delimiter=delimiter, strict=True)
     try:

@@ -48,7 +48,7 @@ WORDS = Spelling("separator", " ")
 
 
 def find_spelling(file: File, values: Iterable[Any]) -> Spelling:
-    """The spelling of a file's tags, from a sample of its cells. Notes it in ``file.found``.
+    """The spelling of a file's tags, from a sample of its cells. Notes it in ``file.detected``.
 
     Raises :class:`UserError` for vectors of 0 and 1.
     """
@@ -57,7 +57,7 @@ def find_spelling(file: File, values: Iterable[Any]) -> Spelling:
     separator = file.options.tag_separator
     spelling = Spelling("separator", separator) if separator is not None else guess(texts)
     if texts or separator is not None:
-        file.found["tag_spelling"] = str(spelling)
+        file.detected["tag_spelling"] = str(spelling)
     refuse_vectors(file, values, spelling)
     return spelling
 

@@ -57,21 +57,21 @@ def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: 
     summary = f"{number_range(list(map(len, vocabularies)))} words"
     embeddings = pretrained_embeddings(vocabularies, corpus, settings, device, cache)
     for fold, (words, embedding) in enumerate(zip(vocabularies, embeddings, strict=True)):
-        own = folder / f"fold-{fold}"
-        write_json(own / "vocabulary.json", words)
+        fold_folder = folder / f"fold-{fold}"
+        write_json(fold_folder / "vocabulary.json", words)
         if settings.subwords:
             ngrams = ngrams_of(words)
-            with CsrWriter(own / "subwords", ngrams.shape[1]) as writer:
+            with CsrWriter(fold_folder / "subwords", ngrams.shape[1]) as writer:
                 writer.append_rows(ngrams)
-        write_json(own / "vectorizer.json", {"kind": "words", "sublinear_tf": settings.sublinear_tf})
+        write_json(fold_folder / "vectorizer.json", {"kind": "words", "sublinear_tf": settings.sublinear_tf})
         dims = settings.embedding_dim
         if embedding is not None:
-            np.save(own / "embedding.npy", embedding)
+            np.save(fold_folder / "embedding.npy", embedding)
             dims, known = embedding.shape[1], embedding.any(axis=1)
             covered = occurrences[fold][known].sum() / occurrences[fold].sum()
             if fold == 0:
                 summary += f"; vectors for {known.mean():.1%} of them, {covered:.1%} of their occurrences"
-        write_json(own / "features.json", {"inputs": len(words), "csr": True, "embedding_dim": dims})
+        write_json(fold_folder / "features.json", {"inputs": len(words), "csr": True, "embedding_dim": dims})
     return summary
 
 
@@ -105,8 +105,8 @@ def write_encoder_vectors(
         for posts in corpus.texts():
             writer.append(encode_posts(encoder, lambda texts: cache.vectors(texts, bar), posts))
     write_json(folder / "features.json", {"inputs": encoder.dims, "csr": False, "embedding_dim": None})
-    own = {"encoder": settings.encoder_settings(), "identity": identity(encoder)}
-    write_json(folder / "vectorizer.json", {"kind": "encoder", **own})
+    described = {"encoder": settings.encoder_settings(), "identity": identity(encoder)}
+    write_json(folder / "vectorizer.json", {"kind": "encoder", **described})
     test = corpus.is_in("test", fold=0)
     sample = list(islice(chain.from_iterable(corpus.texts(test)), None, None, -(-int(test.sum()) // COST_POSTS)))
     return f"{len(corpus):,} vectors of {encoder.dims} dimensions", cost(encoder, sample)
@@ -123,7 +123,7 @@ def write_input_ids(folder: Path, corpus: Corpus, settings: FeaturizeDense) -> s
         for posts in corpus.texts():
             input_ids, offsets = tokenize_posts(encoder, posts)
             writer.append(input_ids, offsets, np.ones(len(input_ids)))
-    own = {"encoder": settings.encoder_settings()}
-    write_json(folder / "features.json", {"inputs": encoder.dims, "csr": False, "embedding_dim": None, **own})
-    write_json(folder / "vectorizer.json", {"kind": "finetuned", **own, "identity": identity(encoder)})
+    described = {"encoder": settings.encoder_settings()}
+    write_json(folder / "features.json", {"inputs": encoder.dims, "csr": False, "embedding_dim": None, **described})
+    write_json(folder / "vectorizer.json", {"kind": "finetuned", **described, "identity": identity(encoder)})
     return f"{len(corpus):,} posts in subword tokens"

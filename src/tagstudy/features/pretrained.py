@@ -90,7 +90,7 @@ def glove(vocabularies: list[list[str]], settings: FeaturizeDense) -> list[np.nd
         )
     words, rows = united(vocabularies)
     vectors = read_vectors(Path(settings.vectors), words, settings.embedding_dim)
-    return [vectors[own] for own in rows]
+    return [vectors[of_fold] for of_fold in rows]
 
 
 def static(
@@ -102,7 +102,7 @@ def static(
     words, rows = united(vocabularies)
     vectors = vectors_of_words(words, settings, device, cache)
     dims = min(settings.embedding_dim, vectors.shape[1], *map(len, vocabularies))
-    return [PCA(dims, svd_solver="covariance_eigh").fit_transform(vectors[own]) for own in rows]
+    return [PCA(dims, svd_solver="covariance_eigh").fit_transform(vectors[of_fold]) for of_fold in rows]
 
 
 def vectors_of_words(words: list[str], settings: FeaturizeDense, device: str, cache: Path | None) -> np.ndarray:

@@ -81,8 +81,8 @@ def arm_of_study(folder: Path, name: str, device: str) -> Arm:
     models, features = folder / MODELS / name, folder / FEATURES / ARMS[name]
     check_made_from(models, features)
     model = read_json(models / "model.json")
-    own = features_of_fold(features, model["runs"][0]["fold"])
-    return Arm(model["tags"], model["loss"], models / "run-0", own, device)
+    features_folder = features_of_fold(features, model["runs"][0]["fold"])
+    return Arm(model["tags"], model["loss"], models / "run-0", features_folder, device)
 
 
 def open_shipped(folder: Path, device: str) -> tuple[dict[str, Arm], RunDecisions]:

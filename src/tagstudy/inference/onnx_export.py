@@ -74,20 +74,20 @@ def export_onnx(predictor: Predictor, folder: Path) -> str:
 def write_arms(folder: Path, predictor: Predictor) -> Tagger:
     """The module of all arms, and the files of what makes their inputs."""
     counted = {name: arm for name, arm in predictor.arms.items() if (arm.features / "vocabulary.json").exists()}
-    own = {name: read_json(arm.features / "vocabulary.json") for name, arm in counted.items()}
-    vocabulary = list(dict.fromkeys(term for terms in own.values() for term in terms))
+    vocabularies = {name: read_json(arm.features / "vocabulary.json") for name, arm in counted.items()}
+    vocabulary = list(dict.fromkeys(term for terms in vocabularies.values() for term in terms))
     arms: list[WordArm | EncoderArm] = []
     for name, arm in predictor.arms.items():
-        arms.append(word_arm(arm, own[name], vocabulary) if name in own else encoder_arm(arm, folder))
-    if own:
+        arms.append(word_arm(arm, vocabularies[name], vocabulary) if name in vocabularies else encoder_arm(arm, folder))
+    if vocabularies:
         longest = max(read_json(arm.features / "vectorizer.json").get("max_ngram", 1) for arm in counted.values())
         write_text(folder / "words.json", {"max_ngram": longest, **expressions(), "vocabulary": vocabulary})
     decider = Decider(predictor.decisions[predictor.system], len(predictor.names))
     return Tagger(arms, predictor.dense_weight, decider).eval()
 
 
-def word_arm(arm: Arm, own: list[str], vocabulary: list[str]) -> WordArm:
-    column = {term: number for number, term in enumerate(own)}
+def word_arm(arm: Arm, terms: list[str], vocabulary: list[str]) -> WordArm:
+    column = {term: number for number, term in enumerate(terms)}
     columns = np.array([column.get(term, -1) for term in vocabulary])
     idf = arm.features / "idf.npy"
     sublinear_tf = read_json(arm.features / "vectorizer.json")["sublinear_tf"]

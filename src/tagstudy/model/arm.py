@@ -144,17 +144,23 @@ def train_run(job: Job) -> RunResult:
     number, fold, seed, settings, folders = job
     torch.set_num_threads(settings.threads)
     torch.manual_seed(seed)
-    own = features_of_fold(folders.features, fold)
-    corpus, features, device = Corpus(folders.posts), open_matrix(own / "matrix"), choose_device(settings.device)
+    features_folder = features_of_fold(folders.features, fold)
+    corpus, features, device = (
+        Corpus(folders.posts),
+        open_matrix(features_folder / "matrix"),
+        choose_device(settings.device),
+    )
     train, valid, test = (
         Posts(features, corpus.labels, corpus.rows(split, fold)) for split in ("train", "valid", "test")
     )
-    network = describe_network(settings, read_json(own / "features.json"), len(corpus.tags))
-    model = initial_network(network, own, train, settings).to(device)
+    network = describe_network(settings, read_json(features_folder / "features.json"), len(corpus.tags))
+    model = initial_network(network, features_folder, train, settings).to(device)
     if number == 0:
         print(model.describe(), flush=True)
     folder = folders.models / f"run-{number}"
-    about = fingerprint(settings, network, seed, fold, device.type, replicas.ranks(), folders=[own, folders.posts])
+    about = fingerprint(
+        settings, network, seed, fold, device.type, replicas.ranks(), folders=[features_folder, folders.posts]
+    )
     checkpoint = Checkpoint(folders.unfinished / f"run-{number}.pt", about)
     # With its defaults Live would rewrite dvc.yaml in the middle of a repro.
     live = Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) if replicas.rank() == 0 else None

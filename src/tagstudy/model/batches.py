@@ -66,24 +66,24 @@ def drop_words(batch: tuple[np.ndarray, ...], fraction: float, rng: np.random.Ge
     return *where, weights * kept / np.float32(1 - fraction)
 
 
-def part_of(batch: tuple[np.ndarray, ...], own: slice) -> tuple[np.ndarray, ...]:
+def part_of(batch: tuple[np.ndarray, ...], share: slice) -> tuple[np.ndarray, ...]:
     """The features of the posts of a batch that are this process's."""
     if len(batch) == 1:
-        return (batch[0][own],)
+        return (batch[0][share],)
     indices, offsets, weights = batch
-    offsets = offsets[own.start : own.stop + 1]
+    offsets = offsets[share.start : share.stop + 1]
     entries = slice(offsets[0], offsets[-1])
     return indices[entries], offsets - offsets[0], weights[entries]
 
 
-def draw_mixup(posts: int, own: slice, mixup: float, rng: np.random.Generator) -> tuple[float, Tensor] | None:
+def draw_mixup(posts: int, share: slice, mixup: float, rng: np.random.Generator) -> tuple[float, Tensor] | None:
     """The fraction that each post keeps, and the posts that the rest comes from (Zhang et al., mixup, 2018).
 
-    Both are of this process's ``own`` posts alone: those of the batch's permutation, in its order.
+    Both are of this process's ``share`` of posts alone: those of the batch's permutation, in its order.
     """
     if not mixup:
         return None
-    return rng.beta(mixup, mixup), torch.from_numpy(rng.permutation(posts)[own].argsort().argsort())
+    return rng.beta(mixup, mixup), torch.from_numpy(rng.permutation(posts)[share].argsort().argsort())
 
 
 def to(device: torch.device, batch: tuple[np.ndarray, ...]) -> tuple[Tensor, ...]:

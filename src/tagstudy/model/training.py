@@ -148,11 +148,11 @@ class Run:
 
     def batch_loss(self, chosen: np.ndarray) -> Tensor:
         """The mean loss of some posts, with the noise of training; of several processes, this one's part of it."""
-        own = replicas.share(len(chosen))
+        share = replicas.share(len(chosen))
         features = drop_words(self.train.features_of(chosen), self.settings.word_dropout, self.rng)
-        labels = self.train.labels_of(chosen[own]).to(self.device)
-        mix = draw_mixup(len(chosen), own, self.settings.mixup, self.rng)
-        logits = self.model(*to(self.device, part_of(features, own)), mix=mix)
+        labels = self.train.labels_of(chosen[share]).to(self.device)
+        mix = draw_mixup(len(chosen), share, self.settings.mixup, self.rng)
+        logits = self.model(*to(self.device, part_of(features, share)), mix=mix)
         loss = self.loss(logits, labels, self.pos_weight)
         if mix is not None:
             fraction, others = mix
