@@ -12,8 +12,10 @@ import pytest
 from conftest import ROOT, write_params
 from sklearn.metrics import f1_score
 
+import growth
 from baselines import GRIDS
-from bench import CONTESTANT, NAMES, best_setting, call, compare, in_markdown, valid_micro_f1
+from bench import CONTESTANT, NAMES, RESULTS, best_setting, call, compare, valid_micro_f1
+from bench import in_markdown as baselines_in_markdown
 from contestant import CONTESTANTS
 from dense_scores import read_labels
 from results import in_markdown as systems_in_markdown
@@ -82,13 +84,15 @@ def test_contestants_are_compared_in_one_table(work: Path) -> None:
             assert call(work, CONTESTANT, name)
     table = compare(work, ["sparse", "logistic_regression"]).assign(corpus="so_titles, 10 tags")
     assert table["tied"].any()
-    lines = in_markdown(table).splitlines()
+    lines = baselines_in_markdown(table).splitlines()
     for row in table.itertuples():
         assert any(NAMES[row.contestant] in line and f"{row.micro_f1:.3f}" in line for line in lines)
 
 
 def test_the_pages_have_the_results_as_they_were_measured() -> None:
-    assert systems_in_markdown() in (ROOT / "docs/results.md").read_text(encoding="utf-8")
-    baselines = (ROOT / "docs/baselines.md").read_text(encoding="utf-8")
-    for row in pd.read_csv(ROOT / "docs/results/baselines_single_split.csv").itertuples():
-        assert f"{row.micro_f1:.3f} / {row.macro_f1:.3f}, {row.seconds:.1f} s" in baselines
+    results, baselines, scaling = (
+        (ROOT / f"docs/{page}.md").read_text(encoding="utf-8") for page in ("results", "baselines", "scaling")
+    )
+    assert systems_in_markdown() in results
+    assert baselines_in_markdown(pd.read_csv(RESULTS)) in baselines
+    assert all(growth.in_markdown(kind) in scaling for kind in growth.KINDS)

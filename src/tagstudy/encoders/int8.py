@@ -2,7 +2,7 @@
 
 Weights have a scale for each output and are converted once; activations have one for each window and matrix product.
 Windows are read one by one, so that a text's vector does not depend on the texts beside it. A weight has 7 of the 8
-bits: with all of them, processors without VNNI instructions would cut off large sums.
+bits: with all of them, large sums would saturate on processors without VNNI instructions.
 """
 
 import hashlib
