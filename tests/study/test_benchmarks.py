@@ -13,6 +13,7 @@ from conftest import ROOT, write_params
 from sklearn.metrics import f1_score
 
 import growth
+import tuning
 from baselines import GRIDS
 from bench import CONTESTANT, NAMES, RESULTS, best_setting, call, compare, valid_micro_f1
 from bench import in_markdown as baselines_in_markdown
@@ -90,9 +91,10 @@ def test_contestants_are_compared_in_one_table(work: Path) -> None:
 
 
 def test_the_pages_have_the_results_as_they_were_measured() -> None:
-    results, baselines, scaling = (
-        (ROOT / f"docs/{page}.md").read_text(encoding="utf-8") for page in ("results", "baselines", "scaling")
+    results, baselines, scaling, tuned = (
+        (ROOT / f"docs/{page}.md").read_text(encoding="utf-8") for page in ("results", "baselines", "scaling", "tuning")
     )
     assert systems_in_markdown() in results
     assert baselines_in_markdown(pd.read_csv(RESULTS)) in baselines
+    assert tuning.in_markdown(pd.read_csv(tuning.TABLE)) in tuned
     assert all(growth.in_markdown(kind) in scaling for kind in growth.KINDS)
