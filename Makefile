@@ -26,7 +26,7 @@ ship: study ## retrain both arms on all posts, into shipped/ (half a minute more
 	@echo "== src/ship.py: both arms trained again on all posts; the study's own models and scores stay as they are"
 	python src/ship.py
 
-test: $(VENV)/dev ## lint, types, pytest (requirements-dev.txt; ten minutes)
+test: $(VENV)/dev ## lint, types, pytest (requirements-dev.txt; five to ten minutes)
 	@echo "== ruff, mypy, pytest"
 	ruff check
 	ruff format --check

@@ -115,9 +115,8 @@ def count_words(table: pa.Table) -> tuple[csr_array, pa.StringArray]:
     chunks = pc.ascii_split_whitespace(separated_by_spaces(texts))
     encoded = chunks.flatten().dictionary_encode()
     is_token = pc.ascii_is_alnum(encoded.dictionary)
-    tokens: list[
-        str
-    ] = []  # of the other chunks, in one list: the garbage collector walks through thousands of small ones
+    # Of the other chunks, in one list: the garbage collector walks through thousands of small ones.
+    tokens: list[str] = []
     ends: list[int] = []
     for chunk in encoded.dictionary.filter(pc.invert(is_token)).to_pylist():
         tokens += tokenize(chunk)

@@ -8,7 +8,9 @@ bits: with all of them, large sums would saturate on processors without VNNI ins
 import hashlib
 import logging
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -99,16 +101,25 @@ def open_session(encoder: Encoder) -> "InferenceSession":
             raise UserError(f"{path}: cannot be read ({problem!s:.200}); delete it, and it is written anew") from None
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Around libraries that describe their own progress."""
+    logging.disable(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+
+
 def convert(encoder: Encoder, path: Path) -> None:
     """Write an encoder with 8-bit weights. Raises :class:`UserError` where torch cannot export it."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     sizes: Any = dict(enumerate(map(torch.export.Dim, ("windows", "longest"))))
     inputs = tuple(torch.ones(4, 5, dtype=torch.int64) for _ in range(2))  # one tensor twice would become one input
-    for logger in ("torch.onnx", None):  # which describe their own progress
-        logging.getLogger(logger).setLevel(logging.ERROR)
-    with TemporaryDirectory() as scratch, warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with TemporaryDirectory() as scratch, quiet(), torch.no_grad():
         exact = Path(scratch) / "float32.onnx"
         try:
             torch.onnx.export(
