@@ -60,14 +60,17 @@ def grow(folder: Path, posts: int, tags: int, chosen: Namespace) -> None:
 
 def in_markdown(kind: str) -> str:
     """Of each stage its seconds and its peak memory, a column for each number of posts and of tags."""
-    rows = pd.read_csv(TABLE).query("kind == @kind")
-    sizes = rows.drop_duplicates(["posts", "tags"]).sort_values(["posts", "tags"])
+    rows = pd.read_csv(TABLE).query("kind == @kind and runs == 1")
+    whole = rows.groupby(["posts", "tags"])["stage"].transform("nunique") == len(STAGES)
+    sizes = rows[whole].drop_duplicates(["posts", "tags"]).sort_values(["posts", "tags"])
     names = [f"{size.posts:,}, {size.tags:,} tags" for size in sizes.itertuples()]
     lines = [f"| {kind} | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
     for stage in STAGES:
-        own = rows[rows["stage"] == stage].set_index(["posts", "tags"])
-        cells = [own.loc[(size.posts, size.tags)] for size in sizes.itertuples()]
-        lines.append(f"| {stage} | {' | '.join(f'{c.seconds:.0f} s, {c.peak_mb / 1000:.1f} GB' for c in cells)} |")
+        by_size = rows[rows["stage"] == stage].set_index(["posts", "tags"])
+        cells = [by_size.loc[(size.posts, size.tags)] for size in sizes.itertuples()]
+        lines.append(
+            f"| {stage} | {' | '.join(f'{c.seconds:.0f} s, {c.peak_mb * 2**20 / 1e9:.1f} GB' for c in cells)} |"
+        )
     return "\n".join(lines)
 
 

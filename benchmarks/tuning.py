@@ -2,7 +2,7 @@
 
 `python benchmarks/tuning.py --data FOLDER`. Each kind gets the same number of trials from the same ranges, on the same
 two folds, scored by micro-F1 on valid; the first trial has the defaults. The best trial is then held against the
-defaults on the valid posts of the other three folds, which the search has not seen. Test posts are not read. It writes
+defaults on the valid posts of the other three folds, on which no trial was scored. Test posts are not read. It writes
 benchmarks/tuning.csv, and prints the table of docs/tuning.md.
 """
 
@@ -22,6 +22,7 @@ KINDS = {  # the arm, and the embedding of the dense one
     "encoder": ("dense", "encoder"),
 }
 DEVELOPMENT = ["so_titles, 10 tags", "crypto, 50 tags"]
+NAMES = ["lr", "embedding_lr", "dropout", "word_dropout", "batch_norm"]
 SEARCHED, OTHERS = range(2), range(2, 5)  # folds
 TABLE = ROOT / "benchmarks/tuning.csv"
 
@@ -39,16 +40,15 @@ def main() -> None:
             folder = prepare(corpus, options.data, ingest={"folds": 5}, featurize_dense={"embedding": embedding})
             with contextlib.chdir(folder):
                 rows = log(arm, getattr(read_params(), f"train_{arm}"), options.trials)
-            rows = rows.assign(corpus=corpus, kind=kind, trial=range(len(rows)))
-            update(TABLE, rows, {"corpus": list(CORPORA), "kind": list(KINDS), "trial": list(range(options.trials))})
+            rows.insert(0, "trial", range(len(rows)))
+            update(TABLE, rows.assign(corpus=corpus, kind=kind), {"corpus": list(CORPORA), "kind": list(KINDS)})
     print(in_markdown(pd.read_csv(TABLE)))
 
 
 def log(arm: str, settings: Train, number: int) -> pd.DataFrame:
     """A row for each trial; the defaults and the best trial have a score on the other folds, too."""
     trials = tune.search(arm, settings, SEARCHED, number)
-    names = list(trials[-1].changes)
-    defaults = {name: getattr(settings, name) for name in names}
+    defaults = {name: getattr(settings, name) for name in NAMES}
     rows = pd.DataFrame([defaults | trial.changes | {"valid_micro_f1": trial.micro_f1} for trial in trials])
     best = rows["valid_micro_f1"].idxmax()
     for place in {0, best}:
@@ -65,10 +65,11 @@ def in_markdown(table: pd.DataFrame) -> str:
     ]
     lines.append("|---" * 7 + "|")
     for (corpus, kind), rows in table.groupby(["corpus", "kind"], sort=False):
-        first, best = rows.iloc[0], rows.loc[rows["valid_micro_f1"].idxmax()]
+        compared = rows[rows["other_folds"].notna()]
+        first, best = rows.iloc[0], rows.loc[compared["valid_micro_f1"].idxmax()]
         scores = [row[name] for name in ("valid_micro_f1", "other_folds") for row in (first, best)]
-        parameters = ", ".join(f"{name} {best[name]}" for name in ("lr", "embedding_lr", "dropout", "word_dropout"))
-        parameters += ", batch_norm" if best["batch_norm"] else ""
+        used = [name for name in NAMES if not (kind == "encoder" and name == "embedding_lr")]
+        parameters = ", ".join(f"{name} {str(best[name]).lower()}" for name in used)
         lines.append(f"| {corpus} | {kind} | {' | '.join(f'{score:.4f}' for score in scores)} | {parameters} |")
     return "\n".join(lines)
 

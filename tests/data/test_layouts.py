@@ -150,6 +150,12 @@ def test_quotes_that_are_escaped_by_backslashes(tmp_path: Path) -> None:
     assert "quotes are escaped by backslashes" in line
 
 
+def test_a_stated_delimiter_ahead_of_quotes_that_are_escaped_by_backslashes(tmp_path: Path) -> None:
+    rows = [f'"say \\"hi {number}\\", twice",see,a' for number in range(5)]
+    posts, _, _ = read(tmp_path / "a.csv", "\n".join(["sep=,", "title,body,tags", *rows]))
+    assert [post.title for post in posts] == [f'say "hi {number}", twice' for number in range(5)]
+
+
 def test_backslashes_before_quotes_that_are_doubled(tmp_path: Path) -> None:
     posts, _, line = read(tmp_path / "a.csv", 'title,body,tags\nx,"a \\""quoted\\"" word",a\ny,"C:\\",b\n')
     assert [post.body for post in posts] == ['a \\"quoted\\" word', "C:\\"]

@@ -54,7 +54,12 @@ def test_row_groups_of_any_size_hold_lists_of_tags(tmp_path: Path, rows_of_a_gro
 def test_views_of_strings_are_strings(tmp_path: Path) -> None:
     views = pa.string_view()
     posts = read(
-        tmp_path, title=pa.array(["sort a list"] * ROWS, views), tags=pa.array([["x"]] * ROWS, pa.list_(views))
+        tmp_path,
+        title=pa.array(["sort a list"] * ROWS, views),
+        tags=pa.array([["x"]] * ROWS, pa.list_(views)),
+        owner=pa.array([{"name": "a"}] * ROWS, pa.struct({"name": views})),  # columns that are not needed
+        image=pa.array([b"a"] * ROWS, pa.binary_view()),
+        history=pa.array([["a", "b"]] * ROWS, pa.list_view(pa.string())),
     )
     assert [(post.title, post.tags) for post in posts] == [("sort a list", ["x"])] * ROWS
 

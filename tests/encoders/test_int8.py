@@ -1,5 +1,6 @@
 """int8.py: an encoder in 8-bit integers is near the one in float32, and is refused where it would not be."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tagstudy.core.config import EncoderSettings
 from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import write_json
+from tagstudy.core.paths import embedding_cache
 from tagstudy.encoders import int8
 from tagstudy.encoders.encoder import Encoder
 from tagstudy.encoders.frozen import frozen_encoder
@@ -75,9 +77,33 @@ def test_an_encoder_that_would_change_much_is_refused(encoder: Encoder, monkeypa
         Int8Encoder(SETTINGS)
 
 
-def test_on_a_gpu_it_is_refused() -> None:
-    with pytest.raises(UserError, match=r"int8 is for CPUs; set train\.device to cpu"):
-        frozen_encoder(SETTINGS, torch.device("cuda"))
+def test_it_runs_on_the_cpu_whatever_the_device(encoder: Encoder) -> None:
+    other = frozen_encoder(SETTINGS, torch.device("cuda"))
+    np.testing.assert_array_equal(other.encode(TEXTS), encoder.encode(TEXTS))
+
+
+def test_a_cache_that_cannot_be_written_is_told(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    cache = embedding_cache()
+    assert cache
+    [converted] = cache.parent.glob("int8-*.onnx")
+    monkeypatch.setattr(int8, "convert", lambda _, path: shutil.copy(converted, path))
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("TAGSTUDY_CACHE", str(tmp_path / "file"))
+    np.testing.assert_array_equal(Int8Encoder(SETTINGS).encode(TEXTS), encoder.encode(TEXTS))
+    assert "cannot be written (File exists); the encoder is converted each time" in capsys.readouterr().out
+
+
+def test_an_encoder_that_cannot_be_converted_is_one_line(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TAGSTUDY_CACHE", str(tmp_path))
+    monkeypatch.setattr(int8, "Windows", lambda encoder: torch.nn.Linear(1, 1))  # which takes other inputs
+    with pytest.raises(
+        UserError, match=r"dtype: int8: this encoder cannot be converted \(.*\); set featurize_dense.dtype"
+    ):
+        Int8Encoder(SETTINGS)
 
 
 def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

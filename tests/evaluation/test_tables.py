@@ -78,7 +78,7 @@ def test_recalls_that_a_run_does_not_reach_are_left_out() -> None:
 
 
 def test_tags_are_counted_over_all_posts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "BLOCK", 3)
+    monkeypatch.setattr(store, "ENTRIES", 2)
     corpus = write_corpus(tmp_path, ["a", "b", "c"], [[0, 1, 2, 0]], LABELS, ["same"] * 4)
     assert tables.tag_frequency(corpus).to_dict("list") == {"tag": ["a", "b", "c"], "posts": [3, 3, 0]}
 

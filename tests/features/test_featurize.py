@@ -169,8 +169,8 @@ def test_the_size_of_blocks_changes_nothing(
 ) -> None:
     written = {}
     for size in (1, 3, 1000):
-        for module in (store, corpus_module):
-            monkeypatch.setattr(module, "BLOCK", size)
+        monkeypatch.setattr(store, "ENTRIES", size)
+        monkeypatch.setattr(corpus_module, "BLOCK", size)
         folder = tmp_path / f"blocks-of-{size}"
         write(folder, corpus)
         written[size] = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}

@@ -19,6 +19,7 @@ from scipy.sparse import csr_array
 from tagstudy.core.checksums import checked
 from tagstudy.core.config import Compute
 from tagstudy.core.corpus import Text
+from tagstudy.core.errors import UserError
 from tagstudy.core.shards import map_in_order
 from tagstudy.core.store import CsrMatrix, CsrWriter
 from tagstudy.data.text import SEPARATE, token_sequences, tokenize
@@ -51,6 +52,10 @@ def write_counts(folder: Path, posts: Path, compute: Compute, max_ngram: int = 1
             writer.append(rows.indices + before, rows.indptr, rows.data)
             vocabularies.append(vocabulary)
             before += len(vocabulary)
+            if before > np.iinfo(np.int32).max:
+                raise UserError(
+                    "more than 2^31 terms in all shards; give fewer posts, or lower featurize_tfidf.max_ngram"
+                )
         merged = pa.chunked_array(vocabularies, pa.string()).dictionary_encode().combine_chunks()
         writer.columns = len(merged.dictionary)
     order = pc.sort_indices(merged.dictionary)

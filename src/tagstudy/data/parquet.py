@@ -165,16 +165,23 @@ def text_bytes(array: Any) -> int:
 
 
 def plain(kind: Any) -> Any:
-    """The type of a column, of text as strings: Arrow cannot cast dictionaries to views of strings.
+    """The type that a column is read as. Arrow cannot cast dictionaries to views of strings, so these are strings.
 
     A time has no zone, which need not be installed.
     """
-    if pa.types.is_timestamp(kind):
+    is_a = pa.types
+    if is_a.is_timestamp(kind):
         return pa.timestamp(kind.unit)
-    if pa.types.is_string_view(kind):
-        return pa.large_string()
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_a.is_string_view(kind) or is_a.is_binary_view(kind):
+        return pa.large_string() if is_a.is_string_view(kind) else pa.large_binary()
+    if is_a.is_fixed_size_list(kind):
+        return pa.list_(plain(kind.value_type), kind.list_size)
+    if any(of(kind) for of in (is_a.is_list, is_a.is_large_list, is_a.is_list_view, is_a.is_large_list_view)):
         return pa.large_list(plain(kind.value_type))
+    if is_a.is_struct(kind):
+        return pa.struct([field.with_type(plain(field.type)) for field in kind])
+    if is_a.is_map(kind):
+        return pa.map_(plain(kind.key_type), plain(kind.item_type))
     return kind
 
 

@@ -11,18 +11,19 @@ from tagstudy.data.decoding import text_lines
 from tagstudy.data.files import File, Row, peek
 
 DELIMITERS = [",", "\t", ";", "|"]
-STATED = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line that tells Excel the delimiter
+STATED = re.compile(r'"?sep=([^\r\n"])"?\s*', re.IGNORECASE)  # a first line that tells Excel the delimiter
 BACKSLASHED = re.compile(r'(?<!\\)((?:\\\\)*)\\"')  # a quote behind an odd number of backslashes
 csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is less than a long post
 
 
 def read_csv(file: File, stream: IO[bytes], delimiter: str = ",") -> Iterator[Row]:
     first, text = peek(text_lines(file, stream))
-    head = next((line for line in first if line.strip()), "")
-    stated = STATED.fullmatch(head)
-    delimiter = stated[1] if stated else find_delimiter(head, delimiter)
+    filled = [line for line in first if line.strip()]
+    stated = STATED.fullmatch(filled[0]) if filled else None
+    filled = filled[1:] if stated else filled
+    delimiter = stated[1] if stated else find_delimiter("".join(filled[:1]), delimiter)
     file.detected["delimiter"] = delimiter
-    if escapes_by_backslashes(first, delimiter):
+    if escapes_by_backslashes(filled, delimiter):
         file.detected["quotes_escaped_by_backslashes"] = True
         text = map(double_quotes, text)
     lines = csv.reader(text, delimiter=delimiter, strict=True)

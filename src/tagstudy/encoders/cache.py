@@ -172,13 +172,14 @@ def main() -> None:
     parser.add_argument("--clear", action="store_true", help="delete all vectors, and encoders in int8")
     clear, path = parser.parse_args().clear, embedding_cache()
     with user_errors("cache"):
+        if clear and path is not None:
+            for converted in path.parent.glob("*int8-*.onnx*"):  # and what a killed process has left behind
+                converted.unlink()
         if path is None or not path.exists():
             print_visible(f"{path or 'no home folder'}: no cache of encoded texts")
             return
         if clear:
             empty(path)
-            for converted in path.parent.glob("int8-*.onnx"):
-                converted.unlink()
         print_visible(f"{path}: {path.stat().st_size / 2**20:,.1f} MB")
 
 

@@ -23,6 +23,7 @@ from tagstudy.core.config import EncoderSettings
 from tagstudy.core.errors import UserError, needs
 from tagstudy.core.files import atomic_file
 from tagstudy.core.paths import embedding_cache
+from tagstudy.core.printing import print_visible
 from tagstudy.core.processes import available_cores
 from tagstudy.encoders.encoder import Encoder
 from tagstudy.encoders.identity import identity
@@ -31,6 +32,7 @@ from tagstudy.encoders.reference import PROBE
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
+FORMAT = 1  # raise it whenever a change of the code changes what is converted
 NEAR = 0.95  # cosine similarity of a vector to that in float32, at least
 FLOAT32 = "set featurize_dense.dtype to float32"
 
@@ -86,17 +88,24 @@ def open_session(encoder: Encoder) -> "InferenceSession":
         import onnxscript  # torch exports with it
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # windows are read side by side
-    versions = torch.__version__, onnxruntime.__version__, onnxscript.__version__
-    name = hashlib.blake2b(repr((identity(encoder), *versions)).encode(), digest_size=8).hexdigest()
+    versions = FORMAT, torch.__version__, onnxruntime.__version__, onnxscript.__version__
+    about = identity(encoder), encoder.prompt_length, [repr(module) for module in encoder.body], versions
+    name = f"int8-{hashlib.blake2b(repr(about).encode(), digest_size=8).hexdigest()}.onnx"
+    cache = embedding_cache()
     with TemporaryDirectory() as scratch:
-        cache = embedding_cache()
-        path = (cache.parent if cache else Path(scratch)) / f"int8-{name}.onnx"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(path) as fresh:
-                convert(encoder, fresh)
+        path = cache.parent / name if cache else Path(scratch) / name
+        try:
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                convert(encoder, path)
+        except OSError as problem:
+            print_visible(f"{path}: cannot be written ({problem.strerror}); the encoder is converted each time")
+            path = Path(scratch) / name
+            convert(encoder, path)
         try:
             return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except MemoryError:
+            raise
         except Exception as problem:  # it has a class of its own for each kind
             raise UserError(f"{path}: cannot be read ({problem!s:.200}); delete it, and it is written anew") from None
 
@@ -104,22 +113,23 @@ def open_session(encoder: Encoder) -> "InferenceSession":
 @contextmanager
 def quiet() -> Iterator[None]:
     """Around libraries that describe their own progress."""
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
         finally:
-            logging.disable(logging.NOTSET)
+            logging.disable(before)
 
 
 def convert(encoder: Encoder, path: Path) -> None:
-    """Write an encoder with 8-bit weights. Raises :class:`UserError` where torch cannot export it."""
+    """Write an encoder with 8-bit weights. Raises :class:`UserError` where it cannot be converted."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     sizes: Any = dict(enumerate(map(torch.export.Dim, ("windows", "longest"))))
     inputs = tuple(torch.ones(4, 5, dtype=torch.int64) for _ in range(2))  # one tensor twice would become one input
-    with TemporaryDirectory() as scratch, quiet(), torch.no_grad():
+    with TemporaryDirectory() as scratch, atomic_file(path) as fresh, quiet(), torch.no_grad():
         exact = Path(scratch) / "float32.onnx"
         try:
             torch.onnx.export(
@@ -131,9 +141,11 @@ def convert(encoder: Encoder, path: Path) -> None:
                 external_data=False,
                 verbose=False,
             )
-        except (torch.onnx.OnnxExporterError, RuntimeError, ValueError) as problem:
+            quantize_dynamic(exact, fresh, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+        except (OSError, MemoryError):
+            raise
+        except Exception as problem:  # torch's and protobuf's own, as where a model has more than 2 GB
             reason = " ".join(str(problem).split())
             raise UserError(
-                f"featurize_dense.dtype: int8: torch cannot export this encoder ({reason:.200}); {FLOAT32}"
+                f"featurize_dense.dtype: int8: this encoder cannot be converted ({reason:.200}); {FLOAT32}"
             ) from None
-        quantize_dynamic(exact, path, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)

@@ -101,7 +101,7 @@ def encoder_arm(arm: Arm, folder: Path) -> EncoderArm:
     settings = EncoderSettings(**read_json(arm.features / "vectorizer.json")["encoder"])
     if settings.dtype == "int8":
         raise UserError(
-            "--export onnx: it has no encoder in int8; set featurize_dense.dtype to float32 and run dvc repro"
+            "--export onnx: it has no encoder in int8; set featurize_dense.dtype to float32 and train again"
         )
     encoder = arm.network.encoder or Encoder(settings)
     tokenizer = getattr(encoder.tokenizer, "backend_tokenizer", None)
