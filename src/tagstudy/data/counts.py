@@ -1,8 +1,8 @@
 """Document-term counts of all posts, as scikit-learn's CountVectorizer makes them: made once, for both arms.
 
 Processes count shards of the posts side by side, each shard under a vocabulary of its own. The vocabularies are then
-merged, and the terms numbered in alphabetical order. No process holds more than a shard of the posts; all vocabularies
-are in memory, as Arrow's arrays.
+merged, some shards at a time, and the terms numbered in alphabetical order. No process holds more than a few shards of
+the posts; the merged vocabulary is in memory as a whole, as an Arrow array.
 """
 
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ from scipy.sparse import csr_array
 from tagstudy.core.checksums import checked
 from tagstudy.core.config import Compute
 from tagstudy.core.corpus import Text
-from tagstudy.core.errors import UserError
 from tagstudy.core.shards import map_in_order
 from tagstudy.core.store import CsrMatrix, CsrWriter
 from tagstudy.data.text import SEPARATE, token_sequences, tokenize
 
 COUNTS = "counts"  # the folder of all posts' counts of single words, beside the posts
 SHARD = 2**21  # bytes of posts; the larger a shard is, the fewer chunks are distinct and have to be tokenized
+WAITING = 2**24  # bytes of vocabularies that are merged at once; more where the merged one is large
 TERMS = "terms.parquet"  # the terms in alphabetical order
 
 
@@ -42,27 +42,48 @@ def write_counts(folder: Path, posts: Path, compute: Compute, max_ngram: int = 1
 
     The result is the same for any number of processes.
     """
-    vocabularies: list[pa.StringArray] = []  # of the shards
-    before = 0  # terms in the vocabularies of earlier shards
+    vocabulary = MergedVocabulary()
+    waiting: list[tuple[csr_array, pa.StringArray]] = []
     with (
         closing(map_in_order(partial(count_shard, posts, max_ngram), shards_of(posts), compute)) as shards,
         CsrWriter(folder / "matrix", columns=0) as writer,
     ):
-        for rows, vocabulary in shards:
-            writer.append(rows.indices + before, rows.indptr, rows.data)
-            vocabularies.append(vocabulary)
-            before += len(vocabulary)
-            if before > np.iinfo(np.int32).max:
-                raise UserError(
-                    "more than 2^31 terms in all shards; give fewer posts, or lower featurize_tfidf.max_ngram"
-                )
-        merged = pa.chunked_array(vocabularies, pa.string()).dictionary_encode().combine_chunks()
-        writer.columns = len(merged.dictionary)
-    order = pc.sort_indices(merged.dictionary)
+        for shard in shards:
+            waiting.append(shard)
+            if sum(terms.nbytes for _, terms in waiting) >= max(WAITING, vocabulary.terms.nbytes // 4):
+                append_shards(writer, vocabulary, waiting)
+                waiting.clear()
+        append_shards(writer, vocabulary, waiting)
+        writer.columns = len(vocabulary.terms)
+    order = pc.sort_indices(vocabulary.terms)
     rank = np.empty(len(order), np.int32)
     rank[order.to_numpy()] = np.arange(len(order), dtype=np.int32)
-    renumber(folder / "matrix", rank[merged.indices.to_numpy()])
-    pq.write_table(pa.table({"term": merged.dictionary.take(order)}), folder / TERMS)
+    renumber(folder / "matrix", rank)
+    pq.write_table(pa.table({"term": vocabulary.terms.take(order)}), folder / TERMS)
+
+
+class MergedVocabulary:
+    """The terms of shards, in the order in which they first appear."""
+
+    def __init__(self) -> None:
+        self.terms = pa.array([], pa.string())
+
+    def add(self, vocabularies: list[pa.StringArray]) -> np.ndarray:
+        """Add the terms of some shards; their numbers [terms], one shard after the other."""
+        before = len(self.terms)
+        encoded = pa.concat_arrays([self.terms, *vocabularies]).dictionary_encode()
+        self.terms = encoded.dictionary
+        return encoded.indices.to_numpy()[before:]
+
+
+def append_shards(
+    writer: CsrWriter, vocabulary: MergedVocabulary, shards: list[tuple[csr_array, pa.StringArray]]
+) -> None:
+    """Write the counts of some shards, under the numbers of the merged vocabulary."""
+    numbers = vocabulary.add([terms for _, terms in shards])
+    for rows, terms in shards:
+        of_shard, numbers = np.split(numbers, [len(terms)])
+        writer.append(of_shard[rows.indices], rows.indptr, rows.data)
 
 
 def shards_of(posts: Path) -> Iterator[list[int]]:
