@@ -71,9 +71,7 @@ def test_a_file_that_is_damaged_is_one_line(tmp_path: Path, monkeypatch: pytest.
 
 def test_an_encoder_that_would_change_much_is_refused(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8, "NEAR", 0.9999)
-    with pytest.raises(
-        UserError, match=r"int8 changes this encoder's vectors \(cosine 0\.99\); set featurize_dense.dtype"
-    ):
+    with pytest.raises(UserError, match=r"int8 changes this encoder's vectors \(cosine 0\.99\); set it to float32"):
         Int8Encoder(SETTINGS)
 
 
@@ -100,9 +98,7 @@ def test_an_encoder_that_cannot_be_converted_is_one_line(
 ) -> None:
     monkeypatch.setenv("TAGSTUDY_CACHE", str(tmp_path))
     monkeypatch.setattr(int8, "Windows", lambda encoder: torch.nn.Linear(1, 1))  # which takes other inputs
-    with pytest.raises(
-        UserError, match=r"dtype: int8: this encoder cannot be converted \(.*\); set featurize_dense.dtype"
-    ):
+    with pytest.raises(UserError, match=r"dtype: int8: torch cannot export this encoder \(.*\); try another"):
         Int8Encoder(SETTINGS)
 
 

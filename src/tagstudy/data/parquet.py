@@ -169,18 +169,18 @@ def plain(kind: Any) -> Any:
 
     A time has no zone, which need not be installed.
     """
-    is_a = pa.types
-    if is_a.is_timestamp(kind):
+    types = pa.types
+    if types.is_timestamp(kind):
         return pa.timestamp(kind.unit)
-    if is_a.is_string_view(kind) or is_a.is_binary_view(kind):
-        return pa.large_string() if is_a.is_string_view(kind) else pa.large_binary()
-    if is_a.is_fixed_size_list(kind):
+    if types.is_string_view(kind) or types.is_binary_view(kind):
+        return pa.large_string() if types.is_string_view(kind) else pa.large_binary()
+    if types.is_fixed_size_list(kind):
         return pa.list_(plain(kind.value_type), kind.list_size)
-    if any(of(kind) for of in (is_a.is_list, is_a.is_large_list, is_a.is_list_view, is_a.is_large_list_view)):
+    if any(of(kind) for of in (types.is_list, types.is_large_list, types.is_list_view, types.is_large_list_view)):
         return pa.large_list(plain(kind.value_type))
-    if is_a.is_struct(kind):
+    if types.is_struct(kind):
         return pa.struct([field.with_type(plain(field.type)) for field in kind])
-    if is_a.is_map(kind):
+    if types.is_map(kind):
         return pa.map_(plain(kind.key_type), plain(kind.item_type))
     return kind
 

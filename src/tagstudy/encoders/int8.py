@@ -6,11 +6,7 @@ bits: with all of them, large sums would saturate on processors without VNNI ins
 """
 
 import hashlib
-import logging
-import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -28,13 +24,14 @@ from tagstudy.core.processes import available_cores
 from tagstudy.encoders.encoder import Encoder
 from tagstudy.encoders.identity import identity
 from tagstudy.encoders.reference import PROBE
+from tagstudy.encoders.to_onnx import quiet, to_onnx
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 FORMAT = 1  # raise it whenever a change of the code changes what is converted
 NEAR = 0.95  # cosine similarity of a vector to that in float32, at least
-FLOAT32 = "set featurize_dense.dtype to float32"
+INPUTS = ("token_ids", "attention_mask")  # [windows, longest]
 
 
 class Windows(nn.Module):
@@ -62,7 +59,7 @@ class Int8Encoder(Encoder):
         near = float(vector @ exact / max(np.linalg.norm(vector) * np.linalg.norm(exact), 1e-12))
         if not near > NEAR:
             raise UserError(
-                f"featurize_dense.dtype: int8 changes this encoder's vectors (cosine {near:.2f}); {FLOAT32}"
+                f"featurize_dense.dtype: int8 changes this encoder's vectors (cosine {near:.2f}); set it to float32"
             )
         self.precision = f"int8 (cosine {near:.3f} to float32)"
 
@@ -75,7 +72,7 @@ class Int8Encoder(Encoder):
         def encode_window(window: int) -> np.ndarray:
             edges = (torch.from_numpy(places[window : window + 1]) for places in (starts, ends))
             inputs = (part.numpy() for part in self.pad(input_ids, weights, *edges))
-            return session.run(None, dict(zip(("token_ids", "attention_mask"), inputs, strict=True)))[0]
+            return session.run(None, dict(zip(INPUTS, inputs, strict=True)))[0]
 
         with ThreadPoolExecutor(available_cores()) as threads:
             return torch.from_numpy(np.concatenate(list(threads.map(encode_window, range(len(starts))))))
@@ -86,6 +83,7 @@ def open_session(encoder: Encoder) -> "InferenceSession":
     with needs("onnx", "featurize_dense.dtype: int8"):
         import onnxruntime
         import onnxscript  # torch exports with it
+        from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # windows are read side by side
     versions = FORMAT, torch.__version__, onnxruntime.__version__, onnxscript.__version__
@@ -104,48 +102,18 @@ def open_session(encoder: Encoder) -> "InferenceSession":
             convert(encoder, path)
         try:
             return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except MemoryError:
-            raise
-        except Exception as problem:  # it has a class of its own for each kind
+        except (Fail, InvalidGraph, InvalidProtobuf) as problem:
             raise UserError(f"{path}: cannot be read ({problem!s:.200}); delete it, and it is written anew") from None
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Around libraries that describe their own progress."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logging.disable(before)
-
-
 def convert(encoder: Encoder, path: Path) -> None:
-    """Write an encoder with 8-bit weights. Raises :class:`UserError` where it cannot be converted."""
+    """Write an encoder with 8-bit weights. Raises :class:`UserError` where torch cannot export it."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    inputs = {name: torch.ones(4, 5, dtype=torch.int64) for name in INPUTS}
     sizes: Any = dict(enumerate(map(torch.export.Dim, ("windows", "longest"))))
-    inputs = tuple(torch.ones(4, 5, dtype=torch.int64) for _ in range(2))  # one tensor twice would become one input
-    with TemporaryDirectory() as scratch, atomic_file(path) as fresh, quiet(), torch.no_grad():
+    with TemporaryDirectory() as scratch, atomic_file(path) as fresh:
         exact = Path(scratch) / "float32.onnx"
-        try:
-            torch.onnx.export(
-                Windows(encoder),
-                inputs,
-                exact,
-                input_names=["token_ids", "attention_mask"],
-                dynamic_shapes=(sizes, sizes),
-                external_data=False,
-                verbose=False,
-            )
+        to_onnx(Windows(encoder), exact, inputs, ["vectors"], (sizes, sizes), "featurize_dense.dtype: int8")
+        with quiet():
             quantize_dynamic(exact, fresh, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
-        except (OSError, MemoryError):
-            raise
-        except Exception as problem:  # torch's and protobuf's own, as where a model has more than 2 GB
-            reason = " ".join(str(problem).split())
-            raise UserError(
-                f"featurize_dense.dtype: int8: this encoder cannot be converted ({reason:.200}); {FLOAT32}"
-            ) from None

@@ -8,10 +8,8 @@ tag.py, tag.mjs  programs that tag a post, for Python, and for Node where no enc
 """
 
 import json
-import logging
 import re
 import shutil
-import warnings
 from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
@@ -20,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.onnx import OnnxExporterError
 
 from tagstudy.core.checksums import checked
 from tagstudy.core.config import EncoderSettings
@@ -29,6 +26,7 @@ from tagstudy.core.errors import UserError, needs
 from tagstudy.core.files import atomic_folder, read_json
 from tagstudy.data.scripts import CHARACTER, EMOJI, JOINERS, MARK, PLAIN, RUN
 from tagstudy.data.text import PATTERN
+from tagstudy.encoders.to_onnx import to_onnx
 from tagstudy.inference.models import Arm
 from tagstudy.inference.predictor import Predictor
 from tagstudy.inference.tagger import Decider, EncoderArm, Tagger, WordArm
@@ -144,23 +142,7 @@ def write_model(path: Path, tagger: Tagger) -> None:
     if not all(arm.takes_words for arm in tagger.arms):
         inputs |= ENCODER_INPUTS
         sizes += [{0: windows, 1: longest}, {0: windows, 1: longest}, {0: windows}]
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it describes its own progress
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        try:
-            torch.onnx.export(
-                tagger,
-                tuple(inputs.values()),
-                path,
-                input_names=list(inputs),
-                output_names=["probabilities", "predicted"],
-                dynamic_shapes=(tuple(sizes),),
-                external_data=False,
-                verbose=False,
-            )
-        except (OnnxExporterError, RuntimeError, ValueError) as problem:  # as where a model has more than 2 GB
-            reason = str(problem).strip().splitlines()[:1]
-            raise UserError(f"--export onnx: torch cannot export this encoder {reason}; try another") from None
+    to_onnx(tagger, path, inputs, ["probabilities", "predicted"], (tuple(sizes),), "--export onnx")
 
 
 def load_program(path: Path) -> SimpleNamespace:
