@@ -41,9 +41,12 @@ ROOT = Path(__file__).resolve().parent.parent
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
 REAL = ROOT.parent / "shared" / "data"  # real posts, which are no part of the repository
-# A busy machine is slow at anything, and that is no defect.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
+# A busy machine is slow at anything, and that is no defect. The suite tries the same examples each time; with
+# --hypothesis-profile=explore it looks for new ones.
+same = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile("same", same)
+settings.register_profile("explore", same, derandomize=False, max_examples=5000)
+settings.load_profile("same")
 
 
 def write_params(folder: Path, **changes: dict) -> None:

@@ -137,7 +137,10 @@ def test_what_is_no_list_of_names_is_an_error(tags: Any) -> None:
         parse(tags)
 
 
-@pytest.mark.parametrize("cells", [([1, 1, 0], [0, 0, 1]), ("[1, 0]", "[0, 1]"), ("1 0 0", "0 0 1"), ("1", "0")])
+VECTORS = [([1, 1, 0], [0, 0, 1]), ("[1, 0]", "[0, 1]"), ("1 0 0", "0 0 1"), ("1", "0"), ("TRUE FALSE",)]
+
+
+@pytest.mark.parametrize("cells", VECTORS)
 def test_vectors_of_0_and_1_are_refused(cells: Any) -> None:
     with pytest.raises(UserError, match=r"a\.csv: the tags column holds only 0 and 1.* a 0/1 column for each tag"):
         parse(*cells)

@@ -18,6 +18,7 @@ SEPARATORS = ["|", ";", ",", " "]
 ENOUGH = 0.05  # the fraction of a file's cells that holds its separator, at least
 SCALAR = (str, float, bytes, type(None))
 MISSING = {"nan", "NaN", "None", "character(0)"}  # as pandas and R write a missing value into a CSV
+ZERO_OR_ONE = {"0", "1", "0.0", "1.0", "false", "true"}  # in lower case: the entries of a vector, not names
 OPENING = {")": "(", "]": "[", "}": "{", '"': '"', "'": "'"}
 LONGEST_LIST = 10_000  # characters; literal_eval needs hundreds of bytes of memory for each
 # A printed list: of Python or JSON, a set, a tuple, numpy's array([...], dtype=object), R's c(...), Postgres's {a,b},
@@ -84,8 +85,8 @@ def refuse_vectors(file: File, values: list[Any], spelling: Spelling) -> None:
             lists.append([as_text(tag) for tag in split_tags(value, spelling)])
         except ValueError:  # a malformed row, which is skipped later
             continue
-    tags = {tag for tags in lists for tag in tags}
-    if tags and tags <= {"0", "1", "0.0", "1.0", "False", "True"}:
+    entries = {tag.lower() for tags in lists for tag in tags}
+    if entries and entries <= ZERO_OR_ONE:
         raise UserError(
             f"{file.path}: the tags column holds only 0 and 1; give tag names, or a 0/1 column for each tag instead of "
             "a tags column"
