@@ -98,7 +98,7 @@ def test_a_number_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
     """`dvc exp run -S train.lr=1e-5` writes 1e-05, which YAML 1.1 does not take for a number."""
     write_params(tmp_path)
     text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
-    (tmp_path / "params.yaml").write_text(text.replace("  lr: 0.001", "  lr: 1e-05"), encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text.replace("  lr: 0.002", "  lr: 1e-05"), encoding="utf-8")
     assert read_params(tmp_path / "params.yaml").train_dense.lr == 1e-5
 
 

@@ -104,18 +104,18 @@ def ngrams(text: Text, max_ngram: int) -> list[str]:
     ]
 
 
-def test_words_are_averaged_over_a_post_if_train_has_them_often_enough(tmp_path: Path, corpus: Corpus) -> None:
+def test_a_post_has_the_words_that_train_has_often_enough_by_their_frequencies(tmp_path: Path, corpus: Corpus) -> None:
     words(tmp_path / "words", corpus, min_count=3, sublinear_tf=False)
     vocabulary, rows = read(tmp_path / "words")
     assert vocabulary == [".net", "a", "and", "cat", "dog", "is"]
     # The title counts twice: .net and is are in it; is, a, a, cat and dog are in the body.
     counts = np.array([2, 2, 0, 1, 1, 3])
-    np.testing.assert_allclose(rows[5], counts / 9, rtol=1e-6)
-    np.testing.assert_allclose(rows[1], [0, 0, 0, 4 / 5, 1 / 5, 0], rtol=1e-6)
+    np.testing.assert_allclose(rows[5], counts / np.sqrt(19), rtol=1e-6)
+    np.testing.assert_allclose(rows[1], np.array([0, 0, 0, 4, 1, 0]) / np.sqrt(17), rtol=1e-6)
     np.testing.assert_array_equal(rows[6], [0] * 6)
     words(tmp_path / "sublinear", corpus, min_count=3, sublinear_tf=True)
     weights = np.where(counts > 0, 1 + np.log(counts.clip(min=1)), 0)
-    np.testing.assert_allclose(read(tmp_path / "sublinear")[1][5], weights / weights.sum(), rtol=1e-6)
+    np.testing.assert_allclose(read(tmp_path / "sublinear")[1][5], weights / np.sqrt(np.sum(weights**2)), rtol=1e-6)
     features = read_json(tmp_path / "words/fold-0/features.json")
     assert features == {"inputs": 6, "csr": True, "embedding_dim": PARAMS["featurize_dense"]["embedding_dim"]}
 

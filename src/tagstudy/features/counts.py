@@ -70,20 +70,22 @@ class DocumentTermCounts:
             yield csr_array((block.data[is_chosen], places[is_chosen], indptr), shape=shape)
 
 
-def term_frequencies(counts: np.ndarray, sublinear_tf: bool) -> np.ndarray:
-    """[entries] A count n, or 1 + ln n, so that repetition in long posts counts for less."""
-    return np.log(counts) + np.float32(1) if sublinear_tf else counts
+def term_weights(sublinear_tf: bool, idf: np.ndarray | None = None) -> Weigh:
+    """Term frequencies, times ``idf`` [terms] if it is given, with L2-normalised rows, in float32.
 
+    As scikit-learn's TfidfTransformer computes them, with its use_idf and without.
+    """
 
-def row_sums(rows: csr_array, values: np.ndarray) -> np.ndarray:
-    """[rows] float64 sums of ``values`` [entries], one value for each entry of the CSR rows."""
-    return np.bincount(np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), values, minlength=rows.shape[0])
+    def weigh(counts: csr_array) -> csr_array:
+        weights = np.log(counts.data) + np.float32(1) if sublinear_tf else counts.data
+        if idf is not None:
+            weights = (weights * idf[counts.indices]).astype(np.float32)
+        row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+        norms = np.sqrt(np.bincount(row, weights**2, minlength=counts.shape[0]))  # sums in float64
+        normalised = (weights / norms[row]).astype(np.float32)
+        return csr_array((normalised, counts.indices, counts.indptr), shape=counts.shape)
 
-
-def divided(rows: csr_array, divisors: np.ndarray) -> csr_array:
-    """Rows, each divided by its divisor, in float32."""
-    data = rows.data / np.repeat(divisors, np.diff(rows.indptr))
-    return csr_array((data.astype(np.float32), rows.indices, rows.indptr), shape=rows.shape)
+    return weigh
 
 
 def number_range(numbers: Sequence[int]) -> str:

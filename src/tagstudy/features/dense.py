@@ -1,10 +1,9 @@
-"""Features of all posts for the dense arm: word frequencies, an encoder's vectors, or subword tokens."""
+"""Features of all posts for the dense arm: weights of words, an encoder's vectors, or subword tokens."""
 
 from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from tagstudy.core.config import FeaturizeDense
 from tagstudy.core.corpus import Corpus
@@ -12,7 +11,7 @@ from tagstudy.core.errors import UserError
 from tagstudy.core.files import write_json
 from tagstudy.core.store import CsrWriter, DenseWriter
 from tagstudy.data.counts import COUNTS
-from tagstudy.features.counts import DocumentTermCounts, Weigh, divided, number_range, row_sums, term_frequencies
+from tagstudy.features.counts import DocumentTermCounts, number_range, term_weights
 from tagstudy.features.pretrained import pretrained_embeddings
 from tagstudy.features.subwords import ngrams_of
 
@@ -41,7 +40,7 @@ def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: 
     # A pretrained vector, or n-grams of other words, make a word useful even if it occurs once in train.
     informed = settings.embedding in ("glove", "static") or settings.subwords
     min_count = 1 if informed else settings.min_count
-    weigh = word_weights(settings.sublinear_tf)
+    weigh = term_weights(settings.sublinear_tf)
     vocabularies, occurrences = [], []  # of each fold
     counts = DocumentTermCounts(corpus.folder / COUNTS)
     for fold in range(corpus.folds):
@@ -73,17 +72,6 @@ def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: 
                 summary += f"; vectors for {known.mean():.1%} of them, {covered:.1%} of their occurrences"
         write_json(fold_folder / "features.json", {"inputs": len(words), "csr": True, "embedding_dim": dims})
     return summary
-
-
-def word_weights(sublinear_tf: bool) -> Weigh:
-    """Term frequencies, divided by their sum in the post, so that the weighted sum of word vectors is their mean."""
-
-    def weigh(counts: csr_array) -> csr_array:
-        weights = term_frequencies(counts.data, sublinear_tf)
-        rows = csr_array((weights, counts.indices, counts.indptr), shape=counts.shape)
-        return divided(rows, row_sums(rows, weights))
-
-    return weigh
 
 
 def write_encoder_vectors(

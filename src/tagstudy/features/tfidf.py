@@ -4,7 +4,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from tagstudy.core.checksums import checked
 from tagstudy.core.config import EVERY_CORE, Compute, FeaturizeTfidf
@@ -13,7 +12,7 @@ from tagstudy.core.errors import UserError
 from tagstudy.core.files import write_json
 from tagstudy.core.store import CsrWriter
 from tagstudy.data.counts import COUNTS, write_counts
-from tagstudy.features.counts import DocumentTermCounts, Weigh, divided, number_range, row_sums, term_frequencies
+from tagstudy.features.counts import DocumentTermCounts, number_range, term_weights
 
 
 def write_tfidf(folder: Path, corpus: Corpus, settings: FeaturizeTfidf, compute: Compute = EVERY_CORE) -> str:
@@ -48,7 +47,7 @@ def write_fold(folder: Path, counts: DocumentTermCounts, train: np.ndarray, sett
         raise UserError(f"no term occurs in {settings.min_df} posts of train; lower featurize_tfidf.min_df")
     # As scikit-learn's smooth_idf: as if one more post had every term.
     idf = np.log((1 + train.sum()) / (1 + document_frequency[chosen])) + 1
-    weigh = tfidf_weights(idf, settings.sublinear_tf)
+    weigh = term_weights(settings.sublinear_tf, idf)
     with CsrWriter(folder / "matrix", len(chosen)) as writer:
         for rows in counts.select(chosen):
             writer.append_rows(weigh(rows))
@@ -58,14 +57,3 @@ def write_fold(folder: Path, counts: DocumentTermCounts, train: np.ndarray, sett
     vectorizer = {"kind": "tfidf", "max_ngram": settings.max_ngram, "sublinear_tf": settings.sublinear_tf}
     write_json(folder / "vectorizer.json", vectorizer)
     return len(chosen)
-
-
-def tfidf_weights(idf: np.ndarray, sublinear_tf: bool) -> Weigh:
-    """TF-IDF with L2-normalised rows, as scikit-learn's TfidfTransformer computes it; ``idf`` [terms]."""
-
-    def weigh(counts: csr_array) -> csr_array:
-        weights = (term_frequencies(counts.data, sublinear_tf) * idf[counts.indices]).astype(np.float32)
-        rows = csr_array((weights, counts.indices, counts.indptr), shape=counts.shape)
-        return divided(rows, np.sqrt(row_sums(rows, weights**2)))
-
-    return weigh

@@ -12,9 +12,7 @@ from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import read_json
 from tagstudy.core.paths import repro
-from tagstudy.features.counts import Vocabulary, Weigh, count_known
-from tagstudy.features.dense import word_weights
-from tagstudy.features.tfidf import tfidf_weights
+from tagstudy.features.counts import Vocabulary, Weigh, count_known, term_weights
 
 if TYPE_CHECKING:
     from tagstudy.encoders.encoder import Encoder
@@ -30,9 +28,9 @@ def open_vectorizer(folder: Path, device: str = "cpu", encoder: "Encoder | None"
     """
     match read_json(folder / "vectorizer.json"):
         case {"kind": "words", "sublinear_tf": sublinear_tf}:
-            return csr_vectorizer(folder, 1, word_weights(sublinear_tf))
+            return csr_vectorizer(folder, 1, term_weights(sublinear_tf))
         case {"kind": "tfidf", "max_ngram": max_ngram, "sublinear_tf": sublinear_tf}:
-            return csr_vectorizer(folder, max_ngram, tfidf_weights(np.load(checked(folder / "idf.npy")), sublinear_tf))
+            return csr_vectorizer(folder, max_ngram, term_weights(sublinear_tf, np.load(checked(folder / "idf.npy"))))
         case {"kind": "encoder", "encoder": dict(settings)}:
             return encoder_vectorizer(folder, EncoderSettings(**settings), device)
         case {"kind": "finetuned", "encoder": dict(settings)}:

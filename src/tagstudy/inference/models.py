@@ -22,7 +22,7 @@ from tagstudy.predictions.links import PROBABILITIES
 FUSION = "fusion"
 SYSTEMS = (*ARMS, FUSION)
 SHIPPED = "shipped.json"  # which a shipped folder has, and no study
-FORMAT = 1  # of a shipped folder
+FORMAT = 2  # of a shipped folder
 AGAIN = "copy it again, or ship it again with src/ship.py"
 
 

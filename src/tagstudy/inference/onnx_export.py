@@ -87,9 +87,10 @@ def write_arms(folder: Path, predictor: Predictor) -> Tagger:
 def word_arm(arm: Arm, terms: list[str], vocabulary: list[str]) -> WordArm:
     column = {term: number for number, term in enumerate(terms)}
     columns = np.array([column.get(term, -1) for term in vocabulary])
-    idf = arm.features / "idf.npy"
+    path = arm.features / "idf.npy"
+    idf = np.load(checked(path)) if path.exists() else np.ones(len(terms))
     sublinear_tf = read_json(arm.features / "vectorizer.json")["sublinear_tf"]
-    return WordArm(arm.network, arm.loss, columns, np.load(checked(idf)) if idf.exists() else None, sublinear_tf)
+    return WordArm(arm.network, arm.loss, columns, idf, sublinear_tf)
 
 
 def encoder_arm(arm: Arm, folder: Path) -> EncoderArm:

@@ -52,16 +52,14 @@ class FrequentRowSum(nn.Module):
 class WordArm(nn.Module):
     """An arm on counted words; ``own_columns`` [vocabulary] are its columns, -1 for terms that only the other arm has.
 
-    With ``idf`` [own columns] the counts are weighted by TF-IDF, without by their frequencies in the post.
+    ``idf`` [own columns] are factors of the words' frequencies: of TF-IDF, or 1.
     """
 
     takes_words = True
     own_columns: Tensor
-    idf: Tensor | None
+    idf: Tensor
 
-    def __init__(
-        self, network: MLP, loss: str, own_columns: np.ndarray, idf: np.ndarray | None, sublinear_tf: bool
-    ) -> None:
+    def __init__(self, network: MLP, loss: str, own_columns: np.ndarray, idf: np.ndarray, sublinear_tf: bool) -> None:
         super().__init__()
         self.network, self.loss, self.sublinear_tf = copy.deepcopy(network), LOSSES[loss], sublinear_tf
         assert isinstance(network.first, CsrEmbedding)
@@ -69,18 +67,14 @@ class WordArm(nn.Module):
         if network.skip is not None:
             self.network.skip = FrequentRowSum(network.skip)  # type: ignore[assignment]
         self.register_buffer("own_columns", torch.from_numpy(own_columns))
-        self.register_buffer("idf", None if idf is None else torch.from_numpy(idf).float())
+        self.register_buffer("idf", torch.from_numpy(idf).float())
 
     def forward(self, columns: Tensor, counts: Tensor) -> Scored:
         rows = self.own_columns[columns.long()]
         kept = rows >= 0
         rows = rows.clamp(min=0)
         tf = 1 + torch.log(counts) if self.sublinear_tf else counts
-        if self.idf is None:
-            weights, norm = tf * kept, 1
-        else:
-            weights, norm = tf * self.idf[rows] * kept, 2
-        logits = self.network(rows, normalize(weights, p=norm, dim=0))
+        logits = self.network(rows, normalize(tf * self.idf[rows] * kept, dim=0))
         return logits, self.loss.probability(logits), kept.sum() > 0  # any() of nothing is no operator
 
 
