@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ENVIRONMENT, PARAMS, ROOT, run_stage, save_csr, write_params
 from scipy.sparse import csr_array
+from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 import featurize_dense
@@ -31,6 +32,7 @@ from tagstudy.core.store import CsrMatrix, open_matrix
 from tagstudy.data.counts import COUNTS, write_counts
 from tagstudy.data.text import token_sequences
 from tagstudy.features.dense import write_dense
+from tagstudy.features.pretrained import without_common_parts
 from tagstudy.features.subwords import ngrams_of
 from tagstudy.features.tfidf import write_tfidf
 from tagstudy.features.vectorizer import open_vectorizer
@@ -276,6 +278,19 @@ def test_each_fold_has_an_embedding_matrix_for_its_own_vocabulary(
         np.testing.assert_array_equal(matrix, np.load(tmp_path / f"features-{fold}/fold-0/embedding.npy"))
         sizes.append(len(vocabulary))
     assert summary.startswith(f"{min(sizes)} to {max(sizes)} words; vectors for ")
+
+
+def test_word_vectors_lose_their_mean_and_their_leading_principal_components() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(3, rng.uniform(1, 9, size=200), size=(500, 200)).astype(np.float32)
+    vectors[7] = 0  # a word without one
+    rest = without_common_parts(vectors)
+    known = np.delete(vectors, 7, axis=0)
+    leading = PCA(2).fit(known)
+    expected = known - leading.inverse_transform(leading.transform(known))
+    np.testing.assert_allclose(np.delete(rest, 7, axis=0), expected, atol=1e-3)
+    assert not rest[7].any()
+    np.testing.assert_array_equal(without_common_parts(vectors[:200]), vectors[:200])  # too few words to tell
 
 
 @pytest.mark.parametrize("embedding", ["encoder", "finetuned"])

@@ -36,7 +36,24 @@ def pretrained_embeddings(
             embeddings = static(vocabularies, settings, device, cache)
         case _:
             return [None] * len(vocabularies)
-    return [scaled(vectors) for vectors in embeddings]
+    return [scaled(without_common_parts(vectors)) for vectors in embeddings]
+
+
+def without_common_parts(vectors: np.ndarray) -> np.ndarray:
+    """Word vectors [words, dims] without what nearly all share: their mean, and a principal component per 100 dims.
+
+    In the sum of a post's words these parts would grow with its length (Mu and Viswanath, All-but-the-Top, 2018). Words
+    without a vector, and fewer words than dimensions, stay as they are.
+    """
+    known, dims = vectors.any(axis=1), vectors.shape[1]
+    if known.sum() <= dims:
+        return vectors
+    centred = vectors[known] - vectors[known].mean(axis=0)
+    _, components = np.linalg.eigh(centred.T @ centred)  # the leading ones are last
+    common = components[:, dims - dims // 100 :]
+    rest = np.zeros_like(vectors)
+    rest[known] = centred - centred @ common @ common.T
+    return rest
 
 
 def scaled(vectors: np.ndarray) -> np.ndarray:
