@@ -113,6 +113,12 @@ def test_where_there_are_tags_columns_of_0_and_1_are_not(tmp_path: Path) -> None
         read(tmp_path / "a.csv", "title,closed\nt,0\n")
 
 
+def test_columns_of_false_and_true_are_tags(tmp_path: Path) -> None:
+    """As R, Excel and pandas write them."""
+    posts, _, _ = read(tmp_path / "a.csv", "text,a,b,c\nx,TRUE,false,True\ny,FALSE,true,\n")
+    assert [post.tags for post in posts] == [["a", "c"], ["b"]]
+
+
 @pytest.mark.parametrize("kind", [pa.int8(), pa.bool_(), pa.float64(), pa.string()])
 def test_columns_of_0_and_1_in_parquet(tmp_path: Path, kind: pa.DataType) -> None:
     flags = pa.array([1, 0, 1]).cast(kind if kind != pa.string() else pa.int8()).cast(kind)

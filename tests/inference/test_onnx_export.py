@@ -61,7 +61,7 @@ def words(posts: list[Text], max_ngram: int) -> list[str]:
 def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two arms whose vocabularies differ; the last tenth of the posts has words that neither knows."""
     arms = {
-        "dense": {"kind": "words", "sublinear_tf": True, "vocabulary": words(POSTS[:600], 1)},
+        "dense": {"kind": "tf", "sublinear_tf": True, "vocabulary": words(POSTS[:600], 1)},
         "sparse": {"kind": "tfidf", "max_ngram": 2, "sublinear_tf": True, "vocabulary": words(POSTS[300:900], 2)},
     }
     folder = tmp_path_factory.mktemp("both") / "model"

@@ -153,7 +153,7 @@ def test_clipping_bounds_the_summed_gradient_of_a_row() -> None:
     (
         embedding(torch.tensor([1, 1, 2]), torch.tensor([0, 3]), torch.ones(3)) * 3
     ).sum().backward()  # 6 for row 1, 3 for row 2
-    training.clip_gradients(embedding, 4)
+    training.clip_gradients(embedding.parameters(), 4)
     assert embedding.weight.grad.to_dense().tolist() == [[0, 0], [4, 4], [3, 3], [0, 0]]
 
 

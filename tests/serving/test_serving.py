@@ -54,7 +54,7 @@ def made_model(folder: Path) -> Path:
     """Both arms on words, one of whose vocabularies is half of the other."""
     vocabulary = sorted({token for text in POSTS[:500] for part in text for token in tokenize(part)} | {"日本"})
     arms = {
-        "dense": {"kind": "words", "sublinear_tf": False, "vocabulary": vocabulary},
+        "dense": {"kind": "tf", "sublinear_tf": False, "vocabulary": vocabulary},
         "sparse": {"kind": "tfidf", "max_ngram": 1, "sublinear_tf": True, "vocabulary": vocabulary[::2]},
     }
     decision = Decision(CALIBRATION, 0.4)

@@ -41,7 +41,6 @@ def test_what_is_found_is_an_experiment(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, study)
     params = yaml.safe_load((study / "params.yaml").read_text(encoding="utf-8"))
     params["train"].update(SLOW)
-    del params["train_dense"]["embedding_lr"]  # so that it comes from train
     (study / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     done = call(sys.executable, "src/tune.py", "--trials", "3", "--folds", "1", cwd=study)
     assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ COMMON = {
     "ATEN_CPU_CAPABILITY": "avx2",  # torch's own operations
     "ONEDNN_MAX_CPU_ISA": "AVX2",  # matrix products of the MLP
     "OPENBLAS_CORETYPE": "Haswell",  # matrix products of numpy
+    "OPENBLAS_NUM_THREADS": "1",  # several sum in another order
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # numpy's own operations
 }
 

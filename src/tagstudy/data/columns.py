@@ -26,7 +26,7 @@ LIKELY = {
     "tags": ["tag", "label", "category", "topic", "keyword", "class", "classes"],
     "title": ["question", "post", "document", "message", "subject", "headline", "sentence"],
 }
-FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "False": False, "True": True, "": False}
+FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True, "": False}  # in lower case
 TEXT_WORDS = 3  # words of its cells, on average, make a column one of text
 SHOWN = 20  # columns that a message names
 
@@ -53,9 +53,9 @@ class Columns(NamedTuple):
 def flag(name: str, value: Any) -> bool:
     """Whether a 0/1 column marks the post with its tag."""
     cell = "" if value is None or value != value else str(value)
-    if cell not in FLAGS:
+    if cell.lower() not in FLAGS:
         raise ValueError(f"{cell!r:.40} in the column {name!r:.40}, neither 0 nor 1")
-    return FLAGS[cell]
+    return FLAGS[cell.lower()]
 
 
 def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> Columns:
@@ -149,7 +149,8 @@ def cells(name: str, sample: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 def is_flags(name: str, sample: Sequence[Mapping[str, Any]]) -> bool:
     values = cells(name, sample)
-    return bool(values) and all(isinstance(value, str | int | float) and str(value) in FLAGS for value in values)
+    scalars = all(isinstance(value, str | int | float) for value in values)
+    return bool(values) and scalars and all(str(value).lower() in FLAGS for value in values)
 
 
 def is_text(name: str, sample: Sequence[Mapping[str, Any]]) -> bool:

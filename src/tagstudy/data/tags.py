@@ -88,8 +88,8 @@ def refuse_vectors(file: File, values: list[Any], spelling: Spelling) -> None:
     entries = {tag.lower() for tags in lists for tag in tags}
     if entries and entries <= ZERO_OR_ONE:
         raise UserError(
-            f"{file.path}: the tags column holds only 0 and 1; give tag names, or a 0/1 column for each tag instead of "
-            "a tags column"
+            f"{file.path}: the tags column holds only 0 and 1, or true and false; give tag names, or a 0/1 column for "
+            "each tag instead of a tags column"
         )
 
 

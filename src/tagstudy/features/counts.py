@@ -71,9 +71,9 @@ class DocumentTermCounts:
 
 
 def term_weights(sublinear_tf: bool, idf: np.ndarray | None = None) -> Weigh:
-    """Term frequencies, times ``idf`` [terms] if it is given, with L2-normalised rows, in float32.
+    """Weights of terms as scikit-learn's TfidfTransformer computes them, in float32.
 
-    As scikit-learn's TfidfTransformer computes them, with its use_idf and without.
+    They are term frequencies, times ``idf`` [terms] where it is given, in L2-normalised rows.
     """
 
     def weigh(counts: csr_array) -> csr_array:

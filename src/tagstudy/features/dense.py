@@ -1,4 +1,4 @@
-"""Features of all posts for the dense arm: weights of words, an encoder's vectors, or subword tokens."""
+"""Features of all posts for the dense arm: weighted words, an encoder's vectors, or subword tokens."""
 
 from itertools import chain, islice
 from pathlib import Path
@@ -62,7 +62,7 @@ def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: 
             ngrams = ngrams_of(words)
             with CsrWriter(fold_folder / "subwords", ngrams.shape[1]) as writer:
                 writer.append_rows(ngrams)
-        write_json(fold_folder / "vectorizer.json", {"kind": "words", "sublinear_tf": settings.sublinear_tf})
+        write_json(fold_folder / "vectorizer.json", {"kind": "tf", "sublinear_tf": settings.sublinear_tf})
         dims = settings.embedding_dim
         if embedding is not None:
             np.save(fold_folder / "embedding.npy", embedding)

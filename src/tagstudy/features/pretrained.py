@@ -24,8 +24,9 @@ def pretrained_embeddings(
 ) -> list[np.ndarray] | list[None]:
     """What the embedding matrix of each fold is initialised from: [words, dims] float32, for the fold's vocabulary.
 
-    None where it is learned from scratch. A word without a vector has zeros. The others have the standard deviation
-    STD. Raises :class:`UserError` where a package, the file of vectors or the encoder is missing or cannot be read.
+    None where it is learned from scratch. A word without a vector has zeros. The others have lost their common parts,
+    and have the standard deviation STD. Raises :class:`UserError` where a package, the file of vectors or the encoder
+    is missing or cannot be read.
     """
     match settings.embedding:
         case "word2vec":
@@ -40,20 +41,22 @@ def pretrained_embeddings(
 
 
 def without_common_parts(vectors: np.ndarray) -> np.ndarray:
-    """Word vectors [words, dims] without what nearly all share: their mean, and a principal component per 100 dims.
+    """Word vectors [words, dims] without their mean and their leading principal components, one per 100 dims.
 
-    In the sum of a post's words these parts would grow with its length (Mu and Viswanath, All-but-the-Top, 2018). Words
-    without a vector, and fewer words than dimensions, stay as they are.
+    Nearly all words share these; in the sum of a post's words they would grow with its length (Mu and Viswanath,
+    All-but-the-Top, 2018). Words without a vector keep zeros; with no more words than dims, only the mean goes.
     """
     known, dims = vectors.any(axis=1), vectors.shape[1]
-    if known.sum() <= dims:
+    words = int(known.sum())  # numpy's own integer would make float64 of the rest
+    if words < 2:
         return vectors
-    centred = vectors[known] - vectors[known].mean(axis=0)
-    _, components = np.linalg.eigh(centred.T @ centred)  # the leading ones are last
-    common = components[:, dims - dims // 100 :]
-    rest = np.zeros_like(vectors)
-    rest[known] = centred - centred @ common @ common.T
-    return rest
+    centred = vectors - vectors.sum(axis=0) / words
+    centred[~known] = 0
+    if words > dims:
+        _, components = np.linalg.eigh(centred.T @ centred)  # the leading ones are last
+        common = components[:, dims - dims // 100 :]
+        centred -= centred @ common @ common.T
+    return centred
 
 
 def scaled(vectors: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ def open_vectorizer(folder: Path, device: str = "cpu", encoder: "Encoder | None"
     encoder as it was before fine-tuning, so that it is not loaded twice.
     """
     match read_json(folder / "vectorizer.json"):
-        case {"kind": "words", "sublinear_tf": sublinear_tf}:
+        case {"kind": "tf", "sublinear_tf": sublinear_tf}:
             return csr_vectorizer(folder, 1, term_weights(sublinear_tf))
         case {"kind": "tfidf", "max_ngram": max_ngram, "sublinear_tf": sublinear_tf}:
             return csr_vectorizer(folder, max_ngram, term_weights(sublinear_tf, np.load(checked(folder / "idf.npy"))))
@@ -35,8 +35,8 @@ def open_vectorizer(folder: Path, device: str = "cpu", encoder: "Encoder | None"
             return encoder_vectorizer(folder, EncoderSettings(**settings), device)
         case {"kind": "finetuned", "encoder": dict(settings)}:
             return input_ids_vectorizer(folder, EncoderSettings(**settings), encoder)
-        case other:
-            raise ValueError(f"{folder / 'vectorizer.json'} describes no vectorizer: {other}")
+        case _:
+            raise UserError(f"{folder / 'vectorizer.json'}: of another version of this project; {again(folder)}")
 
 
 def csr_vectorizer(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorizer:

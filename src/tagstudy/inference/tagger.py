@@ -52,7 +52,7 @@ class FrequentRowSum(nn.Module):
 class WordArm(nn.Module):
     """An arm on counted words; ``own_columns`` [vocabulary] are its columns, -1 for terms that only the other arm has.
 
-    ``idf`` [own columns] are factors of the words' frequencies: of TF-IDF, or 1.
+    ``idf`` [own columns] multiplies the term frequencies; it is 1 everywhere in the dense arm.
     """
 
     takes_words = True

@@ -1,7 +1,7 @@
 """The one network of the study: an input layer for CSR or for dense features, then the same MLP.
 
     CSR   [posts, inputs]                      → CsrEmbedding ┐
-    dense [posts, inputs], or from an encoder  → Linear       ┴→ (batch norm → activation → dropout → Linear) …
+    dense [posts, inputs], or from an encoder  → Linear       ┴→ ([batch norm →] activation → dropout → Linear) …
                                                                         → logits [posts, tags]
 
 A learned embedding (`embedding_dim`) is a first layer with no activation behind it. A TF-IDF row times the weights of

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
@@ -76,7 +76,8 @@ class Run:
 
     def __init__(self, model: MLP, train: Posts, valid: Posts, settings: Train, seed: int) -> None:
         self.model, self.train, self.valid, self.settings, self.seed = model, train, valid, settings, seed
-        self.device = next(model.parameters()).device
+        self.parameters = list(model.parameters())  # to look for them in each step takes longer than to clip them
+        self.device = self.parameters[0].device
         self.loss = LOSSES[settings.loss]
         posts, positives = len(train), torch.from_numpy(train.positives())
         self.tags = len(positives)
@@ -132,12 +133,13 @@ class Run:
             loss = self.batch_loss(chosen)
             value = loss.item()
             check_loss(value, f"in epoch {epoch}, batch {number + 1}", self.settings, self.rates)
-            self.model.zero_grad()
+            for parameter in self.parameters:
+                parameter.grad = None
             # A sum over tags: how far a word moves must not depend on how many tags there are besides its own.
             (loss * self.tags).backward()
             replicas.sum_gradients(self.model)
             if self.settings.clip_value is not None:
-                clip_gradients(self.model, self.settings.clip_value)
+                clip_gradients(self.parameters, self.settings.clip_value)
             for optimizer, scheduler in zip(self.optimizers, self.schedulers, strict=True):
                 optimizer.step()
                 scheduler.step()
@@ -254,9 +256,9 @@ def make_optimizers(model: MLP, settings: Train) -> list[Optimizer]:
     return optimizers
 
 
-def clip_gradients(model: nn.Module, limit: float) -> None:
+def clip_gradients(parameters: Iterable[Tensor], limit: float) -> None:
     """Clip every entry of every gradient to ±limit."""
-    for parameter in model.parameters():
+    for parameter in parameters:
         gradient = parameter.grad
         if gradient is not None:
             (gradient._values() if gradient.is_sparse else gradient).clamp_(-limit, limit)
