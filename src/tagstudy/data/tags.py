@@ -11,6 +11,7 @@ from unicodedata import normalize
 
 from tagstudy.core.errors import UserError
 from tagstudy.core.printing import visible
+from tagstudy.data.columns import FLAGS
 from tagstudy.data.files import File, as_text
 
 # Separators, strongest first. A tag may contain weaker ones than its own (`Smith, J.; Doe, K.`), but none stronger.
@@ -18,7 +19,7 @@ SEPARATORS = ["|", ";", ",", " "]
 ENOUGH = 0.05  # the fraction of a file's cells that holds its separator, at least
 SCALAR = (str, float, bytes, type(None))
 MISSING = {"nan", "NaN", "None", "character(0)"}  # as pandas and R write a missing value into a CSV
-ZERO_OR_ONE = {"0", "1", "0.0", "1.0", "false", "true"}  # in lower case: the entries of a vector, not names
+ZERO_OR_ONE = FLAGS.keys() - {""}  # in lower case: the entries of a vector, not names
 OPENING = {")": "(", "]": "[", "}": "{", '"': '"', "'": "'"}
 LONGEST_LIST = 10_000  # characters; literal_eval needs hundreds of bytes of memory for each
 # A printed list: of Python or JSON, a set, a tuple, numpy's array([...], dtype=object), R's c(...), Postgres's {a,b},

@@ -24,7 +24,8 @@ def open_vectorizer(folder: Path, device: str = "cpu", encoder: "Encoder | None"
     """A function that vectorizes texts as in a folder of data/features; its vectorizer.json says how.
 
     A frozen encoder runs on ``device``, a value of `train.device`. For a fine-tuned one, ``encoder`` may pass the
-    encoder as it was before fine-tuning, so that it is not loaded twice.
+    encoder as it was before fine-tuning, so that it is not loaded twice. Raises :class:`UserError` for features that
+    another version of this project made.
     """
     match read_json(folder / "vectorizer.json"):
         case {"kind": "tf", "sublinear_tf": sublinear_tf}:

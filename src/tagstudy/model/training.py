@@ -76,7 +76,7 @@ class Run:
 
     def __init__(self, model: MLP, train: Posts, valid: Posts, settings: Train, seed: int) -> None:
         self.model, self.train, self.valid, self.settings, self.seed = model, train, valid, settings, seed
-        self.parameters = list(model.parameters())  # to look for them in each step takes longer than to clip them
+        self.parameters = list(model.parameters())  # once: torch walks all modules to find them
         self.device = self.parameters[0].device
         self.loss = LOSSES[settings.loss]
         posts, positives = len(train), torch.from_numpy(train.positives())
