@@ -6,6 +6,7 @@ import io
 import itertools
 import random
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import zipfile
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -137,13 +138,21 @@ def write_params(folder: Path, **changes: dict) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
 
 
-def measure(folder: Path, *command: str | Path) -> tuple[float, float]:
-    """Wall-clock seconds of a Python program run in ``folder``, and peak memory in MB of it and its processes.
+class Usage(NamedTuple):
+    """What a program took, with its processes."""
+
+    seconds: float  # by the clock
+    cpu_seconds: float
+    peak_mb: float
+
+
+def measure(folder: Path, *command: str | Path) -> Usage:
+    """Run a Python program in ``folder``; what it took.
 
     Memory is looked at twice a second. A page that several processes share counts once (PSS); pages of files that
     are read through memory count too, while they are in memory.
     """
-    start = time.perf_counter()
+    start, cpu_before = time.perf_counter(), cpu_seconds_of_children()
     process = psutil.Popen([sys.executable, *map(str, command)], cwd=folder, stdout=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:
@@ -151,7 +160,13 @@ def measure(folder: Path, *command: str | Path) -> tuple[float, float]:
         time.sleep(0.5)
     if process.returncode:
         sys.exit(f"{' '.join(map(str, command))} failed")
-    return time.perf_counter() - start, peak / 2**20
+    return Usage(time.perf_counter() - start, cpu_seconds_of_children() - cpu_before, peak / 2**20)
+
+
+def cpu_seconds_of_children() -> float:
+    """Of all programs that have ended, and of theirs."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def children_of(process: psutil.Process) -> list[psutil.Process]:

@@ -1,12 +1,16 @@
 """Every stage by the number of posts and of tags: seconds and peak memory. Writes benchmarks/growth.csv.
 
 `python benchmarks/growth.py --data FOLDER --posts 10000 100000 --tags 50`. The posts are made from real ones; with
-`--titles` they are titles alone. Training takes one epoch of each arm, of at most `--steps` steps, and `--runs` runs of
-it side by side; `--held-out` is the fraction of the posts in valid, and in test. Peak memory is that of the stage and
-its processes together, each page counted once. In the end it prints the tables of docs/scaling.md.
+`--titles` they are titles alone. Training takes `--epochs` epochs of each arm, of at most `--steps` steps together, and
+`--runs` runs side by side; `--held-out` is the fraction of the posts in valid, and in test. Peak memory is that of the
+stage and its processes together, each page counted once. In the end it prints the tables of docs/scaling.md.
+
+With `--folder` and a single number of posts it works in that folder and leaves everything there, so that `--stages` can
+be run one after another, and a training stage that was stopped goes on.
 """
 
 from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +20,8 @@ from common import ROOT, arguments, make_dump, make_titles, measure, write_param
 
 TABLE = ROOT / "benchmarks/growth.csv"
 KINDS = ["posts", "titles"]
+SOURCE = "[Pp]osts.*"
+STEPS = 1000  # of the tables
 STAGES = ["ingest", "featurize_dense", "featurize_tfidf", "train_dense", "train_sparse", "evaluate"]
 
 
@@ -25,14 +31,20 @@ def main() -> None:
         posts={"type": int, "nargs": "+", "default": [10_000, 100_000, 1_000_000]},
         tags={"type": int, "nargs": "+", "default": [50]},
         runs={"type": int, "default": 1},
-        steps={"type": int, "default": 1000},
+        epochs={"type": int, "default": 1},
+        steps={"type": int, "default": STEPS},
         held_out={"type": float, "default": 0.2},
         titles={"action": "store_true"},
+        folder={"type": Path},
+        stages={"nargs": "+", "choices": STAGES, "default": STAGES},
     )
     for posts in chosen.posts:
-        with TemporaryDirectory(dir=ROOT / "benchmarks") as scratch:
+        kept = chosen.folder and nullcontext(chosen.folder)
+        with kept or TemporaryDirectory(dir=ROOT / "benchmarks") as scratch:
             folder = Path(scratch)
-            if chosen.titles:
+            if list(folder.glob(SOURCE)):
+                pass  # the posts of last time
+            elif chosen.titles:
                 make_titles(folder / "posts.parquet", chosen.data, posts, max(chosen.tags))
             else:
                 make_dump(folder / "Posts.xml", chosen.data, posts=posts, tags=max(chosen.tags))
@@ -43,24 +55,29 @@ def main() -> None:
 
 def grow(folder: Path, posts: int, tags: int, chosen: Namespace) -> None:
     """Run the stages in a folder with a file of posts, and write a row for each into the table."""
-    [source] = folder.glob("[Pp]osts.*")
+    [source] = folder.glob(SOURCE)
     held_out = {"valid": chosen.held_out, "test": chosen.held_out}
     ingest = {"source": source.name, "tags": tags, "min_tags": 0, "folds": 1, **held_out}
-    train = {"runs": chosen.runs, "epochs": 1, "max_steps": chosen.steps}
+    train = {"runs": chosen.runs, "epochs": chosen.epochs, "max_steps": chosen.steps}
     write_params(folder, ingest=ingest, train=train)
-    for stage in STAGES:
-        seconds, peak = measure(folder, ROOT / f"src/{stage}.py")
-        print(f"{posts:>10,} posts {tags:>5,} tags {stage:16} {seconds:8.1f} s {peak:7.0f} MB", flush=True)
+    for stage in chosen.stages:
+        used = measure(folder, ROOT / f"src/{stage}.py")
+        print(
+            f"{posts:>10,} posts {tags:>5,} tags {stage:16} {used.seconds:8.1f} s {used.cpu_seconds:8.1f} CPU s "
+            f"{used.peak_mb:7.0f} MB",
+            flush=True,
+        )
         about = {"kind": KINDS[chosen.titles], "posts": posts, "tags": tags, "runs": chosen.runs, "stage": stage}
-        found = {"seconds": round(seconds, 1), "peak_mb": round(peak)}
-        row = about | {"held_out": chosen.held_out, "steps": chosen.steps} | found
+        about["steps"] = chosen.steps
+        found = {name: round(value, 1) for name, value in used._asdict().items()}
+        row = about | {"held_out": chosen.held_out} | found
         table = pd.concat([pd.read_csv(TABLE), pd.DataFrame([row])]).drop_duplicates(list(about), keep="last")
         table.to_csv(TABLE, index=False, lineterminator="\n")
 
 
 def in_markdown(kind: str) -> str:
     """Of each stage its seconds and its peak memory, a column for each number of posts and of tags."""
-    rows = pd.read_csv(TABLE).query("kind == @kind and runs == 1")
+    rows = pd.read_csv(TABLE).query("kind == @kind and runs == 1 and steps == @STEPS")
     whole = rows.groupby(["posts", "tags"])["stage"].transform("nunique") == len(STAGES)
     sizes = rows[whole].drop_duplicates(["posts", "tags"]).sort_values(["posts", "tags"])
     names = [f"{size.posts:,}, {size.tags:,} tags" for size in sizes.itertuples()]

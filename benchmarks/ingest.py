@@ -4,13 +4,11 @@
 seconds are those of all processes. On a machine that other programs share, they say more than those of the clock.
 """
 
-import resource
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
-from common import ROOT, arguments, make_dump, measure, write_params
+from common import ROOT, Usage, arguments, make_dump, measure, write_params
 
 BARE = """
 import sys
@@ -35,30 +33,17 @@ def main() -> None:
             make_dump(folder / "Posts.xml", options.data, megabytes=megabytes)
             write_params(folder, ingest={"source": "Posts.xml", "tags": 50, "min_tags": 1})
             rounds = [
-                (run(folder, "-c", BARE, "Posts.xml"), run(folder, ROOT / "src/ingest.py"))
+                (measure(folder, "-c", BARE, "Posts.xml"), measure(folder, ROOT / "src/ingest.py"))
                 for _ in range(options.rounds)
             ]
-        bare, ingest = (Run(*map(min, zip(*runs, strict=True))) for runs in zip(*rounds, strict=True))
+        bare, ingest = (Usage(*map(min, zip(*runs, strict=True))) for runs in zip(*rounds, strict=True))
         seconds, cpu = (median(ingest[kind] / bare[kind] for bare, ingest in rounds) for kind in (0, 1))
-        peaks = [max(run.megabytes for run in runs) for runs in zip(*rounds, strict=True)]
+        peaks = [max(run.peak_mb for run in runs) for runs in zip(*rounds, strict=True)]
         print(
             f"{megabytes:6} {bare.seconds:8.1f} {ingest.seconds:9.1f} {seconds:6.2f} {bare.cpu_seconds:11.1f} "
             f"{ingest.cpu_seconds:13.1f} {cpu:6.2f} {peaks[0]:8.0f} {peaks[1]:10.0f}",
             flush=True,
         )
-
-
-class Run(NamedTuple):
-    seconds: float
-    cpu_seconds: float
-    megabytes: float
-
-
-def run(folder: Path, *command: str | Path) -> Run:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds, megabytes = measure(folder, *command)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Run(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, megabytes)
 
 
 if __name__ == "__main__":
