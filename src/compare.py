@@ -11,11 +11,14 @@ ensembling: two runs of the best arm, fused in the same way.
 import argparse
 from pathlib import Path
 
+import tagstudy.core.processor  # noqa: F401 - before numpy and torch
+
+# isort: split
 import pandas as pd
 
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
-from tagstudy.core.errors import user_errors
+from tagstudy.core.errors import UserError, user_errors
 from tagstudy.core.files import atomic_folder
 from tagstudy.core.paths import POSTS
 from tagstudy.core.printing import print_visible
@@ -26,22 +29,30 @@ from tagstudy.evaluation.report import write_csv
 from tagstudy.evaluation.scoring import METRICS
 
 OUTPUT = Path("data/comparison")
+SYSTEMS = "systems.csv"
 
 
 def main() -> None:
     options = arguments()
+    check_output(options.output)
     params, corpus = read_params().evaluate, Corpus(POSTS)
     with open_experiments(options.experiments or names_of_experiments(), corpus.fingerprint) as experiments:
         candidates = gather_systems(corpus, experiments, params.threshold, params.calibrate)
         ranking = rank_candidates(corpus, candidates, params.resamples, options.metric)
     with atomic_folder(options.output) as folder:
-        write_csv(folder / "systems.csv", ranking.systems)
+        write_csv(folder / SYSTEMS, ranking.systems)
         write_csv(folder / "pairs.csv", ranking.pairs)
         figures.systems(folder / "systems.png", ranking.systems, options.metric)
     shown = ranking.systems.drop(columns="problem") if ranking.systems["problem"].isna().all() else ranking.systems
     print_visible(in_markdown(shown.round(4)) if options.md else shown.round(4).to_string(index=False))
     print_visible(f"\n{sentence(ranking, options.metric, params.margin)}")
     print_visible(f"(table, all pairs and picture: {options.output})")
+
+
+def check_output(folder: Path) -> None:
+    """An earlier comparison is replaced, and nothing else."""
+    if folder.exists() and not (folder / SYSTEMS).exists():
+        raise UserError(f"--output {folder}: exists and is not a comparison; name a new folder")
 
 
 def in_markdown(table: pd.DataFrame) -> str:

@@ -20,10 +20,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
+import tagstudy.core.processor  # noqa: F401 - before numpy and torch
+
+# isort: split
 import pyarrow as pa
 from tqdm import tqdm
 
-import tagstudy.core.processor  # noqa: F401 - before torch
 from tagstudy.core.checksums import SUMS
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Text

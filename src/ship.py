@@ -11,11 +11,13 @@ they are. The folder does not need the study, but it does need the encoder that 
 import argparse
 from pathlib import Path
 
+import tagstudy.core.processor  # noqa: F401 - before numpy and torch
+
+# isort: split
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 
-import tagstudy.core.processor  # noqa: F401 - before torch
 from tagstudy.core.config import read_params
 from tagstudy.core.errors import UserError, user_errors
 from tagstudy.core.files import atomic_folder

@@ -3,8 +3,9 @@
     python src/tune.py                 30 trials for each arm, on two folds
     python src/tune.py --trials 100 --folds 5
 
-A trial trains on each fold's train posts and is scored by micro-F1 on its valid posts; test is not read. The first has
-the parameters in force, Optuna's TPE sampler chooses the others. The best become an experiment of DVC's.
+A trial trains on each fold's train posts and is scored by micro-F1 on its valid posts; test posts are not read, but of
+several folds, one's valid posts are another's test posts. The first trial has the parameters in force, Optuna's TPE
+sampler chooses the others. The best become an experiment of DVC's.
 """
 
 import argparse
@@ -14,6 +15,9 @@ import sys
 from itertools import repeat
 from typing import Any, NamedTuple
 
+import tagstudy.core.processor  # noqa: F401 - before numpy and torch
+
+# isort: split
 import optuna
 import torch
 

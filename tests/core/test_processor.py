@@ -1,5 +1,6 @@
 """processor.py, model/layers.py: training gives the same bytes on processors of Intel and AMD, which qemu emulates."""
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,20 @@ def trained(study: Path, *processor: str, **variables: str) -> str:
 @pytest.mark.parametrize("processor", ["Haswell", "EPYC", "Skylake-Client"])
 def test_training_gives_the_same_bytes_on_processors_of_intel_and_amd(finished: Path, processor: str) -> None:
     assert trained(finished, str(EMULATOR), "-cpu", processor) == trained(finished)
+
+
+@pytest.mark.parametrize("script", sorted(ROOT.glob("src/*.py")), ids=lambda script: script.stem)
+def test_a_script_imports_the_processor_before_any_library(script: Path) -> None:
+    imported = [
+        name
+        for node in ast.parse(script.read_text()).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    ]
+    assert (
+        next(name for name in imported if name.split(".")[0] not in sys.stdlib_module_names)
+        == "tagstudy.core.processor"
+    )
 
 
 def test_a_script_holds_numpy_and_torch_to_common_instructions(tmp_path: Path) -> None:
