@@ -46,6 +46,12 @@ def test_words_are_counted_as_those_of_each_post_alone(posts: list[tuple[str, st
         assert found == counted(title, body)
 
 
+@pytest.mark.parametrize("text", ["ΟΔΟΣ'Α", "ΟΔΟΣ:Α ΟΔΟΣ", "Σ`Σ^Σ", "é ΑΣ'"])
+def test_a_sigma_is_final_or_not_wherever_it_is_counted(text: str) -> None:
+    rows, vocabulary = count_words(table([(text, "")]))
+    assert dict(zip(vocabulary.to_pylist(), rows.toarray()[0], strict=True)) == counted(text, "")
+
+
 @pytest.mark.parametrize("max_ngram", [1, 2])
 def test_shards_and_processes_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_ngram: int) -> None:
     monkeypatch.setattr(counts, "SHARD", 1)

@@ -129,6 +129,13 @@ def test_the_remedy_of_an_encoding_works(tmp_path: Path) -> None:
     assert posts[-1].title == "naïve"
 
 
+@pytest.mark.parametrize("broken", [b"\xc3 x", b"na\xefve", b"\xe2\x82"])
+def test_a_broken_byte_does_not_make_utf_8_another_encoding(tmp_path: Path, broken: bytes) -> None:
+    rows = "".join(f"¿Cómo ordeno una lista más rápido? {number},a\n" for number in range(9)).encode()
+    with pytest.raises(UserError, match=r"a\.csv, after row \d+: not UTF-8 .*correct it, or set ingest\.encoding"):
+        read(tmp_path / "a.csv", b"title,tags\n" + rows + broken + b",a\n" + rows)
+
+
 @pytest.mark.parametrize("ahead", ["sep=;\r\n", '"sep=;"\n', "SEP=;\n", "\n", " \n\n", "\n\nsep=;\n"])
 def test_lines_ahead_of_the_header(tmp_path: Path, ahead: str) -> None:
     """Excel's, which states the delimiter, and blank ones."""

@@ -99,6 +99,14 @@ def test_stacklite_has_no_texts(tmp_path: Path, name: str) -> None:
         list(read_posts(source))
 
 
+def test_options_that_need_not_fit_do_not_bind_either_table(tmp_path: Path) -> None:
+    """As for predict.py, with the parameters of a study of other files."""
+    tables = {"Questions.csv": "Id,Title,Body\n1,Café,x\n".encode(), "Tags.csv": "Id,Tag\n1,café\n".encode()}
+    source = write(tmp_path / "folder", tables)
+    options = ReadOptions(columns={"title": "headline"}, encoding="cp1252", binding=False)
+    assert list(read_posts(source, options=options)) == [Post("1", "Café", "x", ["café"])]
+
+
 def test_stacklite_with_titles_is_read(tmp_path: Path) -> None:
     tables = {"questions.csv": b"Id,Title\n1,Plot it\n", "question_tags.csv": b"Id,Tag\n1,data\n1,plot\n"}
     assert list(read_posts(write(tmp_path / "folder", tables))) == [Post("1", "Plot it", "", ["data", "plot"])]

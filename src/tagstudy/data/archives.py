@@ -95,9 +95,6 @@ class Bounded(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         return self.stream.seek(offset, whence)
 
-    def print_visible(self) -> int:
-        return self.stream.tell()
-
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         data = self.stream.read(len(buffer))
         check_size(self.path, self.stream.tell())

@@ -10,7 +10,7 @@ from tagstudy.data.files import File
 
 HEAD = 2**20  # bytes that are looked at
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-REMEDY = "set ingest.encoding, such as cp1252 for Western languages"
+REMEDY = "correct it, or set ingest.encoding, such as cp1252 for Western languages"
 SCRIPTS = ("Arabic", "CJK", "Cyrillic", "Greek", "Hangul", "Hebrew", "Hiragana", "Katakana", "Thai")
 
 
@@ -73,7 +73,7 @@ def encoding_of(file: File, stream: IO[bytes]) -> str:
 
 
 def find_encoding(stream: IO[bytes]) -> str:
-    """By the byte-order mark; else UTF-8 if the file's beginning is that; else what a detector says of it."""
+    """By the byte-order mark; else UTF-8 if the file's beginning is that, perhaps damaged; else by a detector."""
     head = stream.read(HEAD)
     stream.seek(0)
     for mark, encoding in MARKS.items():
@@ -82,7 +82,8 @@ def find_encoding(stream: IO[bytes]) -> str:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, final=False)
     except UnicodeDecodeError:
-        pass
+        if is_damaged_utf8(head):
+            return "utf-8-sig"
     else:
         if b"\0" not in head[:100]:
             return "utf-8-sig"
@@ -98,3 +99,10 @@ def find_encoding(stream: IO[bytes]) -> str:
     if best and any(script in alphabet for script in SCRIPTS for alphabet in best.alphabets):
         return best.encoding
     return "cp1252"
+
+
+def is_damaged_utf8(text: bytes) -> bool:
+    """Whether most of its bytes beyond ASCII are UTF-8: in other encodings hardly any of them are, and by chance."""
+    decoded = text.decode("utf-8", errors="replace")
+    invalid = decoded.count("\N{REPLACEMENT CHARACTER}")
+    return b"\0" not in text and sum(character > "\x7f" for character in decoded) > 2 * invalid

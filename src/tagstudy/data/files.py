@@ -77,6 +77,13 @@ def as_text(value: Any) -> str:
     return "" if value is None or value != value else str(value)
 
 
+def numbered(file: File, rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows; ``file`` knows which was the last."""
+    for row in rows:
+        file.row = row.number
+        yield row
+
+
 def distinct(files: list[File]) -> list[dict[str, Any]]:
     """What was detected, with files grouped by equal findings."""
     alike: dict[str, dict[str, Any]] = {}

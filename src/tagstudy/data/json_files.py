@@ -17,10 +17,8 @@ HEAD = 2**20  # bytes in which a second line begins, if objects stand in lines
 
 def read_json(file: File, stream: IO[bytes]) -> Iterator[Row]:
     encoding = encoding_of(file, stream)
-    head = stream.read(HEAD)
+    head = stream.read(HEAD).decode(encoding, errors="replace").encode()
     stream.seek(0)
-    if encoding != "utf-8":
-        head = head.decode(encoding, errors="replace").encode()
     rows = json_array(file, stream, encoding) if is_array(head) else json_lines(file, stream)
     yield from json_fields(file, rows)
 
@@ -69,7 +67,7 @@ def json_array(file: File, stream: IO[bytes], encoding: str) -> Iterator[Row]:
     import ijson
 
     file.detected["encoding"] = encoding.removesuffix("-sig")
-    source = stream if encoding == "utf-8" else AsUtf8(stream, encoding)
+    source = AsUtf8(stream, encoding)
     number, depth, place = 0, 0, None
     builder = ijson.ObjectBuilder()
     try:

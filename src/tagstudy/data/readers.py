@@ -15,7 +15,7 @@ from typing import NamedTuple
 from tagstudy.core.errors import UserError
 from tagstudy.data.archives import ARCHIVES, UNREADABLE, opened
 from tagstudy.data.fields import SPLIT_NAMES, Post, as_post
-from tagstudy.data.files import SAMPLE, File, ReadOptions, Row, peek
+from tagstudy.data.files import SAMPLE, File, ReadOptions, Row, numbered, peek
 from tagstudy.data.formats import PARTS, READERS
 from tagstudy.data.stacksample import read_stacksample, tables_of
 from tagstudy.data.tags import find_spelling
@@ -151,13 +151,6 @@ def readable(file: File) -> Iterator[None]:
         raise UserError(
             f"{file.path}, after row {file.row}: cannot be read ({problem!s:.200}); fetch it again"
         ) from None
-
-
-def numbered(file: File, rows: Iterator[Row]) -> Iterator[Row]:
-    """The rows; ``file`` knows which was the last."""
-    for row in rows:
-        file.row = row.number
-        yield row
 
 
 def unpickling(path: Path) -> str:

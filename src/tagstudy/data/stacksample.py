@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.archives import ARCHIVES, members, opened
-from tagstudy.data.files import File, ReadOptions, Row, peek
+from tagstudy.data.files import File, ReadOptions, Row, numbered, peek
 from tagstudy.data.tables import read_csv
 
 QUESTIONS = "questions.csv"
@@ -47,10 +48,10 @@ def read_stacksample(file: File, tables: dict[str, str]) -> Iterator[Row]:
                 opened(path, key, lambda names: [name for name in names if unpacked(name) == key])
             )
             one = File(file.path / tables[key], options)
-            return one, counted(one, read_csv(one, stream))
+            return one, numbered(one, read_csv(one, stream))
 
         columns = {"id": "Id"} | dict(file.options.columns)
-        questions, rows = table(QUESTIONS, ReadOptions(False, columns, None, file.options.encoding))
+        questions, rows = table(QUESTIONS, replace(file.options, tagged=False, columns=columns, tag_separator=None))
         try:
             _, rows = peek(rows, 1)
         except UserError as problem:
@@ -62,14 +63,11 @@ def read_stacksample(file: File, tables: dict[str, str]) -> Iterator[Row]:
             yield from rows
             return
         file.detected["columns"] = {**file.detected.get("columns", {}), "tags": ["Tag"]}
-        tags, labels = table(of_tags, ReadOptions(True, {"title": "Id", "tags": "Tag"}, "", file.options.encoding))
+        tags, labels = table(
+            of_tags,
+            replace(file.options, tagged=True, columns={"title": "Id", "tags": "Tag"}, tag_separator=""),
+        )
         yield from joined(questions, rows, tags, labels)
-
-
-def counted(file: File, rows: Iterator[Row]) -> Iterator[Row]:
-    for row in rows:
-        file.row = row.number
-        yield row
 
 
 def joined(questions: File, rows: Iterator[Row], tags: File, labels: Iterator[Row]) -> Iterator[Row]:

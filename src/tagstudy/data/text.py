@@ -48,6 +48,7 @@ TOKEN = re.compile(PATTERN.replace("REST", r"[\w]*+").replace(r"[\w", f"[{PLAIN_
 # only separate tokens spaces.
 MATTERS = string.ascii_letters + string.digits + "_$.+#)]"
 SEPARATE = bytes(byte if byte > 127 or chr(byte) in MATTERS else ord(" ") for byte in bytes(range(256)).lower())
+SEPARATE_TEXT = dict(enumerate(SEPARATE[:128]))  # the same for str.translate
 # Where words hold combining marks, and joiners behind these.
 MARKED_TOKEN = re.compile(PATTERN.replace("REST", rf"\w*+(?:{MARK}++{JOINERS}?+\w*+)*+"))
 
@@ -88,10 +89,10 @@ def tokenize(text: str) -> list[str]:
     The tokens of a text are those of its chunks, where it is divided at white space: what stands in another chunk
     changes nothing.
     """
-    text = text.lower()
     if text.isascii():
-        return TOKEN.findall(text)
-    text = normalize("NFC", text)
+        return TOKEN.findall(text.lower())
+    # A capital sigma is a final one or not by what follows it: separators first, as where words are counted.
+    text = normalize("NFC", text.translate(SEPARATE_TEXT).lower())
     return TOKEN.findall(text) if is_plain(text) else MARKED_TOKEN.findall(separated(text))
 
 
