@@ -75,6 +75,18 @@ def test_what_is_still_being_made_passes(tmp_path: Path) -> None:
         read_json(tmp_path / "a.json")
 
 
+def test_checksums_of_a_download_in_the_study_are_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(SUMS).write_text(f"{'0' * 64}  Posts.7z\n")
+    with atomic_folder(Path("data/posts"), made_from=[]) as folder:
+        write_json(folder / "a.json", 1)
+        assert read_json(folder / "a.json") == 1
+    assert read_json(Path("data/posts/a.json")) == 1
+    Path("data/posts/a.json").write_text("2")
+    with pytest.raises(UserError, match="damaged"):
+        read_json(Path("data/posts/a.json"))
+
+
 def test_seconds_are_in_no_checksums(tmp_path: Path) -> None:
     write_json(tmp_path / "timings.json", 1)
     seal(tmp_path)

@@ -112,6 +112,7 @@ def test_a_number_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
         ("train", {"activation": "swish"}, "train.activation"),
         ("train", {"device": "gpu"}, "train.device"),
         ("train_dense", {"device": "cpu"}, "train.device: applies to both arms"),
+        ("train_sparse", {"top_tags": 50}, "train.top_tags: applies to both arms; remove top_tags"),
         ("train", {"hiden": [1]}, "train.hiden: no such parameter; did you mean hidden?"),
         ("train_sparse", {"epochs": -1}, "train_sparse.epochs"),
         ("ingest", {"tags": 0}, "ingest.tags"),

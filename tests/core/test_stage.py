@@ -47,11 +47,13 @@ def test_what_a_process_killed_between_two_renames_took_away_comes_back(tmp_path
     stale = tmp_path / f".posts-{os.getpid()}-left/stale"
     stale.mkdir(parents=True)
     (stale / "a.txt").write_text("whole")
-    (tmp_path / ".posts-of-mine-1").mkdir()  # the user's
+    others = {".posts-of-mine-1", ".posts-2024-1-left"}  # the user's, and what is being made for posts-2024
+    for other in others:
+        (tmp_path / other).mkdir()
     with pytest.raises(KeyError), atomic_folder(tmp_path / "posts"):
         raise KeyError
     assert (tmp_path / "posts/a.txt").read_text() == "whole"
-    assert {path.name for path in tmp_path.iterdir()} == {"posts", ".posts-of-mine-1"}
+    assert {path.name for path in tmp_path.iterdir()} == {"posts", *others}
 
 
 def test_an_error_leaves_the_earlier_folder_as_it_was(tmp_path: Path) -> None:

@@ -290,7 +290,11 @@ def test_a_command_says_how_large_the_cache_is_and_empties_it(
     read(encoder, path, [f"{number} texts" for number in range(100)])
     before = path.stat().st_size
     assert said() == f"{path}: {before / 2**20:.1f} MB\n" and path.stat().st_size == before
+    converted = path.with_name(f"int8-{'0' * 16}.onnx")
+    for name in (converted.name, f".{converted.name}-left", "bert-int8-avx2.onnx"):  # the last is the user's
+        path.with_name(name).touch()
     assert said("--clear") == f"{path}: 0.0 MB\n"
+    assert {file.name for file in path.parent.glob("*.onnx*")} == {"bert-int8-avx2.onnx"}
     np.testing.assert_array_equal(read(encoder, path), encoder.encode(TEXTS))
     path.write_bytes(b"not a database" * 100)
     assert said("--clear") == f"{path}: 0.0 MB\n"

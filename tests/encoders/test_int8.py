@@ -98,7 +98,7 @@ def test_an_encoder_that_cannot_be_converted_is_one_line(
 ) -> None:
     monkeypatch.setenv("TAGSTUDY_CACHE", str(tmp_path))
     monkeypatch.setattr(int8, "Windows", lambda encoder: torch.nn.Linear(1, 1))  # which takes other inputs
-    with pytest.raises(UserError, match=r"dtype: int8: torch cannot export this encoder \(.*\); try another"):
+    with pytest.raises(UserError, match=r"dtype: int8: torch cannot export this model \(.*\); try another"):
         Int8Encoder(SETTINGS)
 
 

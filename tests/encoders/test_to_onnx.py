@@ -13,7 +13,7 @@ from tagstudy.encoders.to_onnx import quiet, to_onnx
 
 def test_a_model_of_more_than_2_gb_is_one_line(tmp_path: Path) -> None:
     large = torch.nn.Linear(2**15, 2**15, device="meta")
-    with pytest.raises(UserError, match=r"for a test: this encoder has more than 2 GB, .* try another"):
+    with pytest.raises(UserError, match=r"for a test: the weights are more than 2 GB, .* try another encoder"):
         to_onnx(large, tmp_path / "model.onnx", {"x": torch.ones(1, 2**15)}, ["y"], ({},), "for a test")
 
 

@@ -131,6 +131,7 @@ def test_a_word_is_made_of_the_ngrams_that_three_words_share() -> None:
     assert not ngrams[3:].any()
     twice = ngrams_of(["nana", "ana", "banana"]).toarray()
     assert twice[2].sum() == pytest.approx(1) and twice[2].max() > 1.9 * twice[2].min()  # it holds "ana" twice
+    assert ngrams_of(["日本", "本語", "中文"]).shape == (3, 0)
 
 
 @pytest.mark.parametrize("max_ngram", [1, 2, 3])

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import save_csr
+from safetensors.torch import load_file
 from scipy.sparse import csr_array, random_array
 from torch import nn
 
 from tagstudy.model.embedding import CsrEmbedding, SubwordEmbedding
 from tagstudy.model.mlp import MLP
+from tagstudy.model.network import write_network
 
 SHAPE = {
     "hidden": [8, 4],
@@ -92,6 +94,23 @@ def test_words_without_ngrams_have_their_own_rows_alone(batch: list[torch.Tensor
     embedding = SubwordEmbedding(words, csr_array((30, 0), dtype=np.float32))
     torch.testing.assert_close(embedding(*batch), words(*batch))
     embedding(*batch).sum().backward()
+
+
+def test_an_encoder_may_have_a_matrix_under_two_names(tmp_path: Path) -> None:
+    """As T5 has, whose embedding is also its encoder's."""
+
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.shared = nn.Linear(4, 4)
+            self.own = self.shared
+
+    about = {"inputs": 4, "outputs": 2, "csr": False, "embedding_dim": None, **SHAPE}
+    model = MLP(**about, encoder=Encoder())
+    write_network(tmp_path, model, about)
+    again = MLP(**about, encoder=Encoder())
+    again.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    torch.testing.assert_close(again.state_dict(), model.state_dict())
 
 
 def test_networks_on_csr_and_dense_features_agree(matrix: np.ndarray, batch: list[torch.Tensor]) -> None:

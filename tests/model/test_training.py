@@ -18,7 +18,7 @@ from torch import nn
 
 from tagstudy.core.config import Train, read_params
 from tagstudy.core.errors import UserError
-from tagstudy.core.store import DenseMatrix, DenseWriter, open_matrix
+from tagstudy.core.store import DenseMatrix, new_dense_matrix, open_matrix
 from tagstudy.model import training
 from tagstudy.model.batches import Posts, to
 from tagstudy.model.convergence import NOTHING_LEARNED, STILL_IMPROVING
@@ -244,9 +244,7 @@ def test_a_run_that_learns_nothing_says_so(data: Posts) -> None:
 
 def test_a_network_on_a_matrix_learns(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    with DenseWriter(tmp_path / "rows", 12) as writer:
-        writer.append(rng.normal(size=(30, 12)))
-        writer.append(rng.normal(size=(10, 12)))
+    new_dense_matrix(tmp_path / "rows", 40, 12)[:] = rng.normal(size=(40, 12))
     labels = save_csr(tmp_path / "labels", csr_array((rng.random((40, TAGS)) < 0.4).astype(np.uint8)), np.uint8)
     data = Posts(open_matrix(tmp_path / "rows"), labels, np.arange(40))
     assert isinstance(data.features, DenseMatrix) and len(data.features) == 40

@@ -52,6 +52,11 @@ def test_experiments_can_be_named_and_the_table_be_markdown(study: Path) -> None
     assert "learned (HEAD)" in out
 
 
+def test_no_folder_but_a_comparison_is_replaced(study: Path) -> None:
+    status, _, err = compare(study, "--output", "data")
+    assert status == 1 and "--output data: exists and is not a comparison" in err and (study / "data/posts").exists()
+
+
 def test_what_cannot_be_compared_is_one_line(study: Path, tmp_path: Path) -> None:
     status, _, err = compare(study, "no-such-one")
     assert status == 1 and err.startswith("compare: no-such-one: no such experiment") and err.count("\n") == 1

@@ -30,6 +30,8 @@ def checked(path: Path) -> Path:
     A file in no folder with checksums, such as one that is still being made, passes.
     """
     for folder in path.parents:
+        if folder == Path():  # the study's own: a file of this name came with someone's download
+            break
         if (folder / SUMS).exists():
             if read_sums(folder).get(path.relative_to(folder).as_posix()) != checksum(path):
                 raise damaged(path, "its contents have changed")

@@ -191,9 +191,10 @@ class Params(Section):
     compute: Compute = EVERY_CORE
 
     @model_validator(mode="after")
-    def keep_to_one_device(self) -> "Params":
-        if {self.train_dense.device, self.train_sparse.device} != {self.train.device}:
-            raise ValueError("train.device: applies to both arms and all stages; remove device from the arm's section")
+    def share_what_both_arms_need(self) -> "Params":
+        for name in ("device", "top_tags"):  # the fusion reads both arms' scores side by side
+            if any(getattr(arm, name) != getattr(self.train, name) for arm in (self.train_dense, self.train_sparse)):
+                raise ValueError(f"train.{name}: applies to both arms; remove {name} from the arm's section")
         return self
 
 

@@ -24,8 +24,8 @@ def atomic_folder(final: Path, made_from: Iterable[Path] | None = None) -> Itera
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     for leftover in final.parent.glob(f".{final.name}-*-*"):
-        process = re.match(r"\d+(?=-)", leftover.name.removeprefix(f".{final.name}-"))
-        if process and (int(process[0]) == os.getpid() or not is_running(int(process[0]))):  # process ids are reused
+        made = re.fullmatch(r"(\d+)-\w+", leftover.name.removeprefix(f".{final.name}-"))
+        if made and (int(made[1]) == os.getpid() or not is_running(int(made[1]))):  # process ids are reused
             if not final.exists() and (leftover / "stale").exists():  # killed between the two renames below
                 (leftover / "stale").rename(final)
             shutil.rmtree(leftover, ignore_errors=True)

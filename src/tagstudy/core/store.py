@@ -78,6 +78,12 @@ class DenseMatrix:
         return (self.rows[rows],)
 
 
+def new_dense_matrix(folder: Path, rows: int, columns: int) -> np.ndarray:
+    """The rows of a dense matrix in a new folder, zeros on disk that can be overwritten."""
+    folder.mkdir(parents=True)
+    return np.lib.format.open_memmap(folder / "matrix.npy", mode="w+", dtype=np.float32, shape=(rows, columns))
+
+
 def open_matrix(folder: Path) -> CsrMatrix | DenseMatrix:
     """The CSR or dense matrix in a folder."""
     return DenseMatrix(folder) if (folder / "matrix.npy").exists() else CsrMatrix(folder)
@@ -115,38 +121,19 @@ class CsrWriter:
             part.close()
 
 
-class DenseWriter:
-    """Writes a dense matrix into a new folder, block by block."""
-
-    def __init__(self, folder: Path, columns: int) -> None:
-        folder.mkdir(parents=True)
-        self.rows = GrowingArray(folder / "matrix.npy", np.float32, columns)
-
-    def append(self, rows: np.ndarray) -> None:
-        self.rows.append(rows)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.rows.close()
-
-
 class GrowingArray:
-    """An .npy file that grows in its first dimension: numpy pads the header, so that a larger number fits into it."""
+    """An .npy file of one dimension that grows: numpy pads the header, so that a larger number fits into it."""
 
-    def __init__(self, path: Path, dtype: DTypeLike, *width: int) -> None:
-        self.file, self.dtype, self.width, self.length = path.open("wb"), np.dtype(dtype), width, 0
+    def __init__(self, path: Path, dtype: DTypeLike) -> None:
+        self.file, self.dtype, self.length = path.open("wb"), np.dtype(dtype), 0
         self.write_header()
 
     def write_header(self) -> None:
-        shape = (self.length, *self.width)
-        header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": shape}
+        kind = np.lib.format.dtype_to_descr(self.dtype)
+        header = {"descr": kind, "fortran_order": False, "shape": (self.length,)}
         np.lib.format.write_array_header_1_0(self.file, header)
 
     def append(self, values: np.ndarray) -> None:
-        if values.shape[1:] != self.width:
-            raise ValueError(f"rows of the shape {values.shape[1:]}, not {self.width}")
         self.file.write(np.ascontiguousarray(values, self.dtype).data)
         self.length += len(values)
 

@@ -6,6 +6,7 @@ large it is, and with --clear empties it.
 
 import argparse
 import hashlib
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ LIMIT = 40 * 2**30  # bytes of the file: 24 million vectors of 384 numbers; then
 # The order of the rows is that of their age.
 TABLE = "CREATE TABLE IF NOT EXISTS vectors (number INTEGER PRIMARY KEY, text BLOB UNIQUE, vector BLOB)"
 OLDEST = "SELECT number FROM vectors ORDER BY number LIMIT ?"
+CONVERTED = re.compile(r"\.?int8-[0-9a-f]{16}\.onnx")  # what int8.py keeps beside the file; a dot: half written
 PAGE = 8192  # bytes, of which five vectors of 384 numbers leave few over
 # What SQLite says where nothing can be written, or no lock can be had.
 UNUSABLE = ("readonly", "unable to open", "full", "disk I/O error", "locking protocol")
@@ -173,7 +175,7 @@ def main() -> None:
     clear, path = parser.parse_args().clear, embedding_cache()
     with user_errors("cache"):
         if clear and path is not None:
-            for converted in path.parent.glob("*int8-*.onnx*"):  # and what a killed process has left behind
+            for converted in filter(lambda file: CONVERTED.match(file.name), path.parent.glob("*.onnx*")):
                 converted.unlink()
         if path is None or not path.exists():
             print_visible(f"{path or 'no home folder'}: no cache of encoded texts")

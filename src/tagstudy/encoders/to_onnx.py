@@ -38,7 +38,10 @@ def to_onnx(
     torch.export takes them. Raises :class:`UserError` where torch cannot export it, with the ``purpose`` ahead.
     """
     if sum(parameter.nbytes for parameter in module.parameters()) >= LIMIT:
-        raise UserError(f"{purpose}: this encoder has more than 2 GB, which an ONNX file cannot hold; try another")
+        raise UserError(
+            f"{purpose}: the weights are more than 2 GB, which an ONNX file cannot hold; try another encoder, or keep "
+            "fewer terms (featurize_tfidf.max_features)"
+        )
     with quiet(), torch.no_grad():
         try:
             torch.onnx.export(
@@ -53,4 +56,4 @@ def to_onnx(
             )
         except (OnnxExporterError, RuntimeError, ValueError) as problem:
             reason = " ".join(str(problem).split())
-            raise UserError(f"{purpose}: torch cannot export this encoder ({reason:.200}); try another") from None
+            raise UserError(f"{purpose}: torch cannot export this model ({reason:.200}); try another encoder") from None

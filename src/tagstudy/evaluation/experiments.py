@@ -68,7 +68,7 @@ def open_experiment(name: str, posts: str, scratch: Path) -> Experiment:
         for out in locked[f"train_{arm}"]["outs"]
         if out["path"] == str(PREDICTIONS / arm)
     }
-    embedding = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))["featurize_dense"]["embedding"]
+    embedding = locked["train_dense"]["params"]["params.yaml"]["featurize_dense.embedding"]
     return Experiment(name, embedding, arms, hashes, cost)
 
 
@@ -81,7 +81,7 @@ def fetch(name: str, folder: Path) -> Path:
 
     try:
         files = DVCFileSystem(rev=name)
-        for path in ("params.yaml", "dvc.lock", str(PLOTS / "cost.csv"), *(str(PREDICTIONS / arm) for arm in ARMS)):
+        for path in ("dvc.lock", str(PLOTS / "cost.csv"), *(str(PREDICTIONS / arm) for arm in ARMS)):
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             files.get(path, str(target), recursive=True)

@@ -127,7 +127,8 @@ def co_occurrence(path: Path, table: pd.DataFrame) -> None:
         for (row, column), value in np.ndenumerate(share):
             if row != column:
                 colour = "white" if value > 0.5 else "black"
-                axes.text(column, row, f"{value:.2f}"[1:], ha="center", va="center", fontsize=7, color=colour)
+                text = f"{value:.2f}".removeprefix("0")
+                axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
     names = [short(tag, 18) for tag in tags]
     axes.set_xticks(range(len(tags)), names, rotation=90)
     axes.set_yticks(range(len(tags)), names)

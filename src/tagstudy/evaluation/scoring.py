@@ -4,6 +4,7 @@ A score whose denominator is zero (a tag that no test post has, or that is never
 """
 
 from collections.abc import Sequence
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -23,13 +24,7 @@ class Counts(NamedTuple):
 
     def __add__(self, other: "Counts") -> "Counts":  # type: ignore[override]
         """The counts of both together."""
-        return Counts(
-            self.tp + other.tp,
-            self.fp + other.fp,
-            self.fn + other.fn,
-            self.posts + other.posts,
-            self.exact + other.exact,
-        )
+        return Counts(*map(add, self, other))
 
 
 def count(labels: csr_array, decisions: csr_array) -> Counts:

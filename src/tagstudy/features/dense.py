@@ -9,7 +9,7 @@ from tagstudy.core.config import FeaturizeDense
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import write_json
-from tagstudy.core.store import CsrWriter, DenseWriter
+from tagstudy.core.store import CsrWriter, new_dense_matrix
 from tagstudy.data.counts import COUNTS
 from tagstudy.features.counts import DocumentTermCounts, number_range, term_weights
 from tagstudy.features.pretrained import pretrained_embeddings
@@ -86,12 +86,12 @@ def write_encoder_vectors(
     cache = open_cache(settings, device, path)
     encoder = cache.encoder
     total = sum(len(distinct_texts(posts)) for posts in corpus.texts())
-    with (
-        tqdm(total=total, desc="encoding", unit=" posts and titles", disable=None) as bar,
-        DenseWriter(folder / "matrix", encoder.dims) as writer,
-    ):
+    matrix, done = new_dense_matrix(folder / "matrix", len(corpus), encoder.dims), 0
+    with tqdm(total=total, desc="encoding", unit=" posts and titles", disable=None) as bar:
         for posts in corpus.texts():
-            writer.append(encode_posts(encoder, lambda texts: cache.vectors(texts, bar), posts))
+            vectors = encode_posts(encoder, lambda texts: cache.vectors(texts, bar), posts)
+            matrix[done : done + len(posts)] = vectors
+            done += len(posts)
     write_json(folder / "features.json", {"inputs": encoder.dims, "csr": False, "embedding_dim": None})
     described = {"encoder": settings.encoder_settings(), "identity": identity(encoder)}
     write_json(folder / "vectorizer.json", {"kind": "encoder", **described})

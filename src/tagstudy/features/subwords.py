@@ -15,4 +15,5 @@ def ngrams_of(words: list[str]) -> csr_array:
     vectorizer = CountVectorizer(analyzer="char_wb", ngram_range=LENGTHS, lowercase=False, dtype=np.float32)
     counts = csr_array(vectorizer.fit_transform(words))
     shared = np.bincount(counts.indices, minlength=counts.shape[1]) >= WORDS
-    return csr_array(normalize(counts[:, shared], norm="l1"))
+    counts = counts[:, shared]
+    return csr_array(normalize(counts, norm="l1")) if shared.any() else counts

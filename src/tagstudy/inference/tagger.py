@@ -88,7 +88,7 @@ class EncoderArm(nn.Module):
         self.least = least
         self.body, self.normalized = copy.deepcopy(encoder.body).float().cpu(), encoder.normalized
         self.dims, self.prompt_length, self.in_bfloat16 = encoder.dims, encoder.prompt_length, encoder.in_bfloat16
-        self.network, self.loss = copy.deepcopy(network), LOSSES[loss]
+        self.network, self.loss = copy.deepcopy(network).cpu(), LOSSES[loss]
         self.network.encoder = None
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, of_title: Tensor) -> Scored:

@@ -166,13 +166,14 @@ def train_run(job: Job) -> RunResult:
     live = Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) if replicas.rank() == 0 else None
     with live or nullcontext(NoLog()) as log:
         best = fit(model, train, valid, settings, seed, log, checkpoint)
+    trained = checkpoint.seconds()
     if live is None:
-        return RunResult(best, checkpoint.seconds(), 0, {})
+        return RunResult(best, trained, 0, {})
     merge_subwords(model)
     write_network(folder, model, network)
-    seconds = write_predictions(job, model, {"valid": valid, "test": test}, corpus)
+    predicting = write_predictions(job, model, {"valid": valid, "test": test}, corpus)
     cost = {"parameters": model.parameter_count(), "multiply_adds": model.multiply_adds(test.entries_per_post())}
-    return RunResult(best, checkpoint.seconds(), seconds["test"], cost)
+    return RunResult(best, trained, predicting["test"], cost)
 
 
 def write_predictions(job: Job, model: Any, splits: dict[str, Posts], corpus: Corpus) -> dict[str, float]:

@@ -88,5 +88,8 @@ def load_pretrained_embedding(model: MLP, path: Path, freeze: bool) -> None:
 
 def write_network(folder: Path, model: MLP, network: dict[str, Any]) -> None:
     """Its weights, and what :func:`build` takes."""
-    (folder / "weights.safetensors").write_bytes(save(model.state_dict()))  # save_file lets no other user read it
+    weights = model.state_dict()
+    # Some encoders have a matrix under two names, which safetensors refuses.
+    weights |= {name: matrix.clone() for name, matrix in weights.items() if name.startswith("encoder.")}
+    (folder / "weights.safetensors").write_bytes(save(weights))  # save_file lets no other user read it
     write_json(folder / "network.json", network)
