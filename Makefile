@@ -1,4 +1,4 @@
-# Two targets do all: `make` runs the study, `make test` the tests. Each sets up what it needs, once, in .venv/.
+# The main targets: `make` runs the study, `make test` the tests. Each sets up what it needs, once, in .venv/.
 PYTHON ?= python3
 VENV := .venv
 AUDIT := .venv-audit
@@ -36,10 +36,10 @@ test: $(VENV)/dev ## lint, types, pytest (requirements-dev.txt; five to ten minu
 test-slow: $(VENV)/dev ## simulations, kills, fuzzing, a browser if there is one (requirements-dev.txt; an hour)
 	pytest -m slow
 
-bench: $(VENV)/bench ## both arms beside the baselines on the posts in DATA=folder (requirements-bench.txt; 45 minutes)
+bench: $(VENV)/bench ## both arms and the baselines on the posts in DATA=folder (requirements-bench.txt; 45 minutes)
 	python benchmarks/bench.py --data $(DATA)
 
-# What torch's build for NVIDIA's GPUs brings along is not pinned, so that the files do for each of its builds.
+# What torch's build for NVIDIA's GPUs brings along is not pinned, so that the files work with each of its builds.
 NVIDIA := cuda-bindings cuda-toolkit nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13 triton
 PIN = printf '%s\n' $(NVIDIA) | UV_CUSTOM_COMPILE_COMMAND="make requirements" $(UV)/bin/uv pip compile pyproject.toml \
 	--quiet --universal --python-version 3.11 --no-annotate --excludes - $(UPGRADE) --output-file

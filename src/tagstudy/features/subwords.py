@@ -1,9 +1,9 @@
-"""The n-grams of letters that the words of a vocabulary are made of."""
+"""The character n-grams that the words of a vocabulary are made of."""
 
 import numpy as np
 from scipy.sparse import csr_array
 
-LENGTHS = (3, 5)  # letters of an n-gram, the edges of the word included
+LENGTHS = (3, 5)  # characters of an n-gram, the edges of the word included
 WORDS = 3  # that must hold an n-gram: a rarer one would hardly share anything
 
 
