@@ -66,12 +66,13 @@ class MergedVocabulary:
     """The terms of shards, in the order in which they first appear."""
 
     def __init__(self) -> None:
-        self.terms = pa.array([], pa.string())
+        self.terms = pa.array([], pa.large_string())  # of millions of posts, n-grams are more than 2 GB
 
     def add(self, vocabularies: list[pa.StringArray]) -> np.ndarray:
         """Add the terms of some shards; their numbers [terms], one shard after the other."""
         before = len(self.terms)
-        encoded = pa.concat_arrays([self.terms, *vocabularies]).dictionary_encode()
+        added = [terms.cast(self.terms.type) for terms in vocabularies]
+        encoded = pa.concat_arrays([self.terms, *added]).dictionary_encode()
         self.terms = encoded.dictionary
         return encoded.indices.to_numpy()[before:]
 
@@ -123,7 +124,7 @@ def count_shard(posts: Path, max_ngram: int, groups: list[int]) -> tuple[csr_arr
     return rows, pa.array(numbers, pa.string())
 
 
-def read_terms(folder: Path) -> pa.StringArray:
+def read_terms(folder: Path) -> pa.LargeStringArray:
     """[terms] The terms of the counts in a folder, in alphabetical order."""
     return pq.ParquetFile(checked(folder / TERMS)).read()["term"].combine_chunks()
 
