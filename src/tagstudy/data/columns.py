@@ -26,13 +26,20 @@ LIKELY = {
     "tags": ["tag", "label", "category", "topic", "keyword", "class", "classes"],
     "title": ["question", "post", "document", "message", "subject", "headline", "sentence"],
 }
-FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True, "": False}  # in lower case
+FLAGS = {"1": True, "1.0": True, "true": True, "yes": True}  # in lower case
+FLAGS |= {"0": False, "0.0": False, "false": False, "no": False, "": False}
+# Columns of a tag each; and what Jira's export and pandas make of columns of one name.
+NUMBERED = re.compile(r"(?:tag|label|keyword|category|topic)_?\d+")
+REPEATED = re.compile(r"\.\d+")
 TEXT_WORDS = 3  # words of its cells, on average, make a column one of text
 SHOWN = 20  # columns that a message names
 
 
 class Columns(NamedTuple):
-    """The columns of each field. Several for body are read as one text; several for tags hold 0 or 1, a tag each."""
+    """The columns of each field. Several for body are read as one text; several for tags hold a tag each.
+
+    Its name or, ``multi_hot``, 0 or 1.
+    """
 
     names: dict[str, list[str]]
     multi_hot: bool = False
@@ -45,6 +52,8 @@ class Columns(NamedTuple):
         fields = {field: row.get(names[0]) for field, names in self.names.items()}
         if len(self.names.get("body", ())) > 1:
             fields["body"] = [row.get(name) for name in self.names["body"]]
+        if len(self.names.get("tags", ())) > 1:
+            fields["tags"] = tuple(row.get(name) for name in self.names["tags"])
         if self.multi_hot:
             fields["tags"] = [name for name in self.names["tags"] if flag(name, row.get(name))]
         return fields
@@ -52,10 +61,12 @@ class Columns(NamedTuple):
 
 def flag(name: str, value: Any) -> bool:
     """Whether a 0/1 column marks the post with its tag."""
-    cell = "" if value is None or value != value else str(value)
-    if cell.lower() not in FLAGS:
-        raise ValueError(f"{cell!r:.40} in the column {name!r:.40}, neither 0 nor 1")
-    return FLAGS[cell.lower()]
+    cell = "" if value is None or value != value else str(value).strip().lower()
+    if cell not in FLAGS:
+        raise ValueError(
+            f"{cell!r:.40} in the column {name!r:.40}, neither 0 nor 1; name the columns of tags in ingest.columns.tags"
+        )
+    return FLAGS[cell]
 
 
 def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> Columns:
@@ -75,7 +86,6 @@ def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[st
     if not file.options.tagged:
         chosen.pop("tags", None)
     body_is_told = "body" in chosen
-    multi_hot = isinstance(file.options.columns.get("tags"), list) and "tags" in chosen
     simple = {simplified(name): name for name in reversed(names)}
     simple |= {name.strip().lower(): name for name in reversed(names)}
     for field, usuals in USUAL.items():
@@ -85,12 +95,19 @@ def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[st
             continue
         if usual := next((usual for usual in usuals if usual in simple), None):
             chosen[field] = [simple[usual]]
+    if len(tags := chosen.get("tags", [])) == 1 and "tags" not in file.options.columns:
+        chosen["tags"] = tags + [name for name in names if REPEATED.fullmatch(name.removeprefix(tags[0]))]
     taken = {name for columns in chosen.values() for name in columns}
     if file.options.tagged and "tags" not in chosen:
         flags = [name for name in names if name not in taken and is_flags(name, sample)]
-        if multi_hot := len(flags) > 1:
-            chosen["tags"] = flags
-            taken.update(flags)
+        numbered = [name for name in names if NUMBERED.fullmatch(simplified(name))]
+        several = flags if len(flags) > 1 else numbered
+        if len(several) > 1:
+            chosen["tags"] = several
+            taken.update(several)
+    tags = chosen.get("tags", [])
+    told = isinstance(file.options.columns.get("tags"), list)
+    multi_hot = (told or len(tags) > 1) and any(is_flags(name, sample) for name in tags)
     check_columns(file, names, chosen)
     left_out = [name for name in names if name not in taken and is_text(name, sample)]
     file.detected |= {"columns": chosen, "multi_hot": multi_hot, "text_columns_left_out": left_out}
@@ -103,13 +120,15 @@ def simplified(name: str) -> str:
 
 
 def named_columns(file: File, field: str, columns: str | list[str], names: list[str]) -> list[str]:
-    """The columns of a field that ``ingest.columns`` names."""
-    for name in [columns] if isinstance(columns, str) else columns:
-        if name not in names:
+    """The columns of a field that ``ingest.columns`` names, spaces around their names aside."""
+    known = {name.strip(): name for name in names} | {name: name for name in names}
+    wanted = [columns] if isinstance(columns, str) else columns
+    for name in wanted:
+        if name not in known:
             nearest = get_close_matches(name, names, n=1)
             remedy = f"did you mean {nearest[0]!r:.40}?" if nearest else f"name one of them in ingest.columns.{field}"
             raise UserError(f"{file.path}: no column {name!r:.40}; its columns are {listed(names)}; {remedy}")
-    return [columns] if isinstance(columns, str) else columns
+    return [known[name] for name in wanted]
 
 
 def listed(names: Sequence[str]) -> str:
@@ -150,7 +169,7 @@ def cells(name: str, sample: Sequence[Mapping[str, Any]]) -> list[Any]:
 def is_flags(name: str, sample: Sequence[Mapping[str, Any]]) -> bool:
     values = cells(name, sample)
     scalars = all(isinstance(value, str | int | float) for value in values)
-    return bool(values) and scalars and all(str(value).lower() in FLAGS for value in values)
+    return bool(values) and scalars and all(str(value).strip().lower() in FLAGS for value in values)
 
 
 def is_text(name: str, sample: Sequence[Mapping[str, Any]]) -> bool:

@@ -12,6 +12,7 @@ DROPPED = "forbidden_characters_dropped"
 NOTES = {
     "passed_over": "passed over: {}",
     "quotes_escaped_by_backslashes": "quotes are escaped by backslashes",
+    "nulls": "cells of {} are empty",
     "part_of_a_dump": "a part of a dump, without its beginning or its end",
     "cut_off": "the last row is cut off and was left out",
     DROPPED: "{:,} characters that XML forbids were dropped",

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from typing import IO, Any
 
 from tagstudy.core.errors import UserError
@@ -11,16 +12,44 @@ from tagstudy.data.decoding import AsUtf8, encoding_of, text_lines
 from tagstudy.data.files import File, Row, peek
 from tagstudy.data.tables import fields_of
 
+NO_POSTS = {*USUAL["tags"], "answers", "comments", "replies"}  # lists within a post
 KEY_OF_TEXT = re.compile(rb'"(\w+)"\s*:\s*"')
 HEAD = 2**20  # bytes in which a second line begins, if objects stand in lines
 
 
 def read_json(file: File, stream: IO[bytes]) -> Iterator[Row]:
     encoding = encoding_of(file, stream)
-    head = stream.read(HEAD).decode(encoding, errors="replace").encode()
+    head = stream.read(HEAD)
     stream.seek(0)
-    rows = json_array(file, stream, encoding) if is_array(head) else json_lines(file, stream)
+    one = single_object(head, encoding)
+    if one is not None and not wraps_posts(one):
+        file.detected["encoding"] = encoding.removesuffix("-sig")
+        rows = iter([Row(1, one)])
+    else:
+        in_utf_8 = head.decode(encoding, errors="replace").encode()
+        rows = json_array(file, stream, encoding) if is_array(in_utf_8) else json_lines(file, stream)
     yield from json_fields(file, rows)
+
+
+def single_object(head: bytes, encoding: str) -> dict[str, Any] | None:
+    """The one object that a short file holds, if it does."""
+    try:
+        value = json.loads(AsUtf8(BytesIO(head), encoding).read()) if len(head) < HEAD else None
+    except (ValueError, RecursionError):  # such as a UnicodeError
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def wraps_posts(row: dict[str, Any]) -> bool:
+    """Whether an object is not a post but holds a list of them, or an empty one.
+
+    A post may hold lists of objects too: of tags, or of answers.
+    """
+    if not is_post(row):
+        return any(isinstance(value, list | dict) for key, value in row.items() if simplified(key) not in USUAL["tags"])
+    nested = [value for key, value in row.items() if simplified(key) not in NO_POSTS and isinstance(value, list)]
+    is_tagged = any(simplified(key) in USUAL["tags"] for key in row)
+    return not is_tagged and any(isinstance(item, dict) and is_post(item) for items in nested for item in items)
 
 
 def is_array(head: bytes) -> bool:
@@ -38,8 +67,8 @@ def is_array(head: bytes) -> bool:
     try:
         row = json.loads(first)
     except (ValueError, RecursionError):
-        return text.startswith(b"{") and not rest.lstrip().startswith(b"{")
-    return isinstance(row, dict) and not rest.strip() and not is_post(row)
+        return text.startswith(b"{") and (first.rstrip().endswith(b"[") or not rest.lstrip().startswith(b"{"))
+    return isinstance(row, dict) and not rest.strip()
 
 
 def is_post(row: dict[str, Any]) -> bool:
@@ -68,10 +97,12 @@ def json_array(file: File, stream: IO[bytes], encoding: str) -> Iterator[Row]:
 
     file.detected["encoding"] = encoding.removesuffix("-sig")
     source = AsUtf8(stream, encoding)
-    number, depth, place = 0, 0, None
+    number, depth, place, before, is_empty = 0, 0, None, "", False
     builder = ijson.ObjectBuilder()
     try:
         for prefix, event, value in ijson.parse(source, use_float=True):
+            is_empty |= (before, event) == ("start_array", "end_array")
+            before = event
             if depth or (event == "start_map" and prefix.endswith("item")):
                 if not depth:
                     builder = ijson.ObjectBuilder()
@@ -91,9 +122,10 @@ def json_array(file: File, stream: IO[bytes], encoding: str) -> Iterator[Row]:
                 yield Row(number, None, "malformed row: not an object")
     except (ijson.JSONError, UnicodeDecodeError, ValueError, RecursionError) as problem:
         raise UserError(
-            f"{file.path}, after row {number}: malformed JSON ({' '.join(str(problem).split())!s:.200}); fetch it again"
+            f"{file.path}, after row {number}: malformed JSON ({' '.join(str(problem).split())!s:.200}); fetch it "
+            "again, or write an object a line (.jsonl)"
         ) from None
-    if not number:
+    if not number and not is_empty:  # the last of several pages may be
         raise UserError(f"{file.path}: no list of objects in it; write one object for each post")
 
 
@@ -103,8 +135,11 @@ def json_fields(file: File, rows: Iterator[Row]) -> Iterator[Row]:
     sample: list[dict[str, Any]] = [row.fields for row in first if row.fields is not None]
     if not sample and first:
         raise UserError(f"{file.path}, row {first[0].number}: {first[0].problem}; give an object a line")
+    if not first:
+        return
     columns = choose_columns(file, list(dict.fromkeys(key for row in sample for key in row)), sample)
-    tags = [] if columns.multi_hot else columns.names.get("tags", [])
+    tags = columns.names.get("tags", [])
+    tags = tags if len(tags) == 1 and not columns.multi_hot else []
     for row in rows:
         if row.fields is not None and any(name not in row.fields for name in tags):
             yield Row(row.number, None, f"malformed row: no {tags[0]!r:.40}")

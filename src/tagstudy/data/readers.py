@@ -20,6 +20,7 @@ from tagstudy.data.formats import PARTS, READERS
 from tagstudy.data.stacksample import read_stacksample, tables_of
 from tagstudy.data.tags import find_spelling
 
+ABOUT = ("readme", "license", "dataset_info", "dataset_infos", "dataset_dict", "state")  # a data set, not posts
 PICKLES = (".pkl", ".pickle", ".joblib")
 
 
@@ -59,10 +60,18 @@ def files_of(source: str | Path, options: ReadOptions) -> list[File]:
         return [File(source, options)]
     if not source.is_dir():
         raise UserError(f"{source}: neither a file nor a folder; name one of posts")
-    paths = [path for path in sorted(source.iterdir()) if path.is_file() and holds_posts(path.name)]
+    inside = sorted(path for path in source.iterdir() if not path.name.startswith((".", "_")))
+    if lost := next((path for path in inside if path.is_symlink() and not path.exists()), None):
+        raise UserError(f"{lost}: a link to a file that is missing; fetch that, or remove the link")
+    paths = [path for path in inside if path.is_file() and holds_posts(path.name)]
+    folders = ", ".join(f"{path.name}/" for path in inside if path.is_dir())
     if not paths:
-        raise UserError(f"{source}: no posts in this folder; a file of posts ends in {endings()}")
-    return [File(path, options) for path in paths]
+        hint = f"folders in it are not read: {folders:.200}; name one of them, or " if folders else ""
+        raise UserError(f"{source}: no posts in this folder; {hint}a file of posts ends in {endings()}")
+    files = [File(path, options) for path in paths]
+    if folders:
+        files[0].detected["passed_over"] = folders
+    return files
 
 
 def parts_of(file: File) -> Iterator[File]:
@@ -98,7 +107,7 @@ def holds_posts(name: str) -> bool:
         stem, suffix = inner.stem, inner.suffix
     if suffix == ".xml":
         return stem.endswith("posts")
-    return suffix in READERS and stem not in ("readme", "license")
+    return suffix in READERS and stem not in ABOUT
 
 
 def read_file(file: File) -> Iterator[Post | Skipped]:
@@ -109,7 +118,7 @@ def read_file(file: File) -> Iterator[Post | Skipped]:
             yield from posts_of(file, read_stacksample(file, tables), None)
         return
     if path.stat().st_size == 0:
-        raise UserError(f"{path}: the file is empty; fetch or export it again")
+        raise UserError(f"{path}: the file is empty; fetch or export it again, or remove it")
     if path.suffix.lower() in PICKLES:
         raise UserError(
             f"{path}: a pickle can run any program and is not read; if you trust it, run {unpickling(path)}"
@@ -148,9 +157,8 @@ def readable(file: File) -> Iterator[None]:
     except UNREADABLE as problem:
         if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:  # on the disk where a 7z archive is unpacked
             raise
-        raise UserError(
-            f"{file.path}, after row {file.row}: cannot be read ({problem!s:.200}); fetch it again"
-        ) from None
+        remedy = "allow reading it" if isinstance(problem, PermissionError) else "fetch it again"
+        raise UserError(f"{file.path}, after row {file.row}: cannot be read ({problem!s:.200}); {remedy}") from None
 
 
 def unpickling(path: Path) -> str:

@@ -2,17 +2,20 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import IO, Any
 
 from tagstudy.core.errors import UserError
-from tagstudy.data.columns import Columns, choose_columns
+from tagstudy.data.columns import USUAL, Columns, choose_columns, simplified
 from tagstudy.data.decoding import text_lines
 from tagstudy.data.files import File, Row, peek
 
 DELIMITERS = [",", "\t", ";", "|"]
 STATED = re.compile(r'"?sep=([^\r\n"])"?\s*', re.IGNORECASE)  # a first line that tells Excel the delimiter
 BACKSLASHED = re.compile(r'(?<!\\)((?:\\\\)*)\\"')  # a quote behind an odd number of backslashes
+NULLS = {"NULL", r"\N", "NA", "<NA>"}  # as databases, R and pandas write a missing value
+SWALLOWED = 20  # lines of a row, nearly all of which are rows: a quote before them was never closed
 csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is less than a long post
 
 
@@ -26,15 +29,18 @@ def read_csv(file: File, stream: IO[bytes], delimiter: str = ",") -> Iterator[Ro
     if escapes_by_backslashes(filled, delimiter):
         file.detected["quotes_escaped_by_backslashes"] = True
         text = map(double_quotes, text)
-    lines = csv.reader(text, delimiter=delimiter, strict=True)
+    spaced = spaces_before_quotes(filled, delimiter)
+    taken: list[str] = []
+    lines = csv.reader(noted(text, taken), delimiter=delimiter, strict=True, skipinitialspace=spaced)
     try:
         header = next_filled(lines)
         if stated:
             header = next_filled(lines)
     except csv.Error as problem:
         raise UserError(f"{file.path}, row 1: {problem}; correct the header") from None
-    sample, rows = peek(csv_rows(file, lines, header))
-    columns = choose_columns(file, header, [row.fields for row in sample if row.fields])
+    names = distinct_tag_columns(file, header)
+    sample, rows = peek(csv_rows(file, lines, taken, header, names))
+    columns = choose_columns(file, names, [row.fields for row in sample if row.fields])
     yield from fields_of(columns, rows)
 
 
@@ -59,6 +65,36 @@ def escapes_by_backslashes(lines: list[str], delimiter: str) -> bool:
     return malformed(map(double_quotes, lines), delimiter) < malformed(iter(lines), delimiter)
 
 
+def spaces_before_quotes(lines: list[str], delimiter: str) -> bool:
+    """Whether most lines have a quoted cell with a space before it, which csv takes for a part of the cell."""
+    return 2 * sum(f'{delimiter} "' in line for line in lines) > len(lines)
+
+
+def distinct_tag_columns(file: File, header: list[str]) -> list[str]:
+    """The header with numbers behind a repeated column of tags, as Jira exports it; all of them hold tags."""
+    named, seen = file.options.columns.get("tags"), Counter[str]()
+    names = []
+    for name in header:
+        is_of_tags = file.options.tagged and (name == named or simplified(name) in USUAL["tags"])
+        names.append(f"{name}.{seen[name]}" if is_of_tags and seen[name] else name)
+        seen[name] += 1
+    return names
+
+
+def noted(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
+    """The lines, each of which is added to ``taken``."""
+    for line in lines:
+        taken.append(line)
+        yield line
+
+
+def swallowed(taken: list[str], delimiter: str, columns: int) -> int:
+    """How many rows are among the lines of one, behind a quote that is not closed in its own."""
+    lines = taken[1:-1]
+    rows = sum(line.count(delimiter) == columns - 1 for line in lines) if columns > 1 else 0
+    return rows if rows > max(SWALLOWED, 0.9 * len(lines)) else 0
+
+
 def double_quotes(line: str) -> str:
     return BACKSLASHED.sub(r'\1""', line)
 
@@ -78,12 +114,15 @@ def malformed(lines: Iterator[str], delimiter: str) -> int:
         problems += cells not in (0, header)
 
 
-def csv_rows(file: File, lines: Any, header: list[str]) -> Iterator[Row]:
-    """The rows behind the header, by the names of all columns."""
+def csv_rows(file: File, lines: Any, taken: list[str], header: list[str], names: list[str]) -> Iterator[Row]:
+    """The rows behind the header, by the names of all columns; ``taken`` are the lines of the last one."""
+    nulls = set[str]()
     number = 1
     while True:
         number += 1
         line = lines.line_num + 1
+        taken.clear()
+        wrong = ""
         try:
             cells = next(lines)
         except StopIteration:
@@ -94,12 +133,21 @@ def csv_rows(file: File, lines: Any, header: list[str]) -> Iterator[Row]:
                     f"{file.path}, row {number}: a quote in line {line} is never closed; close it, or fetch the file "
                     "again"
                 ) from None
-            yield Row(number, None, f"malformed row: {problem}, at line {line}")
+            cells, wrong = [], f"malformed row: {problem}, at line {line}"
+        if rows := len(taken) > SWALLOWED and swallowed(taken, file.detected["delimiter"], len(header)):
+            cells, wrong = [], f"malformed row: a quote in line {line} is not closed before the next rows"
+            yield from (Row(number, None, wrong) for _ in range(rows))
+        if wrong:
+            yield Row(number, None, wrong)
             continue
-        if cells == header:
+        if not NULLS.isdisjoint(cells):
+            nulls.update(NULLS.intersection(cells))
+            file.detected["nulls"] = ", ".join(sorted(nulls))
+            cells = ["" if cell in NULLS else cell for cell in cells]
+        if cells == header or (cells and [cells[0].removeprefix("\ufeff"), *cells[1:]] == header):
             yield Row(number, None, "repeated header")
         elif len(cells) == len(header):
-            yield Row(number, dict(zip(header, cells, strict=True)))
+            yield Row(number, dict(zip(names, cells, strict=True)))
         elif cells:
             yield Row(number, None, f"malformed row: {len(cells)} columns, not {len(header)}, at line {line}")
 

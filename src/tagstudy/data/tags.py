@@ -15,29 +15,43 @@ from tagstudy.data.columns import FLAGS
 from tagstudy.data.files import File, as_text
 
 # Separators, strongest first. A tag may contain weaker ones than its own (`Smith, J.; Doe, K.`), but none stronger.
-SEPARATORS = ["|", ";", ",", " "]
+SEPARATORS = ["\n", " > ", " / ", "|", "；", ";", "，", "、", "،", ",", " "]
+BITS = re.compile("[01]{3,}")  # a vector of 0 and 1 without spaces
 ENOUGH = 0.05  # the fraction of a file's cells that holds its separator, at least
 SCALAR = (str, float, bytes, type(None))
 MISSING = {"nan", "NaN", "None", "character(0)"}  # as pandas and R write a missing value into a CSV
 ZERO_OR_ONE = FLAGS.keys() - {""}  # in lower case: the entries of a vector, not names
 OPENING = {")": "(", "]": "[", "}": "{", '"': '"', "'": "'"}
+CLOSING = {"(": ")", "[": "]", "{": "}"}
 LONGEST_LIST = 10_000  # characters; literal_eval needs hundreds of bytes of memory for each
 # A printed list: of Python or JSON, a set, a tuple, numpy's array([...], dtype=object), R's c(...), Postgres's {a,b},
 # or quoted tags between commas.
 PRINTED = re.compile(r"""(?:[A-Za-z_.]\w*\()?\s*[\[({].*[\])}]|c\(.*\)|(["']).*\1""", re.DOTALL)
+BARE_LIST = re.compile(r"""(?:\s*[\w.#+$][^]["',]*(?:,|$))+""")
 CALL = re.compile(r"(?:c|(?:frozenset|set|list|tuple|(?:np\.|numpy\.)?array|Index))\((.*)\)", re.DOTALL)
 DTYPE = re.compile(r",\s*dtype=[\w.<>'\"|]+\s*$")
+
+
+KINDS = {
+    "angle": "<a><b>",
+    "escaped": "&lt;a&gt;&lt;b&gt;",
+    "printed": "printed lists",
+    "number": "numbers",
+}
 
 
 class Spelling(NamedTuple):
     """How tags are written in a cell of text. Lists need none."""
 
-    kind: str  # separator, angle, escaped or printed
+    kind: str  # separator, angle, escaped, printed or number
     separator: str | None = None  # of the kind separator; "": a cell is one tag
+    told: bool = False  # by ``ingest.tag_separator``
 
     def __str__(self) -> str:
         if self.kind != "separator":
-            return {"angle": "<a><b>", "escaped": "&lt;a&gt;&lt;b&gt;", "printed": "printed lists"}[self.kind]
+            return KINDS[self.kind]
+        if self.separator == "\n":
+            return "one tag per line"
         return f"a{self.separator}b" if self.separator else "one tag per cell"
 
     @property
@@ -52,13 +66,20 @@ WORDS = Spelling("separator", " ")
 def find_spelling(file: File, values: Iterable[Any]) -> Spelling:
     """The spelling of a file's tags, from a sample of its cells. Notes it in ``file.detected``.
 
-    Raises :class:`UserError` for vectors of 0 and 1.
+    Where several columns hold tags, spaces do not separate them. Raises :class:`UserError` for vectors of 0 and 1.
     """
+    values = list(values)
+    several = any(isinstance(value, tuple) for value in values)
+    values = [cell for value in values for cell in (value if isinstance(value, tuple) else (value,))]
     values = [value for value in values if not is_missing(value)]
     texts = [value.strip() for value in values if isinstance(value, str)]
     separator = file.options.tag_separator
-    spelling = Spelling("separator", separator) if separator is not None else guess(texts)
-    if texts or separator is not None:
+    spelling = guess(texts) if separator is None else Spelling("separator", separator, told=True)
+    if values and all(isinstance(value, int | float) for value in values):  # of classes
+        spelling = Spelling("number")
+    if several and spelling == WORDS:
+        spelling = Spelling("separator", "")
+    if texts or separator is not None or spelling.kind == "number":
         file.detected["tag_spelling"] = str(spelling)
     refuse_vectors(file, values, spelling)
     return spelling
@@ -87,10 +108,11 @@ def refuse_vectors(file: File, values: list[Any], spelling: Spelling) -> None:
         except ValueError:  # a malformed row, which is skipped later
             continue
     entries = {tag.lower() for tags in lists for tag in tags}
-    if entries and entries <= ZERO_OR_ONE:
+    bits = len(entries) > 1 and all(map(BITS.fullmatch, entries)) and len(set(map(len, entries))) == 1
+    if entries and (entries <= ZERO_OR_ONE or bits):
         raise UserError(
-            f"{file.path}: the tags column holds only 0 and 1, or true and false; give tag names, or a 0/1 column for "
-            "each tag instead of a tags column"
+            f"{file.path}: the tags column holds only 0 and 1, true and false, or yes and no; give tag names, or a 0/1 "
+            "column for each tag instead of a tags column"
         )
 
 
@@ -104,22 +126,26 @@ def is_missing(value: Any) -> bool:
 def parse_tags(value: Any, spelling: Spelling) -> list[str]:
     """Distinct tag names, in order, from a list or from text in this spelling.
 
-    Raises ValueError for a list that does not parse, for a value that is neither text nor list, and for a tag that
-    still holds a part of another spelling.
+    A tuple holds the cells of several columns. Raises ValueError for a list that does not parse, for an object without
+    a name, and for a tag that still holds a part of another spelling, unless the separator is told.
     """
+    if isinstance(value, tuple):
+        return list(dict.fromkeys([tag for cell in value for tag in parse_tags(cell, spelling)]))
     if is_missing(value):
         return []
-    tags = dict.fromkeys([checked_name(as_text(tag)) for tag in split_tags(value, spelling)])
+    name = tag_name if spelling.told else checked_name
+    tags = dict.fromkeys([name(as_text(tag)) for tag in split_tags(value, spelling)])
     tags.pop("", None)
     return list(tags)
 
 
+@lru_cache(2**16)  # most tags of a post are tags of others too
 def tag_name(tag: str) -> str:
     """A tag in Unicode's composed form, on one line, without what cannot be seen."""
     return visible(normalize("NFC", tag)).strip()
 
 
-@lru_cache(2**16)  # most tags of a post are tags of others too
+@lru_cache(2**16)
 def checked_name(tag: str) -> str:
     """The name of a tag, which may be empty. Raises ValueError for one that contains fragments of another spelling."""
     name = tag_name(tag)
@@ -129,8 +155,12 @@ def checked_name(tag: str) -> str:
 
 
 def split_tags(value: Any, spelling: Spelling) -> list[Any]:
+    if isinstance(value, bytes):
+        value = as_text(value)
     if isinstance(value, str):
         value = split_text(value.strip(), spelling)
+    if spelling.kind == "number" and isinstance(value, int | float):
+        value = [value]
     if not isinstance(value, list):
         raise ValueError(f"tags are not a list: {value!r:.60}")
     return [name_of(tag) if isinstance(tag, dict) else tag for tag in value]
@@ -144,7 +174,7 @@ def name_of(tag: dict[str, Any]) -> Any:
 
 
 def split_text(text: str, spelling: Spelling) -> list[Any]:
-    kind, separator = spelling
+    kind, separator, told = spelling
     if kind == "escaped":
         text = html.unescape(text)
     if kind in ("angle", "escaped"):
@@ -156,18 +186,21 @@ def split_text(text: str, spelling: Spelling) -> list[Any]:
     if not separator:
         return [text]
     tags = text.split() if separator == " " else text.split(separator)
-    stronger = SEPARATORS[: SEPARATORS.index(separator)] if separator in SEPARATORS else []
+    stronger = SEPARATORS[: SEPARATORS.index(separator)] if separator in SEPARATORS and not told else []
     for mark in stronger:
         if mark in text:
-            raise ValueError(f"{mark!r} in tags that stand as {spelling} in other rows: {text!r:.60}")
+            raise ValueError(
+                f"{mark!r} in tags that stand as {spelling} in other rows: {text!r:.60}; set ingest.tag_separator"
+            )
     return tags
 
 
 def check_tag(tag: str) -> None:
     """Raise ValueError for a tag that still contains fragments of another spelling, such as ``['a'`` or ``&lt;a``."""
-    opening = OPENING.get(tag[-1])
-    closes = opening is not None and opening in tag[1:-1]  # as `learning (machine)` does
-    if tag[0] in "{}()[]\"'&" or (opening and not closes) or tag[-1] in "{([&" or "&lt;" in tag:
+    opening, closing = OPENING.get(tag[-1]), CLOSING.get(tag[0])
+    opened = opening is None or opening in tag[1:-1]  # as `learning (machine)` is
+    closed = closing is not None and closing in tag[1:-1]  # as `[Type] Bug` is
+    if (tag[0] in "{}()[]\"'&" and not closed) or not opened or tag[-1] in "{([&" or "&lt;" in tag:
         raise ValueError(f"{tag!r:.60} looks like part of a list, not a tag; set ingest.tag_separator")
 
 
@@ -191,6 +224,8 @@ def parse_list(text: str) -> list[Any]:
             return list(parse(f"[{inner}]"))
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
+    if text.startswith("[") and BARE_LIST.fullmatch(inner):  # as Athena and Spark write it
+        return inner.split(",")
     if in_braces:
         return [quoted or bare for quoted, bare in re.findall(r'\s*(?:"([^"]*)"|([^,"]+))\s*(?:,|$)', inner)]
     raise ValueError(f"tags are not a list: {text:.60}")

@@ -1,0 +1,136 @@
+"""Files as databases, trackers, spreadsheets and notebooks export them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tagstudy.core.errors import UserError
+from tagstudy.data.files import File, ReadOptions, described, distinct
+from tagstudy.data.readers import Post, Skipped, read_posts
+
+LABELS = [
+    {"id": 1, "name": "bug", "description": "it stops"},
+    {"id": 2, "name": "[Type] Help", "description": "please"},
+]
+ISSUE = {"title": "Fade?", "body": "A div", "labels": LABELS}
+QUESTION = {"title": "Sort", "tags": ["a"], "answers": [{"body": "Use sort()"}]}
+
+
+def table(header: str, row: str, rows: int = 12) -> str:
+    return "\n".join([header, *(row.replace("#", str(number)) for number in range(rows))]) + "\n"
+
+
+def read(path: Path, data: str, **options: object) -> tuple[list[Post], list[Skipped], str]:
+    """The posts, what was skipped, and the line about the file."""
+    path.write_text(data, encoding="utf-8")
+    files: list[File] = []
+    rows = list(read_posts(path, options=ReadOptions(**options), files=files))  # type: ignore[arg-type]
+    posts = [row for row in rows if isinstance(row, Post)]
+    return posts, [row for row in rows if isinstance(row, Skipped)], described(distinct(files)[0])
+
+
+FILES: dict[str, tuple[str, str, tuple[str, str, list[str]], str]] = {  # name, data, the first post, what the line says
+    "NULL of a database": ("a.csv", table("title,body,tags", "x,NULL,sql|tsql"), ("x", "", ["sql", "tsql"]), "NULL"),
+    "NULL as tags": ("a.tsv", "title\ttags\nx\t\\N\ny\ta\n", ("x", "", []), r"cells of \N are empty"),
+    "Jira": ("a.csv", table("title,Labels,Labels", "x,bug,to do"), ("x", "", ["bug", "to do"]), "Labels, Labels.1"),
+    "pandas, a column twice": ("a.csv", table("title,tags,tags.1", "x,bug,ui"), ("x", "", ["bug", "ui"]), "tags.1"),
+    "numbered columns": ("a.csv", table("title,tag1,tag2", "x,to do,"), ("x", "", ["to do"]), "tags from tag1, tag2"),
+    "columns of yes and no": ("a.csv", "text,bug,ui\nx,yes,no\ny,no,no\n", ("", "x", ["bug"]), "columns of 0 and 1"),
+    "spaces behind commas": ("a.csv", table("title, tags", '"x", "a b"'), ("x", "", ["a", "b"]), "written as a b"),
+    "spaces before flags": ("a.csv", "text, bug, ui\nx, 1, 0\ny, 0, 0\n", ("", "x", ["bug"]), "columns of 0 and 1"),
+    "tags in lines": ("a.csv", table("title,tags", '"x","to do\nbug"'), ("x", "", ["to do", "bug"]), "tag per line"),
+    "a path of categories": ("a.csv", table("title,tags", "x,Home > Old Tools"), ("x", "", ["Home", "Old Tools"]), ">"),
+    "commas of Chinese": ("a.csv", table("title,tags", "x,机器、深度"), ("x", "", ["机器", "深度"]), "a、b"),
+    "commas of Arabic": ("a.csv", table("title,tags", "x,بايثون، تعلم"), ("x", "", ["بايثون", "تعلم"]), "،"),
+    "a list of Athena": ("a.csv", table("title,tags", 'x,"[c++, to do]"'), ("x", "", ["c++", "to do"]), "lists"),
+    "numbers of classes": ("a.jsonl", '{"title": "x", "tags": 2}\n{"title": "y", "tags": 1}\n', ("x", "", ["2"]), ""),
+    "an issue of GitHub": ("a.json", json.dumps(ISSUE, indent=1), ("Fade?", "A div", ["bug", "[Type] Help"]), ""),
+    "an issue in a line": ("a.json", json.dumps(ISSUE), ("Fade?", "A div", ["bug", "[Type] Help"]), ""),
+    "a question with answers": ("a.json", json.dumps(QUESTION, indent=1), ("Sort", "", ["a"]), ""),
+    "a title around posts": ("a.json", json.dumps({"title": "Blog", "items": [QUESTION]}), ("Sort", "", ["a"]), ""),
+    "a list that begins the line": ("a.json", '{"posts": [\n{"title": "x", "tags": ["a"]}\n]}', ("x", "", ["a"]), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_an_export_is_read(tmp_path: Path, kind: str) -> None:
+    name, data, expected, says = FILES[kind]
+    [first, *_], skipped, line = read(tmp_path / name, data)
+    assert (first.title, first.body, first.tags) == expected
+    assert not skipped and says in line
+
+
+def test_a_number_among_names_is_no_tag(tmp_path: Path) -> None:
+    _, [skipped], _ = read(tmp_path / "a.jsonl", '{"title": "x", "tags": "a"}\n{"title": "y", "tags": 5}\n')
+    assert "not a list: 5" in skipped.place
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+@pytest.mark.parametrize("closing", ['x "y"', 'x 19"'])
+def test_rows_behind_a_quote_that_is_not_closed_are_counted(tmp_path: Path, name: str, closing: str) -> None:
+    """csv takes all of them for one cell, up to the next quote."""
+    rows = [[str(number), f"Post {number}", "a b"] for number in range(1000)]
+    rows[100][1], rows[900][1] = '"Post 100', closing
+    delimiter = "\t" if name == "a.tsv" else ","
+    data = "\n".join(map(delimiter.join, [["id", "title", "tags"], *rows])) + "\n"
+    posts, skipped, _ = read(tmp_path / name, data)
+    assert len(posts) + len(skipped) >= 999 and len(posts) < 210
+    assert "a quote in line 102 is not closed" in skipped[0].place
+
+
+def test_a_long_cell_is_no_quote_that_is_not_closed(tmp_path: Path) -> None:
+    body = "\n".join(["Some data, as a table:", *(f"{number},{number}" for number in range(100)), "Any idea?"])
+    posts, skipped, _ = read(tmp_path / "a.csv", f'title,body,tags\nx,"{body}",a\n')
+    assert [post.body for post in posts] == [body] and not skipped
+
+
+def test_a_header_that_comes_again_may_have_a_mark(tmp_path: Path) -> None:
+    posts, [skipped], _ = read(tmp_path / "a.csv", "\ufefftitle,tags\nx,a\n\ufefftitle,tags\ny,b\n")
+    assert [post.title for post in posts] == ["x", "y"] and skipped.reason == "repeated header"
+
+
+def test_vectors_without_spaces_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds only 0 and 1"):
+        read(tmp_path / "a.csv", table("title,tags", "x,01100#", rows=2))
+
+
+def test_a_separator_that_is_told_decides(tmp_path: Path) -> None:
+    data = table("title,tags", '"x","C; C++, (other), \'90s"')
+    [first, *_], _, _ = read(tmp_path / "a.csv", data, tag_separator=",")
+    assert first.tags == ["C; C++", "(other)", "'90s"]
+    mixed = table("title,tags", "x,to do", 1000) + '"x","to do, bug"\n'
+    assert "set ingest.tag_separator" in read(tmp_path / "a.csv", mixed)[1][0].place
+
+
+def test_a_column_is_found_with_or_without_its_spaces(tmp_path: Path) -> None:
+    for name in ("reply", " reply "):
+        [post], _, _ = read(tmp_path / "a.csv", "id, reply ,tags\n1,x,a\n", columns={"body": name})
+        assert post.body == "x"
+
+
+def test_an_object_without_usual_names_is_a_post_where_its_column_is_told(tmp_path: Path) -> None:
+    row = '{"question": "Sort?", "note": "x"}\n'
+    [post], _, _ = read(tmp_path / "a.jsonl", row, tagged=False, columns={"title": "question"})
+    assert post.title == "Sort?"
+
+
+def test_a_page_may_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "p1.json").write_text('{"items": [{"title": "x", "tags": ["a"]}], "has_more": true}')
+    for empty in ('{"items": [], "has_more": false}', "[]"):
+        (tmp_path / "p2.json").write_text(empty)
+        assert [post.title for post in read_posts(tmp_path) if isinstance(post, Post)] == ["x"]
+
+
+def test_what_a_folder_holds_besides_is_told(tmp_path: Path) -> None:
+    (tmp_path / "year=2021").mkdir()
+    with pytest.raises(UserError, match="folders in it are not read: year=2021/; name one of them"):
+        list(read_posts(tmp_path))
+    (tmp_path / "a.csv").write_text("title,tags\nx,a\n")
+    (tmp_path / "dataset_info.json").write_text('{"description": "about"}')
+    files: list[File] = []
+    assert len(list(read_posts(tmp_path, files=files))) == 1
+    assert "passed over: year=2021/" in described(distinct(files)[0])
+    (tmp_path / "b.csv").symlink_to(tmp_path / "gone.csv")
+    with pytest.raises(UserError, match=r"b\.csv: a link to a file that is missing"):
+        list(read_posts(tmp_path))
