@@ -19,20 +19,15 @@ import tagstudy.core.processor  # noqa: F401 - before numpy and torch
 
 # isort: split
 import optuna
-import torch
 
 from tagstudy.core.config import Train, read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.device import choose_device
 from tagstudy.core.errors import UserError, user_errors
-from tagstudy.core.files import read_json
-from tagstudy.core.paths import ARMS, POSTS, arm_folders, features_of_fold
+from tagstudy.core.paths import ARMS, POSTS, arm_folders
 from tagstudy.core.printing import print_visible
 from tagstudy.core.processes import worker_pool
-from tagstudy.core.store import open_matrix
-from tagstudy.model.arm import Job, NoLog, runs_at_once
-from tagstudy.model.batches import Posts
-from tagstudy.model.network import describe_network, initial_network
+from tagstudy.model.arm import Job, NoLog, runs_at_once, untrained
 from tagstudy.model.training import fit
 
 
@@ -96,14 +91,9 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
 
 def valid_micro_f1(arm: str, fold: int, settings: Train) -> float:
     """Train on a fold's train posts; micro-F1 on its valid posts in the best epoch."""
-    torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed + fold)
-    features_folder = features_of_fold(arm_folders(arm).features, fold)
-    corpus, features = Corpus(POSTS), open_matrix(features_folder / "matrix")
-    train, valid = (Posts(features, corpus.labels, corpus.rows(split, fold)) for split in ("train", "valid"))
-    network = describe_network(settings, read_json(features_folder / "features.json"), len(corpus.tags))
-    model = initial_network(network, features_folder, train, settings).to(choose_device(settings.device))
-    return fit(model, train, valid, settings, settings.seed + fold, NoLog()).micro_f1
+    seed = settings.seed + fold
+    model, _, (train, valid) = untrained(settings, arm_folders(arm), fold, seed, splits=("train", "valid"))
+    return fit(model, train, valid, settings, seed, NoLog()).micro_f1
 
 
 def dvc(*command: str) -> None:

@@ -12,26 +12,16 @@ from conftest import ENVIRONMENT, ROOT
 PROGRAM = """
 import hashlib
 import tagstudy.core.processor
-import torch
 from tagstudy.core.config import read_params
-from tagstudy.core.corpus import Corpus
-from tagstudy.core.files import read_json
 from tagstudy.core.paths import arm_folders
-from tagstudy.core.store import open_matrix
-from tagstudy.model.batches import Posts
-from tagstudy.model.network import describe_network, initial_network
+from tagstudy.model.arm import untrained
 from tagstudy.model.training import Run
 from tqdm import tqdm
 
 for arm in ("dense", "sparse"):
-    torch.set_num_threads(1)
-    torch.manual_seed(1)
-    folders, settings = arm_folders(arm), getattr(read_params(), f"train_{arm}")
-    own = folders.features / "fold-0"
-    corpus, features = Corpus(folders.posts), open_matrix(own / "matrix")
-    train, valid = (Posts(features, corpus.labels, corpus.rows(split, 0)) for split in ("train", "valid"))
-    network = describe_network(settings, read_json(own / "features.json"), len(corpus.tags))
-    run = Run(initial_network(network, own, train, settings), train, valid, settings, seed=1)
+    settings = getattr(read_params(), f"train_{arm}")
+    model, _, (train, valid, _) = untrained(settings, arm_folders(arm), fold=0, seed=1)
+    run = Run(model, train, valid, settings, seed=1)
     for _ in range(3):
         scores = run.next_epoch(tqdm(disable=True))
     weights = b"".join(weights.numpy().tobytes() for weights in run.model.state_dict().values())

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -16,13 +16,14 @@ from tagstudy.core.config import Train
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.device import choose_device
 from tagstudy.core.files import atomic_folder, read_json, write_json
-from tagstudy.core.paths import ArmFolders, features_of_fold
+from tagstudy.core.paths import SPLITS, ArmFolders, features_of_fold
 from tagstudy.core.processes import available_cores, worker_pool
 from tagstudy.core.store import open_matrix
 from tagstudy.model import replicas
 from tagstudy.model.batches import Posts
 from tagstudy.model.checkpoint import Checkpoint, fingerprint
 from tagstudy.model.convergence import Budget
+from tagstudy.model.mlp import MLP
 from tagstudy.model.network import describe_network, initial_network, merge_subwords, write_network
 from tagstudy.model.training import Best, fit, predict
 from tagstudy.predictions.predictions import PredictionWriter
@@ -56,7 +57,8 @@ class RunResult(NamedTuple):
 def train_arm(settings: Train, folders: ArmFolders) -> str:
     """Train the network once for each run; write models, predictions and seconds. Returns a line that says so.
 
-    Runs are independent and are trained side by side: as many as there are cores for their threads, or as fit on a GPU.
+    Runs are independent and are trained side by side: as many as there are cores for their threads, and no more that
+    fine-tune an encoder than fit on a GPU.
     One that was stopped continues from its checkpoint. Raises :class:`UserError` when a loss is NaN or infinite.
     """
     corpus = Corpus(folders.posts)
@@ -142,25 +144,13 @@ def train_run(job: Job) -> RunResult:
     Of several processes the first one writes; of the others' results the best epoch alone counts.
     """
     number, fold, seed, settings, folders = job
-    torch.set_num_threads(settings.threads)
-    torch.manual_seed(seed)
-    features_folder = features_of_fold(folders.features, fold)
-    corpus, features, device = (
-        Corpus(folders.posts),
-        open_matrix(features_folder / "matrix"),
-        choose_device(settings.device),
-    )
-    train, valid, test = (
-        Posts(features, corpus.labels, corpus.rows(split, fold)) for split in ("train", "valid", "test")
-    )
-    network = describe_network(settings, read_json(features_folder / "features.json"), len(corpus.tags))
-    model = initial_network(network, features_folder, train, settings).to(device)
+    model, network, (train, valid, test) = untrained(settings, folders, fold, seed)
     if number == 0:
         print(model.describe(), flush=True)
     folder = folders.models / f"run-{number}"
-    about = fingerprint(
-        settings, network, seed, fold, device.type, replicas.ranks(), folders=[features_folder, folders.posts]
-    )
+    made_from = [features_of_fold(folders.features, fold), folders.posts]
+    device = choose_device(settings.device).type
+    about = fingerprint(settings, network, seed, fold, device, replicas.ranks(), folders=made_from)
     checkpoint = Checkpoint(folders.unfinished / f"run-{number}.pt", about)
     # With its defaults Live would rewrite dvc.yaml in the middle of a repro.
     live = Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) if replicas.rank() == 0 else None
@@ -171,18 +161,31 @@ def train_run(job: Job) -> RunResult:
         return RunResult(best, trained, 0, {})
     merge_subwords(model)
     write_network(folder, model, network)
-    predicting = write_predictions(job, model, {"valid": valid, "test": test}, corpus)
+    predicting = write_predictions(job, model, {"valid": valid, "test": test})
     cost = {"parameters": model.parameter_count(), "multiply_adds": model.multiply_adds(test.entries_per_post())}
     return RunResult(best, trained, predicting["test"], cost)
 
 
-def write_predictions(job: Job, model: Any, splits: dict[str, Posts], corpus: Corpus) -> dict[str, float]:
+def untrained(
+    settings: Train, folders: ArmFolders, fold: int, seed: int, splits: Sequence[str] = SPLITS
+) -> tuple[MLP, dict[str, Any], list[Posts]]:
+    """A network on its device, what it is, and the posts of ``splits``, train first; sets torch's threads and seed."""
+    torch.set_num_threads(settings.threads)
+    torch.manual_seed(seed)
+    folder = features_of_fold(folders.features, fold)
+    corpus, features = Corpus(folders.posts), open_matrix(folder / "matrix")
+    posts = [Posts(features, corpus.labels, corpus.rows(split, fold)) for split in splits]
+    network = describe_network(settings, read_json(folder / "features.json"), len(corpus.tags))
+    return initial_network(network, folder, posts[0], settings).to(choose_device(settings.device)), network, posts
+
+
+def write_predictions(job: Job, model: MLP, splits: dict[str, Posts]) -> dict[str, float]:
     """Write the logits of each split's posts; returns the seconds a post took."""
     seconds = {}
     for split, posts in splits.items():
         start = time.perf_counter()
         folder = job.folders.predictions / f"run-{job.number}" / split
-        with PredictionWriter(folder, len(corpus.tags), job.settings.top_tags) as writer:
+        with PredictionWriter(folder, posts.labels.shape[1], job.settings.top_tags) as writer:
             for _, logits in predict(model, posts):
                 writer.append_logits(logits.numpy())
         seconds[split] = (time.perf_counter() - start) / len(posts)
