@@ -69,7 +69,7 @@ def grow(folder: Path, posts: int, tags: int, chosen: Namespace) -> None:
         )
         about = {"kind": KINDS[chosen.titles], "posts": posts, "tags": tags, "runs": chosen.runs, "stage": stage}
         about["steps"] = chosen.steps
-        found = {name: round(value, 1) for name, value in used._asdict().items()}
+        found = {name: round(value, 1) for name, value in used._asdict().items()} | {"peak_mb": round(used.peak_mb)}
         row = about | {"held_out": chosen.held_out} | found
         table = pd.concat([pd.read_csv(TABLE), pd.DataFrame([row])]).drop_duplicates(list(about), keep="last")
         table.to_csv(TABLE, index=False, lineterminator="\n")
