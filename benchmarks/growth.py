@@ -5,8 +5,8 @@
 `--runs` runs side by side; `--held-out` is the fraction of the posts in valid, and in test. Peak memory is that of the
 stage and its processes together, each page counted once. In the end it prints the tables of docs/scaling.md.
 
-With `--folder` and a single number of posts it works in that folder and leaves everything there, so that `--stages` can
-be run one after another, and a training stage that was stopped goes on.
+With `--folder` it works in a folder in that one for each kind and number of posts, and leaves everything there, so that
+`--stages` can be run one after another, and a training stage that was stopped goes on.
 """
 
 from argparse import Namespace
@@ -39,9 +39,10 @@ def main() -> None:
         stages={"nargs": "+", "choices": STAGES, "default": STAGES},
     )
     for posts in chosen.posts:
-        kept = chosen.folder and nullcontext(chosen.folder)
-        with kept or TemporaryDirectory(dir=ROOT / "benchmarks") as scratch:
+        kept = chosen.folder and chosen.folder / f"{KINDS[chosen.titles]}-{posts}-{max(chosen.tags)}"
+        with nullcontext(kept) if kept else TemporaryDirectory(dir=ROOT / "benchmarks") as scratch:
             folder = Path(scratch)
+            folder.mkdir(parents=True, exist_ok=True)
             if list(folder.glob(SOURCE)):
                 pass  # the posts of last time
             elif chosen.titles:

@@ -14,6 +14,7 @@ LABELS = [
     {"id": 2, "name": "[Type] Help", "description": "please"},
 ]
 ISSUE = {"title": "Fade?", "body": "A div", "labels": LABELS}
+LINES = "a, b\n" * 8 + "c"
 QUESTION = {"title": "Sort", "tags": ["a"], "answers": [{"body": "Use sort()"}]}
 
 
@@ -32,6 +33,20 @@ def read(path: Path, data: str, **options: object) -> tuple[list[Post], list[Ski
 
 FILES: dict[str, tuple[str, str, tuple[str, str, list[str]], str]] = {  # name, data, the first post, what the line says
     "NULL of a database": ("a.csv", table("title,body,tags", "x,NULL,sql|tsql"), ("x", "", ["sql", "tsql"]), "NULL"),
+    "NULL behind a space": ("a.csv", table("title, tags, body", "x, NULL, y z"), ("x", "y z", []), "cells of NULL"),
+    "Jira, its column told": ("a.csv", table("title,Labels,Labels", "x,bug,ui"), ("x", "", ["bug", "ui"]), "Labels.1"),
+    "flags in one of several": ("a.csv", table("title,tags,tags", "x,bug,1"), ("x", "", ["bug", "1"]), "tags.1"),
+    "flags beside tags": ("a.csv", table("title,tag1,tag2,open,new", "x,a,b,1,0"), ("x", "", ["a", "b"]), "tag2"),
+    "slashes and commas": ("a.csv", table("title,tags", 'x,"CI / CD, new"'), ("x", "", ["CI / CD", "new"]), "a,b"),
+    "lines and commas": ("a.csv", table("title,tags", '"x","a,\nb"'), ("x", "", ["a", "b"]), "written as a,b"),
+    "lines and spaces": ("a.csv", table("title,tags", "x,a b", 99) + '"y","a b\nc d"\n', ("x", "", ["a", "b"]), "a b"),
+    "long cells behind spaces": ("a.csv", table("title, body, tags", f'"x", "{LINES}", "c"'), ("x", LINES, ["c"]), ""),
+    "backslashes behind spaces": (
+        "a.csv",
+        table("title, body, tags", r'"x", "say \"hi\" to, all", "c d"'),
+        ("x", 'say "hi" to, all', ["c", "d"]),
+        "backslashes",
+    ),
     "NULL as tags": ("a.tsv", "title\ttags\nx\t\\N\ny\ta\n", ("x", "", []), r"cells of \N are empty"),
     "Jira": ("a.csv", table("title,Labels,Labels", "x,bug,to do"), ("x", "", ["bug", "to do"]), "Labels, Labels.1"),
     "pandas, a column twice": ("a.csv", table("title,tags,tags.1", "x,bug,ui"), ("x", "", ["bug", "ui"]), "tags.1"),
@@ -49,6 +64,18 @@ FILES: dict[str, tuple[str, str, tuple[str, str, list[str]], str]] = {  # name, 
     "an issue in a line": ("a.json", json.dumps(ISSUE), ("Fade?", "A div", ["bug", "[Type] Help"]), ""),
     "a question with answers": ("a.json", json.dumps(QUESTION, indent=1), ("Sort", "", ["a"]), ""),
     "a title around posts": ("a.json", json.dumps({"title": "Blog", "items": [QUESTION]}), ("Sort", "", ["a"]), ""),
+    "a wrapper with tags": (
+        "a.json",
+        json.dumps({"title": "x", "tags": ["x"], "posts": [QUESTION]}),
+        ("Sort", "", ["a"]),
+        "",
+    ),
+    "a wrapper in a wrapper": (
+        "a.json",
+        json.dumps({"title": "x", "data": {"items": [QUESTION]}}),
+        ("Sort", "", ["a"]),
+        "",
+    ),
     "a list that begins the line": ("a.json", '{"posts": [\n{"title": "x", "tags": ["a"]}\n]}', ("x", "", ["a"]), ""),
 }  # fmt: skip
 
@@ -56,7 +83,8 @@ FILES: dict[str, tuple[str, str, tuple[str, str, list[str]], str]] = {  # name, 
 @pytest.mark.parametrize("kind", FILES)
 def test_an_export_is_read(tmp_path: Path, kind: str) -> None:
     name, data, expected, says = FILES[kind]
-    [first, *_], skipped, line = read(tmp_path / name, data)
+    columns = {"tags": "Labels"} if kind == "Jira, its column told" else {}
+    [first, *_], skipped, line = read(tmp_path / name, data, columns=columns)
     assert (first.title, first.body, first.tags) == expected
     assert not skipped and says in line
 
@@ -79,15 +107,32 @@ def test_rows_behind_a_quote_that_is_not_closed_are_counted(tmp_path: Path, name
     assert "a quote in line 102 is not closed" in skipped[0].place
 
 
-def test_a_long_cell_is_no_quote_that_is_not_closed(tmp_path: Path) -> None:
-    body = "\n".join(["Some data, as a table:", *(f"{number},{number}" for number in range(100)), "Any idea?"])
-    posts, skipped, _ = read(tmp_path / "a.csv", f'title,body,tags\nx,"{body}",a\n')
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("a.csv", "As a table:\n" + "1,2,3\n" * 30 + "Any idea?"), ("a.tsv", "Code:\n" + "\tx\t= 1\n" * 30 + "Any idea?")],
+)
+def test_a_long_cell_is_no_quote_that_is_not_closed(tmp_path: Path, name: str, body: str) -> None:
+    rows = [["title", "body", "tags"], ["x", f'"{body}"', "a"]]
+    delimiter = "\t" if name == "a.tsv" else ","
+    posts, skipped, _ = read(tmp_path / name, "\n".join(map(delimiter.join, rows)) + "\n")
     assert [post.body for post in posts] == [body] and not skipped
 
 
 def test_a_header_that_comes_again_may_have_a_mark(tmp_path: Path) -> None:
     posts, [skipped], _ = read(tmp_path / "a.csv", "\ufefftitle,tags\nx,a\n\ufefftitle,tags\ny,b\n")
     assert [post.title for post in posts] == ["x", "y"] and skipped.reason == "repeated header"
+
+
+@pytest.mark.parametrize("cell", ["[0 1 0 0]", "[3 17]", "[0. 1. 0.]", "[a][b]"])
+def test_what_is_no_list_of_names_is_malformed(tmp_path: Path, cell: str) -> None:
+    posts, skipped, _ = read(tmp_path / "a.csv", table("title,tags", 'x,"[a, b]"') + f"x,{cell}\n")
+    assert [row.reason for row in skipped] == ["malformed row"] and len(posts) == 12
+
+
+def test_a_told_column_of_flags_may_have_a_malformed_cell(tmp_path: Path) -> None:
+    data = "text,spam\nx,1\ny,0\nz,?\n"
+    posts, [skipped], _ = read(tmp_path / "a.csv", data, columns={"tags": ["spam"]})
+    assert [post.tags for post in posts] == [["spam"], []] and "neither 0 nor 1" in skipped.place
 
 
 def test_vectors_without_spaces_are_refused(tmp_path: Path) -> None:
@@ -104,8 +149,9 @@ def test_a_separator_that_is_told_decides(tmp_path: Path) -> None:
 
 
 def test_a_column_is_found_with_or_without_its_spaces(tmp_path: Path) -> None:
-    for name in ("reply", " reply "):
-        [post], _, _ = read(tmp_path / "a.csv", "id, reply ,tags\n1,x,a\n", columns={"body": name})
+    for name, binding in (("reply", True), (" reply ", True), ("reply", False)):
+        data = "id, reply ,body,tags\n1,x,y,a\n"
+        [post], _, _ = read(tmp_path / "a.csv", data, columns={"body": name}, binding=binding)
         assert post.body == "x"
 
 
@@ -122,6 +168,25 @@ def test_a_page_may_be_empty(tmp_path: Path) -> None:
         assert [post.title for post in read_posts(tmp_path) if isinstance(post, Post)] == ["x"]
 
 
+def test_a_post_may_have_earlier_texts(tmp_path: Path) -> None:
+    row = {"title": "t", "body": "b", "edits": [{"body": "older"}]}
+    [post], _, _ = read(tmp_path / "a.json", json.dumps(row), tagged=False)
+    assert (post.title, post.body) == ("t", "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.json", '{"1": {"title": "x", "tags": []}, "2": {"title": "y", "tags": ["a"]}}'),
+        ("a.json", '{"error_id": 502, "errors": []}'),
+        ("a.jsonl", "\n\n"),
+    ],
+)
+def test_json_without_posts_is_an_error(tmp_path: Path, name: str, data: str) -> None:
+    with pytest.raises(UserError, match=r"no list of objects|needs a column"):
+        read(tmp_path / name, data)
+
+
 def test_what_a_folder_holds_besides_is_told(tmp_path: Path) -> None:
     (tmp_path / "year=2021").mkdir()
     with pytest.raises(UserError, match="folders in it are not read: year=2021/; name one of them"):
@@ -131,6 +196,10 @@ def test_what_a_folder_holds_besides_is_told(tmp_path: Path) -> None:
     files: list[File] = []
     assert len(list(read_posts(tmp_path, files=files))) == 1
     assert "passed over: year=2021/" in described(distinct(files)[0])
+    (tmp_path / "_b.csv").write_text("title,tags\ny,a\n")
+    (tmp_path / "state.csv").write_text("title,tags\nz,a\n")
+    (tmp_path / "README.md").symlink_to(tmp_path / "gone.md")
+    assert len(list(read_posts(tmp_path))) == 3
     (tmp_path / "b.csv").symlink_to(tmp_path / "gone.csv")
     with pytest.raises(UserError, match=r"b\.csv: a link to a file that is missing"):
         list(read_posts(tmp_path))

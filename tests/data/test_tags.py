@@ -189,3 +189,12 @@ def test_a_name_in_ingest_tags_is_cleaned_as_tags_of_posts_are() -> None:
     assert choose_tags(labels, names, ["two\u00a0words\u200b", "cafe\u0301"]) == [1, 0]
     with pytest.raises(UserError, match=r"ingest\.tags names the tag 'c' twice"):
         choose_tags(labels, names, ["c", "c\ufeff"])
+
+
+def test_each_of_several_columns_has_names_of_its_own(tmp_path: Path) -> None:
+    features = {"info": {"features": {"label_1": LABEL, "label_2": {"names": ["ui", "api"], "_type": "ClassLabel"}}}}
+    table = pa.table({"title": ["x", "y"], "label_1": [1, 7], "label_2": [0, 1]})
+    table = table.replace_schema_metadata({"huggingface": json.dumps(features)})
+    pq.write_table(table, tmp_path / "a.parquet")
+    post, skipped = read_posts(tmp_path / "a.parquet")
+    assert post.tags == ["help wanted", "ui"] and "no class has the number 7" in skipped.place

@@ -80,7 +80,7 @@ def test_a_threshold_can_be_fixed(tmp_path: Path) -> None:
     assert {run.decision.threshold for system in systems.values() for run in system.runs} == {0.5}
 
 
-@pytest.mark.parametrize(("folds", "repeats", "controlled"), [(3, 1, False), (3, 2, True), (1, 3, True), (1, 1, False)])
+@pytest.mark.parametrize(("folds", "repeats", "controlled"), [(3, 1, False), (3, 2, True), (1, 3, False), (1, 4, True)])
 def test_two_runs_of_a_fold_make_a_control(folds: int, repeats: int, controlled: bool, tmp_path: Path) -> None:
     corpus, arms = arms_of(tmp_path, folds, repeats)
     systems, weights = assess_systems(corpus, *arms, "tuned", "pooled")

@@ -1,7 +1,7 @@
 """The columns of a table: recognised by their usual names, or named in ``ingest.columns``."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -81,7 +81,8 @@ def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[st
     chosen = {
         field: named_columns(file, field, columns, names)
         for field, columns in file.options.columns.items()
-        if file.options.binding or not {*([columns] if isinstance(columns, str) else columns)}.isdisjoint(names)
+        if file.options.binding
+        or not stripped([columns] if isinstance(columns, str) else columns).isdisjoint(stripped(names))
     }
     if not file.options.tagged:
         chosen.pop("tags", None)
@@ -95,19 +96,18 @@ def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[st
             continue
         if usual := next((usual for usual in usuals if usual in simple), None):
             chosen[field] = [simple[usual]]
-    if len(tags := chosen.get("tags", [])) == 1 and "tags" not in file.options.columns:
-        chosen["tags"] = tags + [name for name in names if REPEATED.fullmatch(name.removeprefix(tags[0]))]
+    if tags := chosen.get("tags"):
+        repeated = [name for name in names if any(REPEATED.fullmatch(name.removeprefix(tag)) for tag in tags)]
+        chosen["tags"] = list(dict.fromkeys(tags + repeated))
     taken = {name for columns in chosen.values() for name in columns}
     if file.options.tagged and "tags" not in chosen:
         flags = [name for name in names if name not in taken and is_flags(name, sample)]
-        numbered = [name for name in names if NUMBERED.fullmatch(simplified(name))]
-        several = flags if len(flags) > 1 else numbered
+        numbered = [name for name in names if name not in taken and NUMBERED.fullmatch(simplified(name))]
+        several = numbered if len(numbered) > 1 and not set(numbered) <= set(flags) else flags
         if len(several) > 1:
             chosen["tags"] = several
             taken.update(several)
-    tags = chosen.get("tags", [])
-    told = isinstance(file.options.columns.get("tags"), list)
-    multi_hot = (told or len(tags) > 1) and any(is_flags(name, sample) for name in tags)
+    multi_hot = are_flags(chosen.get("tags", []), sample, isinstance(file.options.columns.get("tags"), list))
     check_columns(file, names, chosen)
     left_out = [name for name in names if name not in taken and is_text(name, sample)]
     file.detected |= {"columns": chosen, "multi_hot": multi_hot, "text_columns_left_out": left_out}
@@ -117,6 +117,10 @@ def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[st
 def simplified(name: str) -> str:
     """A column's name without a prefix such as that of Attribute:Title, which an XML import gives, in lower case."""
     return re.sub(r"[\s-]+", "_", re.split(r"[:/@]", name)[-1].strip().lower())
+
+
+def stripped(names: Iterable[str]) -> set[str]:
+    return {name.strip() for name in names}
 
 
 def named_columns(file: File, field: str, columns: str | list[str], names: list[str]) -> list[str]:
@@ -170,6 +174,13 @@ def is_flags(name: str, sample: Sequence[Mapping[str, Any]]) -> bool:
     values = cells(name, sample)
     scalars = all(isinstance(value, str | int | float) for value in values)
     return bool(values) and scalars and all(str(value).strip().lower() in FLAGS for value in values)
+
+
+def are_flags(tags: list[str], sample: Sequence[Mapping[str, Any]], told: bool) -> bool:
+    """Whether columns of tags hold 0 or 1, not names: told ones where half of the cells do, others where all do."""
+    values = [value for name in tags for value in cells(name, sample)]
+    flags = sum(str(value).strip().lower() in FLAGS for value in values)
+    return 0 < 2 * flags >= len(values) if told else len(tags) > 1 and 0 < flags == len(values)
 
 
 def is_text(name: str, sample: Sequence[Mapping[str, Any]]) -> bool:

@@ -38,8 +38,14 @@ def text_lines(file: File, stream: IO[bytes]) -> Iterator[str]:
         reason = getattr(problem, "reason", "invalid")
         raise UserError(
             f"{file.path}, after row {file.row}: not {encoding.removesuffix('-sig').upper()} ({reason}); "
-            + ("set ingest.encoding to that of the file, or to null" if file.options.encoding else REMEDY)
+            + remedy_of(file)
         ) from None
+
+
+def remedy_of(file: File) -> str:
+    if not file.options.binding:  # such as a file of predict.py's
+        return "correct it"
+    return "set ingest.encoding to that of the file, or to null" if file.options.encoding else REMEDY
 
 
 def decoded(stream: IO[bytes], encoding: str) -> io.TextIOWrapper:

@@ -167,8 +167,10 @@ def parts_of_dump(file: File) -> Iterator[File]:
             rows = [mark for mark in marks.tolist() if data.startswith(b"<row ", mark)]
             if len(rows) < max(2, len(marks)):
                 break
-            yield replace(file, start=start, end=start + rows[-1], row=row, detected={}, tag_cells=tag_cells)
+            yield replace(
+                file, start=start, end=start + rows[-1], row=row, detected=dict(file.detected), tag_cells=tag_cells
+            )
             start, row, head = start + rows[-1], row + len(rows) - 1, 0
             stream.seek(start)
             data = stream.read(PART)
-        yield replace(file, start=start, row=row, detected={}, tag_cells=tag_cells)
+        yield replace(file, start=start, row=row, detected=dict(file.detected), tag_cells=tag_cells)

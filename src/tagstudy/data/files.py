@@ -14,6 +14,7 @@ NOTES = {
     "quotes_escaped_by_backslashes": "quotes are escaped by backslashes",
     "nulls": "cells of {} are empty",
     "part_of_a_dump": "a part of a dump, without its beginning or its end",
+    "empty_page": "an empty list",
     "cut_off": "the last row is cut off and was left out",
     DROPPED: "{:,} characters that XML forbids were dropped",
 }

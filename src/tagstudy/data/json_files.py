@@ -1,4 +1,4 @@
-"""Posts in JSON: one object per line, an array of objects, or an object that wraps one such array; in a stream."""
+"""Posts in JSON: an object, one per line, an array of them, or an object that wraps such an array; in a stream."""
 
 import json
 import re
@@ -13,6 +13,7 @@ from tagstudy.data.files import File, Row, peek
 from tagstudy.data.tables import fields_of
 
 NO_POSTS = {*USUAL["tags"], "answers", "comments", "replies"}  # lists within a post
+WRAPPERS = {"items", "data", "posts", "questions", "issues", "results", "records", "rows", "documents", "entries"}
 KEY_OF_TEXT = re.compile(rb'"(\w+)"\s*:\s*"')
 HEAD = 2**20  # bytes in which a second line begins, if objects stand in lines
 
@@ -43,13 +44,27 @@ def single_object(head: bytes, encoding: str) -> dict[str, Any] | None:
 def wraps_posts(row: dict[str, Any]) -> bool:
     """Whether an object is not a post but holds a list of them, or an empty one.
 
-    A post may hold lists of objects too: of tags, or of answers.
+    A post may hold lists of objects too: of tags, of answers, of its earlier texts.
     """
+    fields = {simplified(key) for key in row}
     if not is_post(row):
         return any(isinstance(value, list | dict) for key, value in row.items() if simplified(key) not in USUAL["tags"])
-    nested = [value for key, value in row.items() if simplified(key) not in NO_POSTS and isinstance(value, list)]
-    is_tagged = any(simplified(key) in USUAL["tags"] for key in row)
-    return not is_tagged and any(isinstance(item, dict) and is_post(item) for items in nested for item in items)
+    is_whole = not fields.isdisjoint(USUAL["title"]) and not fields.isdisjoint(USUAL["body"])
+    for key, items in lists_within(row):
+        posts = [item for item in items if isinstance(item, dict) and is_post(item)]
+        tagged = any(simplified(name) in USUAL["tags"] for post in posts for name in post)
+        if posts and (tagged or key in WRAPPERS or not is_whole) and key not in NO_POSTS:
+            return True
+    return False
+
+
+def lists_within(value: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+    """The lists in an object, and in objects within it, with their keys."""
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            yield from lists_within(inner)
+        elif isinstance(inner, list):
+            yield simplified(key), inner
 
 
 def is_array(head: bytes) -> bool:
@@ -101,7 +116,8 @@ def json_array(file: File, stream: IO[bytes], encoding: str) -> Iterator[Row]:
     builder = ijson.ObjectBuilder()
     try:
         for prefix, event, value in ijson.parse(source, use_float=True):
-            is_empty |= (before, event) == ("start_array", "end_array")
+            if (before, event) == ("start_array", "end_array"):
+                is_empty |= {simplified(part) for part in prefix.split(".") if part} <= WRAPPERS
             before = event
             if depth or (event == "start_map" and prefix.endswith("item")):
                 if not depth:
@@ -125,18 +141,20 @@ def json_array(file: File, stream: IO[bytes], encoding: str) -> Iterator[Row]:
             f"{file.path}, after row {number}: malformed JSON ({' '.join(str(problem).split())!s:.200}); fetch it "
             "again, or write an object a line (.jsonl)"
         ) from None
-    if not number and not is_empty:  # the last of several pages may be
+    if is_empty and not number:  # as the last of several pages is
+        file.detected["empty_page"] = True
+    elif not number:
         raise UserError(f"{file.path}: no list of objects in it; write one object for each post")
 
 
 def json_fields(file: File, rows: Iterator[Row]) -> Iterator[Row]:
     """Rows by the names of fields. Objects may lack keys, but not that of the tags."""
     first, rows = peek(rows)
+    if not first and "empty_page" in file.detected:
+        return
     sample: list[dict[str, Any]] = [row.fields for row in first if row.fields is not None]
     if not sample and first:
         raise UserError(f"{file.path}, row {first[0].number}: {first[0].problem}; give an object a line")
-    if not first:
-        return
     columns = choose_columns(file, list(dict.fromkeys(key for row in sample for key in row)), sample)
     tags = columns.names.get("tags", [])
     tags = tags if len(tags) == 1 and not columns.multi_hot else []

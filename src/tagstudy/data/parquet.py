@@ -118,7 +118,7 @@ def parts_of_parquet(file: File) -> Iterator[File]:
         return
     tag_cells = tuple(row.fields.get("tags") for row in sample if row.fields)
     for start, end in pairwise(bounds):
-        yield replace(file, start=start, end=end, row=start, detected={}, tag_cells=tag_cells)
+        yield replace(file, start=start, end=end, row=start, detected=dict(file.detected), tag_cells=tag_cells)
 
 
 def read_parquet(file: File, stream: IO[bytes]) -> Iterator[Row]:
@@ -128,7 +128,8 @@ def read_parquet(file: File, stream: IO[bytes]) -> Iterator[Row]:
         names = table.schema.names
         sample, _ = peek(table.rows([name for name in names if names.count(name) == 1]))
         columns = choose_columns(file, names, [row.fields for row in sample if row.fields])
-        classes = class_names(table.schema, columns.names.get("tags", []))
+        tags = [] if columns.multi_hot else columns.names.get("tags", [])
+        classes = [class_names(table.schema, name) for name in tags]
         rows = table.rows(columns.needed(), file.start, file.end)
         for row in name_classes(fields_of(columns, rows), classes):
             file.row = row.number
@@ -185,11 +186,11 @@ def plain(kind: Any) -> Any:
     return kind
 
 
-def class_names(schema: Any, tags: list[str]) -> list[str]:
-    """The class names behind the integers in the column of tags, as data sets of Hugging Face note them."""
+def class_names(schema: Any, column: str) -> list[str]:
+    """The class names behind the integers in a column of tags, as data sets of Hugging Face note them."""
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        feature = features[tags[0]]
+        feature = features[column]
     except (ValueError, LookupError, TypeError):
         return []
     if isinstance(feature, list) and feature:
@@ -199,17 +200,29 @@ def class_names(schema: Any, tags: list[str]) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
-def name_classes(rows: Iterator[Row], names: list[str]) -> Iterator[Row]:
-    """Rows whose tags are the names of classes, from rows with their numbers."""
-    if not names:
+def name_classes(rows: Iterator[Row], classes: list[list[str]]) -> Iterator[Row]:
+    """Rows whose tags are the names of classes, of each column its own, from rows with their numbers."""
+    if not any(classes):
         yield from rows
         return
     for row in rows:
-        if row.fields is not None and row.fields.get("tags") is not None:
-            tags = row.fields["tags"]
-            numbers = tags if isinstance(tags, list) else [tags]
-            if unknown := [number for number in numbers if number not in range(len(names))]:
-                yield Row(row.number, None, f"malformed row: no class has the number {unknown[0]!r:.40}")
-                continue
-            row = Row(row.number, row.fields | {"tags": [names[number] for number in numbers]})
-        yield row
+        if row.fields is None:
+            yield row
+            continue
+        tags = row.fields.get("tags")
+        try:
+            named = tuple(map(names_of, tags if isinstance(tags, tuple) else (tags,), classes))
+        except ValueError as problem:
+            yield Row(row.number, None, f"malformed row: {problem}")
+            continue
+        yield Row(row.number, row.fields | {"tags": named if isinstance(tags, tuple) else named[0]})
+
+
+def names_of(cell: Any, names: list[str]) -> Any:
+    """The names of the classes with these numbers. Raises ValueError for a number that none has."""
+    if not names or cell is None:
+        return cell
+    numbers = cell if isinstance(cell, list) else [cell]
+    if unknown := [number for number in numbers if number not in range(len(names))]:
+        raise ValueError(f"no class has the number {unknown[0]!r:.40}")
+    return [names[number] for number in numbers]

@@ -15,12 +15,12 @@ from typing import NamedTuple
 from tagstudy.core.errors import UserError
 from tagstudy.data.archives import ARCHIVES, UNREADABLE, opened
 from tagstudy.data.fields import SPLIT_NAMES, Post, as_post
-from tagstudy.data.files import SAMPLE, File, ReadOptions, Row, numbered, peek
+from tagstudy.data.files import SAMPLE, File, ReadOptions, Row, and_more, numbered, peek
 from tagstudy.data.formats import PARTS, READERS
 from tagstudy.data.stacksample import read_stacksample, tables_of
 from tagstudy.data.tags import find_spelling
 
-ABOUT = ("readme", "license", "dataset_info", "dataset_infos", "dataset_dict", "state")  # a data set, not posts
+ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")  # a data set of Hugging Face's
 PICKLES = (".pkl", ".pickle", ".joblib")
 
 
@@ -60,13 +60,13 @@ def files_of(source: str | Path, options: ReadOptions) -> list[File]:
         return [File(source, options)]
     if not source.is_dir():
         raise UserError(f"{source}: neither a file nor a folder; name one of posts")
-    inside = sorted(path for path in source.iterdir() if not path.name.startswith((".", "_")))
-    if lost := next((path for path in inside if path.is_symlink() and not path.exists()), None):
+    inside = sorted(source.iterdir())
+    paths = [path for path in inside if not path.is_dir() and holds_posts(path.name)]
+    if lost := next((path for path in paths if not path.exists()), None):
         raise UserError(f"{lost}: a link to a file that is missing; fetch that, or remove the link")
-    paths = [path for path in inside if path.is_file() and holds_posts(path.name)]
-    folders = ", ".join(f"{path.name}/" for path in inside if path.is_dir())
+    folders = and_more([f"{path.name}/" for path in inside if path.is_dir() and not path.name.startswith((".", "_"))])
     if not paths:
-        hint = f"folders in it are not read: {folders:.200}; name one of them, or " if folders else ""
+        hint = f"folders in it are not read: {folders}; name one of them, or " if folders else ""
         raise UserError(f"{source}: no posts in this folder; {hint}a file of posts ends in {endings()}")
     files = [File(path, options) for path in paths]
     if folders:
@@ -107,7 +107,7 @@ def holds_posts(name: str) -> bool:
         stem, suffix = inner.stem, inner.suffix
     if suffix == ".xml":
         return stem.endswith("posts")
-    return suffix in READERS and stem not in ABOUT
+    return suffix in READERS and stem not in ("readme", "license") and path.name.lower() not in ABOUT
 
 
 def read_file(file: File) -> Iterator[Post | Skipped]:

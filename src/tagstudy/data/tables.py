@@ -3,7 +3,8 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import product
 from typing import IO, Any
 
 from tagstudy.core.errors import UserError
@@ -26,10 +27,10 @@ def read_csv(file: File, stream: IO[bytes], delimiter: str = ",") -> Iterator[Ro
     filled = filled[1:] if stated else filled
     delimiter = stated[1] if stated else find_delimiter("".join(filled[:1]), delimiter)
     file.detected["delimiter"] = delimiter
-    if escapes_by_backslashes(filled, delimiter):
+    backslashes, spaced = quoting(filled, delimiter)
+    if backslashes:
         file.detected["quotes_escaped_by_backslashes"] = True
         text = map(double_quotes, text)
-    spaced = spaces_before_quotes(filled, delimiter)
     taken: list[str] = []
     lines = csv.reader(noted(text, taken), delimiter=delimiter, strict=True, skipinitialspace=spaced)
     try:
@@ -58,24 +59,25 @@ def find_delimiter(header: str, usual: str) -> str:
     return max([usual, *DELIMITERS], key=columns)  # of equal ones the first
 
 
-def escapes_by_backslashes(lines: list[str], delimiter: str) -> bool:
-    """Whether quotes are escaped by backslashes, as Spark and MySQL do, and not doubled."""
-    if not any('\\"' in line for line in lines):
-        return False
-    return malformed(map(double_quotes, lines), delimiter) < malformed(iter(lines), delimiter)
+def quoting(lines: list[str], delimiter: str) -> tuple[bool, bool]:
+    """Whether quotes are escaped by backslashes, as Spark and MySQL do, and not doubled; whether spaces precede them.
 
-
-def spaces_before_quotes(lines: list[str], delimiter: str) -> bool:
-    """Whether most lines have a quoted cell with a space before it, which csv takes for a part of the cell."""
-    return 2 * sum(f'{delimiter} "' in line for line in lines) > len(lines)
+    The way in which the fewest rows are malformed; of equal ones the usual one, or what most lines look like.
+    """
+    behind_a_space = sum(f'{delimiter} "' in line for line in lines)
+    spaced = [True, False] if 2 * behind_a_space > len(lines) else [False, True] if behind_a_space else [False]
+    backslashes = [False, True] if any('\\"' in line for line in lines) else [False]
+    ways = list(product(backslashes, spaced))
+    return min(ways, key=lambda way: malformed(map(double_quotes, lines) if way[0] else lines, delimiter, way[1]))
 
 
 def distinct_tag_columns(file: File, header: list[str]) -> list[str]:
     """The header with numbers behind a repeated column of tags, as Jira exports it; all of them hold tags."""
-    named, seen = file.options.columns.get("tags"), Counter[str]()
+    told, seen = file.options.columns.get("tags", []), Counter[str]()
+    told = [told] if isinstance(told, str) else told
     names = []
     for name in header:
-        is_of_tags = file.options.tagged and (name == named or simplified(name) in USUAL["tags"])
+        is_of_tags = file.options.tagged and (name in told or simplified(name) in USUAL["tags"])
         names.append(f"{name}.{seen[name]}" if is_of_tags and seen[name] else name)
         seen[name] += 1
     return names
@@ -91,7 +93,10 @@ def noted(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
 def swallowed(taken: list[str], delimiter: str, columns: int) -> int:
     """How many rows are among the lines of one, behind a quote that is not closed in its own."""
     lines = taken[1:-1]
-    rows = sum(line.count(delimiter) == columns - 1 for line in lines) if columns > 1 else 0
+    first, last = (taken[end].count(delimiter) for end in (0, -1))
+    if columns == 1 or min(first, last) < columns - 1:  # as where a body holds a table
+        return 0
+    rows = sum(line.count(delimiter) == columns - 1 for line in lines)
     return rows if rows > max(SWALLOWED, 0.9 * len(lines)) else 0
 
 
@@ -99,9 +104,10 @@ def double_quotes(line: str) -> str:
     return BACKSLASHED.sub(r'\1""', line)
 
 
-def malformed(lines: Iterator[str], delimiter: str) -> int:
+def malformed(lines: Iterable[str], delimiter: str, spaced: bool) -> int:
     """How many rows do not parse, or not to as many columns as the first."""
-    rows, header, problems = csv.reader(lines, delimiter=delimiter, strict=True), 0, 0
+    rows = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=spaced)
+    header = problems = 0
     while True:
         try:
             cells = len(next(rows))
@@ -140,10 +146,10 @@ def csv_rows(file: File, lines: Any, taken: list[str], header: list[str], names:
         if wrong:
             yield Row(number, None, wrong)
             continue
-        if not NULLS.isdisjoint(cells):
-            nulls.update(NULLS.intersection(cells))
+        if not NULLS.isdisjoint(map(str.strip, cells)):
+            nulls.update(NULLS.intersection(map(str.strip, cells)))
             file.detected["nulls"] = ", ".join(sorted(nulls))
-            cells = ["" if cell in NULLS else cell for cell in cells]
+            cells = ["" if cell.strip() in NULLS else cell for cell in cells]
         if cells == header or (cells and [cells[0].removeprefix("\ufeff"), *cells[1:]] == header):
             yield Row(number, None, "repeated header")
         elif len(cells) == len(header):

@@ -15,7 +15,8 @@ from tagstudy.data.columns import FLAGS
 from tagstudy.data.files import File, as_text
 
 # Separators, strongest first. A tag may contain weaker ones than its own (`Smith, J.; Doe, K.`), but none stronger.
-SEPARATORS = ["\n", " > ", " / ", "|", "；", ";", "，", "、", "،", ",", " "]
+SEPARATORS = ["|", "；", ";", "，", "、", "،", ",", " "]
+SEPARATING = [*SEPARATORS[:-1], "\n", " > ", " / "]  # if many cells hold them; in others they are a part of tags
 BITS = re.compile("[01]{3,}")  # a vector of 0 and 1 without spaces
 ENOUGH = 0.05  # the fraction of a file's cells that holds its separator, at least
 SCALAR = (str, float, bytes, type(None))
@@ -28,6 +29,7 @@ LONGEST_LIST = 10_000  # characters; literal_eval needs hundreds of bytes of mem
 # or quoted tags between commas.
 PRINTED = re.compile(r"""(?:[A-Za-z_.]\w*\()?\s*[\[({].*[\])}]|c\(.*\)|(["']).*\1""", re.DOTALL)
 BARE_LIST = re.compile(r"""(?:\s*[\w.#+$][^]["',]*(?:,|$))+""")
+NAMED = re.compile(r"[^\W\d_]")  # a letter; vectors of numbers have none
 CALL = re.compile(r"(?:c|(?:frozenset|set|list|tuple|(?:np\.|numpy\.)?array|Index))\((.*)\)", re.DOTALL)
 DTYPE = re.compile(r",\s*dtype=[\w.<>'\"|]+\s*$")
 
@@ -95,7 +97,7 @@ def guess(texts: list[str]) -> Spelling:
         return Spelling("escaped")
     if most(PRINTED.fullmatch):
         return Spelling("printed")
-    held = {separator: sum(separator in text for text in texts) for separator in SEPARATORS[:-1]}
+    held = {separator: sum(separator in text for text in texts) for separator in SEPARATING}
     separator = max(held, key=held.__getitem__)  # of equal ones the first
     return Spelling("separator", separator if held[separator] > ENOUGH * len(texts) else " ")
 
@@ -199,7 +201,7 @@ def check_tag(tag: str) -> None:
     """Raise ValueError for a tag that still contains fragments of another spelling, such as ``['a'`` or ``&lt;a``."""
     opening, closing = OPENING.get(tag[-1]), CLOSING.get(tag[0])
     opened = opening is None or opening in tag[1:-1]  # as `learning (machine)` is
-    closed = closing is not None and closing in tag[1:-1]  # as `[Type] Bug` is
+    closed = closing is not None and closing in tag[1:-1] and tag[-1] != closing  # as `[Type] Bug` is
     if (tag[0] in "{}()[]\"'&" and not closed) or not opened or tag[-1] in "{([&" or "&lt;" in tag:
         raise ValueError(f"{tag!r:.60} looks like part of a list, not a tag; set ingest.tag_separator")
 
@@ -224,7 +226,7 @@ def parse_list(text: str) -> list[Any]:
             return list(parse(f"[{inner}]"))
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
-    if text.startswith("[") and BARE_LIST.fullmatch(inner):  # as Athena and Spark write it
+    if text.startswith("[") and BARE_LIST.fullmatch(inner) and NAMED.search(inner):  # as Athena and Spark write it
         return inner.split(",")
     if in_braces:
         return [quoted or bare for quoted, bare in re.findall(r'\s*(?:"([^"]*)"|([^,"]+))\s*(?:,|$)', inner)]

@@ -95,14 +95,15 @@ class Assessor:
         return self.system(readers), weights
 
     def control(self, arm: Predictions) -> System | None:
-        """What fusing gains by itself: two runs of an arm on the same fold, fused. None where a fold has one run.
+        """What fusing gains by itself: two runs of an arm on the same fold, fused.
 
-        No run is in two pairs, which would vary less than independent ones.
+        No run is in two pairs, which would vary less than independent ones. None where a fold has one run, and on a
+        single split with less than two pairs, whose difference no interval could hold.
         """
         pairs = range(0, len(arm.runs) - self.folds, 2 * self.folds)  # of repeats
         runs = [start + fold for start in pairs for fold in range(self.folds)]
         readers = [(self.reader(arm, number), self.reader(arm, number + self.folds)) for number in runs]
-        return self.system(fused_reader(one, other, 0.5) for one, other in readers) if readers else None
+        return self.system(fused_reader(one, other, 0.5) for one, other in readers) if len(readers) > 1 else None
 
     def pooled_decisions(self, arms: dict[str, Predictions], runs: Sequence[int]) -> RunDecisions:
         """What the valid posts of several runs together say: of each arm, and of the fusion of two."""
