@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from tagstudy.core.errors import UserError
 from tagstudy.data.fields import Post
 from tagstudy.data.readers import Skipped, read_posts
+from tagstudy.data.tables import NULLS
 from tagstudy.data.tags import MISSING, ZERO_OR_ONE
 
 POSTS = [
@@ -180,8 +181,9 @@ def test_the_split_is_in_the_column_or_else_in_the_name(tmp_path: Path, name: st
 # What every format can hold: XML knows no control characters, and files no lone surrogates.
 TAG = st.text(st.characters(categories=["Ll", "Lu", "Nd"], include_characters="#+.-"), min_size=1, max_size=12)
 TAG = TAG.map(partial(normalize, "NFC"))
-TAG = TAG.filter(lambda tag: tag not in MISSING and tag.lower() not in ZERO_OR_ONE)
+TAG = TAG.filter(lambda tag: tag not in MISSING | NULLS and tag.lower() not in ZERO_OR_ONE)
 TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff"), max_size=40)
+TEXT = TEXT.filter(lambda text: text.strip() not in NULLS)
 
 
 def as_dump(rows: list[dict[str, Any]]) -> bytes:

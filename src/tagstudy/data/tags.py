@@ -110,12 +110,18 @@ def refuse_vectors(file: File, values: list[Any], spelling: Spelling) -> None:
         except ValueError:  # a malformed row, which is skipped later
             continue
     entries = {tag.lower() for tags in lists for tag in tags}
-    bits = len(entries) > 1 and all(map(BITS.fullmatch, entries)) and len(set(map(len, entries))) == 1
-    if entries and (entries <= ZERO_OR_ONE or bits):
+    if entries and (entries <= ZERO_OR_ONE or are_bits(values)):
         raise UserError(
             f"{file.path}: the tags column holds only 0 and 1, true and false, or yes and no; give tag names, or a 0/1 "
             "column for each tag instead of a tags column"
         )
+
+
+def are_bits(values: list[Any]) -> bool:
+    """Whether cells are vectors of 0 and 1 of one length, not all the same, with nothing between the numbers."""
+    texts = {str(value).strip() for value in values}
+    is_one_length = len(set(map(len, texts))) == 1 < len(texts)
+    return is_one_length and all(map(BITS.fullmatch, texts))
 
 
 def is_missing(value: Any) -> bool:
