@@ -5,8 +5,8 @@
 `--runs` runs side by side; `--held-out` is the fraction of the posts in valid, and in test. Peak memory is that of the
 stage and its processes together, each page counted once. In the end it prints the tables of docs/scaling.md.
 
-With `--folder` it works in a folder in that one for each kind and number of posts, and leaves everything there, so that
-`--stages` can be run one after another, and a training stage that was stopped goes on.
+With `--folder` it works in a folder in that one for each kind and number of posts and tags, and leaves all there, so
+that `--stages` can be run one after another, and a training stage that was stopped goes on.
 """
 
 from argparse import Namespace

@@ -51,7 +51,7 @@ def main() -> None:
 
 def check_output(folder: Path) -> None:
     """An earlier comparison is replaced, and nothing else."""
-    if folder.exists() and not (folder / SYSTEMS).exists() and list(folder.iterdir()):
+    if folder.exists() and not (folder / SYSTEMS).exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"--output {folder}: exists and is not a comparison; name a new folder")
 
 

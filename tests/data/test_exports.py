@@ -34,8 +34,8 @@ def read(path: Path, data: str, **options: object) -> tuple[list[Post], list[Ski
 FILES: dict[str, tuple[str, str, tuple[str, str, list[str]], str]] = {  # name, data, the first post, what the line says
     "NULL of a database": ("a.csv", table("title,body,tags", "x,NULL,sql|tsql"), ("x", "", ["sql", "tsql"]), "NULL"),
     "NULL behind a space": ("a.csv", table("title, tags, body", "x, NULL, y z"), ("x", "y z", []), "cells of NULL"),
-    "Jira, its column told": ("a.csv", table("title,Labels,Labels", "x,bug,ui"), ("x", "", ["bug", "ui"]), "Labels.1"),
-    "flags in one of several": ("a.csv", table("title,tags,tags", "x,bug,1"), ("x", "", ["bug", "1"]), "tags.1"),
+    "Jira, column told": ("a.csv", table("title,Labels,Labels", "x,bug,ui"), ("x", "", ["bug", "ui"]), "Labels (2)"),
+    "flags in one of several": ("a.csv", table("title,tags,tags", "x,bug,1"), ("x", "", ["bug", "1"]), "tags (2)"),
     "flags beside tags": ("a.csv", table("title,tag1,tag2,open,new", "x,a,b,1,0"), ("x", "", ["a", "b"]), "tag2"),
     "slashes and commas": ("a.csv", table("title,tags", 'x,"CI / CD, new"'), ("x", "", ["CI / CD", "new"]), "a,b"),
     "lines and commas": ("a.csv", table("title,tags", '"x","a,\nb"'), ("x", "", ["a", "b"]), "written as a,b"),
@@ -48,7 +48,7 @@ FILES: dict[str, tuple[str, str, tuple[str, str, list[str]], str]] = {  # name, 
         "backslashes",
     ),
     "NULL as tags": ("a.tsv", "title\ttags\nx\t\\N\ny\ta\n", ("x", "", []), r"cells of \N are empty"),
-    "Jira": ("a.csv", table("title,Labels,Labels", "x,bug,to do"), ("x", "", ["bug", "to do"]), "Labels, Labels.1"),
+    "Jira": ("a.csv", table("title,Labels,Labels", "x,bug,to do"), ("x", "", ["bug", "to do"]), "Labels, Labels (2)"),
     "pandas, a column twice": ("a.csv", table("title,tags,tags.1", "x,bug,ui"), ("x", "", ["bug", "ui"]), "tags.1"),
     "numbered columns": ("a.csv", table("title,tag1,tag2", "x,to do,"), ("x", "", ["to do"]), "tags from tag1, tag2"),
     "columns of yes and no": ("a.csv", "text,bug,ui\nx,yes,no\ny,no,no\n", ("", "x", ["bug"]), "columns of 0 and 1"),
@@ -83,7 +83,7 @@ FILES: dict[str, tuple[str, str, tuple[str, str, list[str]], str]] = {  # name, 
 @pytest.mark.parametrize("kind", FILES)
 def test_an_export_is_read(tmp_path: Path, kind: str) -> None:
     name, data, expected, says = FILES[kind]
-    columns = {"tags": "Labels"} if kind == "Jira, its column told" else {}
+    columns = {"tags": "Labels"} if kind == "Jira, column told" else {}
     [first, *_], skipped, line = read(tmp_path / name, data, columns=columns)
     assert (first.title, first.body, first.tags) == expected
     assert not skipped and says in line
@@ -95,7 +95,7 @@ def test_a_number_among_names_is_no_tag(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
-@pytest.mark.parametrize("closing", ['x "y"', 'x 19"'])
+@pytest.mark.parametrize("closing", ['x "y"', 'x 19"', '"x\ny"'])
 def test_rows_behind_a_quote_that_is_not_closed_are_counted(tmp_path: Path, name: str, closing: str) -> None:
     """csv takes all of them for one cell, up to the next quote."""
     rows = [[str(number), f"Post {number}", "a b"] for number in range(1000)]
@@ -103,7 +103,7 @@ def test_rows_behind_a_quote_that_is_not_closed_are_counted(tmp_path: Path, name
     delimiter = "\t" if name == "a.tsv" else ","
     data = "\n".join(map(delimiter.join, [["id", "title", "tags"], *rows])) + "\n"
     posts, skipped, _ = read(tmp_path / name, data)
-    assert len(posts) + len(skipped) >= 999 and len(posts) < 210
+    assert len(posts) + len(skipped) >= 998 and len(posts) < 210
     assert "a quote in line 102 is not closed" in skipped[0].place
 
 
@@ -121,6 +121,17 @@ def test_a_long_cell_is_no_quote_that_is_not_closed(tmp_path: Path, name: str, b
 def test_a_header_that_comes_again_may_have_a_mark(tmp_path: Path) -> None:
     posts, [skipped], _ = read(tmp_path / "a.csv", "\ufefftitle,tags\nx,a\n\ufefftitle,tags\ny,b\n")
     assert [post.title for post in posts] == ["x", "y"] and skipped.reason == "repeated header"
+
+
+def test_marks_that_few_cells_hold_are_malformed(tmp_path: Path) -> None:
+    for row, other in (('x,"a, b"', 'y,"c\nd"'), ("x,a b", "y,c > d")):
+        posts, [skipped], _ = read(tmp_path / "a.csv", table("title,tags", row, 90) + other + "\n")
+        assert len(posts) == 90 and "in other rows" in skipped.place
+
+
+def test_numbered_columns_beside_a_told_one_are_its_user_s(tmp_path: Path) -> None:
+    [first, *_], _, _ = read(tmp_path / "a.csv", "title,drupal,drupal.7\nx,1,1\ny,0,1\n", columns={"tags": ["drupal"]})
+    assert first.tags == ["drupal"]
 
 
 @pytest.mark.parametrize("cell", ["[0 1 0 0]", "[3 17]", "[0. 1. 0.]", "[a][b]"])
@@ -163,13 +174,21 @@ def test_an_object_without_usual_names_is_a_post_where_its_column_is_told(tmp_pa
 
 def test_a_page_may_be_empty(tmp_path: Path) -> None:
     (tmp_path / "p1.json").write_text('{"items": [{"title": "x", "tags": ["a"]}], "has_more": true}')
-    for empty in ('{"items": [], "has_more": false}', "[]"):
+    for empty in ('{"items": [], "has_more": false}', "[]", '{"hits": {"total": 0, "hits": []}}', '{"articles": []}'):
         (tmp_path / "p2.json").write_text(empty)
         assert [post.title for post in read_posts(tmp_path) if isinstance(post, Post)] == ["x"]
 
 
-def test_a_post_may_have_earlier_texts(tmp_path: Path) -> None:
-    row = {"title": "t", "body": "b", "edits": [{"body": "older"}]}
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"title": "t", "body": "b", "edits": [{"body": "older"}]},
+        {"title": "t", "body": "b", "tags": ["a"], "related": [{"title": "y"}]},
+        {"title": "t", "body": "b", "tags": ["a"], "entities": {"hashtags": [{"text": "python"}]}},
+        {"title": "t", "body": "b", "tags": ["a"], "revisions": [{"title": "old", "body": "older", "tags": ["z"]}]},
+    ],
+)
+def test_a_post_may_hold_other_texts(tmp_path: Path, row: dict) -> None:
     [post], _, _ = read(tmp_path / "a.json", json.dumps(row), tagged=False)
     assert (post.title, post.body) == ("t", "b")
 

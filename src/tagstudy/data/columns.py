@@ -30,7 +30,8 @@ FLAGS = {"1": True, "1.0": True, "true": True, "yes": True}  # in lower case
 FLAGS |= {"0": False, "0.0": False, "false": False, "no": False, "": False}
 # Columns of a tag each; and what Jira's export and pandas make of columns of one name.
 NUMBERED = re.compile(r"(?:tag|label|keyword|category|topic)_?\d+")
-REPEATED = re.compile(r"\.\d+")
+REPEATED = re.compile(r"(?: \(\d+\)|\.\d+)")
+REPEATED_HERE = re.compile(r" \(\d+\)")  # as tables.py numbers them
 TEXT_WORDS = 3  # words of its cells, on average, make a column one of text
 SHOWN = 20  # columns that a message names
 
@@ -97,7 +98,8 @@ def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[st
         if usual := next((usual for usual in usuals if usual in simple), None):
             chosen[field] = [simple[usual]]
     if tags := chosen.get("tags"):
-        repeated = [name for name in names if any(REPEATED.fullmatch(name.removeprefix(tag)) for tag in tags)]
+        number = REPEATED_HERE if "tags" in file.options.columns else REPEATED
+        repeated = [name for name in names if any(number.fullmatch(name.removeprefix(tag)) for tag in tags)]
         chosen["tags"] = list(dict.fromkeys(tags + repeated))
     taken = {name for columns in chosen.values() for name in columns}
     if file.options.tagged and "tags" not in chosen:
@@ -127,6 +129,7 @@ def named_columns(file: File, field: str, columns: str | list[str], names: list[
     """The columns of a field that ``ingest.columns`` names, spaces around their names aside."""
     known = {name.strip(): name for name in names} | {name: name for name in names}
     wanted = [columns] if isinstance(columns, str) else columns
+    wanted = [name if name in known else name.strip() for name in wanted]
     for name in wanted:
         if name not in known:
             nearest = get_close_matches(name, names, n=1)

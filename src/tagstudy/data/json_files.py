@@ -12,8 +12,14 @@ from tagstudy.data.decoding import AsUtf8, encoding_of, text_lines
 from tagstudy.data.files import File, Row, peek
 from tagstudy.data.tables import fields_of
 
-NO_POSTS = {*USUAL["tags"], "answers", "comments", "replies"}  # lists within a post
-WRAPPERS = {"items", "data", "posts", "questions", "issues", "results", "records", "rows", "documents", "entries"}
+WRAPPERS = {  # keys of lists of posts, or of what such a list is in
+    *("articles", "children", "data", "documents", "entries", "entry", "hits", "issues", "items", "messages", "nodes"),
+    *("posts", "questions", "records", "results", "rows", "threads", "tickets"),
+}
+NO_POSTS = {  # keys of lists within a post
+    *USUAL["tags"],
+    *("answers", "comments", "edits", "hashtags", "history", "linked", "links", "related", "replies", "revisions"),
+}
 KEY_OF_TEXT = re.compile(rb'"(\w+)"\s*:\s*"')
 HEAD = 2**20  # bytes in which a second line begins, if objects stand in lines
 
@@ -46,22 +52,23 @@ def wraps_posts(row: dict[str, Any]) -> bool:
 
     A post may hold lists of objects too: of tags, of answers, of its earlier texts.
     """
-    fields = {simplified(key) for key in row}
     if not is_post(row):
         return any(isinstance(value, list | dict) for key, value in row.items() if simplified(key) not in USUAL["tags"])
-    is_whole = not fields.isdisjoint(USUAL["title"]) and not fields.isdisjoint(USUAL["body"])
+    fields = {simplified(key) for key in row}
+    is_tagged = not fields.isdisjoint(USUAL["tags"])
+    is_whole = is_tagged or (not fields.isdisjoint(USUAL["title"]) and not fields.isdisjoint(USUAL["body"]))
     for key, items in lists_within(row):
         posts = [item for item in items if isinstance(item, dict) and is_post(item)]
-        tagged = any(simplified(name) in USUAL["tags"] for post in posts for name in post)
-        if posts and (tagged or key in WRAPPERS or not is_whole) and key not in NO_POSTS:
+        tagged = not is_tagged and any(simplified(name) in USUAL["tags"] for post in posts for name in post)
+        if posts and (key in WRAPPERS or (key not in NO_POSTS and (tagged or not is_whole))):
             return True
     return False
 
 
 def lists_within(value: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
-    """The lists in an object, and in objects within it, with their keys."""
+    """The lists in an object, and in the wrappers within it, with their keys."""
     for key, inner in value.items():
-        if isinstance(inner, dict):
+        if isinstance(inner, dict) and simplified(key) in WRAPPERS:
             yield from lists_within(inner)
         elif isinstance(inner, list):
             yield simplified(key), inner
@@ -117,7 +124,7 @@ def json_array(file: File, stream: IO[bytes], encoding: str) -> Iterator[Row]:
     try:
         for prefix, event, value in ijson.parse(source, use_float=True):
             if (before, event) == ("start_array", "end_array"):
-                is_empty |= {simplified(part) for part in prefix.split(".") if part} <= WRAPPERS
+                is_empty |= not prefix or simplified(prefix.split(".")[-1]) in WRAPPERS
             before = event
             if depth or (event == "start_map" and prefix.endswith("item")):
                 if not depth:

@@ -78,7 +78,7 @@ def distinct_tag_columns(file: File, header: list[str]) -> list[str]:
     names = []
     for name in header:
         is_of_tags = file.options.tagged and (name in told or simplified(name) in USUAL["tags"])
-        names.append(f"{name}.{seen[name]}" if is_of_tags and seen[name] else name)
+        names.append(f"{name} ({seen[name] + 1})" if is_of_tags and seen[name] else name)
         seen[name] += 1
     return names
 
@@ -90,11 +90,11 @@ def noted(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
         yield line
 
 
-def swallowed(taken: list[str], delimiter: str, columns: int) -> int:
+def swallowed(taken: list[str], delimiter: str, columns: int, parsed: bool) -> int:
     """How many rows are among the lines of one, behind a quote that is not closed in its own."""
     lines = taken[1:-1]
     first, last = (taken[end].count(delimiter) for end in (0, -1))
-    if columns == 1 or min(first, last) < columns - 1:  # as where a body holds a table
+    if columns == 1 or (parsed and min(first, last) < columns - 1):  # as where a body holds a table
         return 0
     rows = sum(line.count(delimiter) == columns - 1 for line in lines)
     return rows if rows > max(SWALLOWED, 0.9 * len(lines)) else 0
@@ -140,7 +140,7 @@ def csv_rows(file: File, lines: Any, taken: list[str], header: list[str], names:
                     "again"
                 ) from None
             cells, wrong = [], f"malformed row: {problem}, at line {line}"
-        if rows := len(taken) > SWALLOWED and swallowed(taken, file.detected["delimiter"], len(header)):
+        if rows := len(taken) > SWALLOWED and swallowed(taken, file.detected["delimiter"], len(header), not wrong):
             cells, wrong = [], f"malformed row: a quote in line {line} is not closed before the next rows"
             yield from (Row(number, None, wrong) for _ in range(rows))
         if wrong:

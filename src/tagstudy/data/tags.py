@@ -29,7 +29,6 @@ LONGEST_LIST = 10_000  # characters; literal_eval needs hundreds of bytes of mem
 # or quoted tags between commas.
 PRINTED = re.compile(r"""(?:[A-Za-z_.]\w*\()?\s*[\[({].*[\])}]|c\(.*\)|(["']).*\1""", re.DOTALL)
 BARE_LIST = re.compile(r"""(?:\s*[\w.#+$][^]["',]*(?:,|$))+""")
-NAMED = re.compile(r"[^\W\d_]")  # a letter; vectors of numbers have none
 CALL = re.compile(r"(?:c|(?:frozenset|set|list|tuple|(?:np\.|numpy\.)?array|Index))\((.*)\)", re.DOTALL)
 DTYPE = re.compile(r",\s*dtype=[\w.<>'\"|]+\s*$")
 
@@ -194,8 +193,11 @@ def split_text(text: str, spelling: Spelling) -> list[Any]:
     if not separator:
         return [text]
     tags = text.split() if separator == " " else text.split(separator)
-    stronger = SEPARATORS[: SEPARATORS.index(separator)] if separator in SEPARATORS and not told else []
-    for mark in stronger:
+    within = [" > ", " / "] if separator == " " else []  # in others they may be a part of a tag
+    stronger = SEPARATORS[: SEPARATORS.index(separator)] if separator in SEPARATORS else []
+    if separator != " " and not told and any("\n" in tag.strip() for tag in tags):
+        raise ValueError(f"a line break in tags that stand as {spelling} in other rows: {text!r:.60}")
+    for mark in [*stronger, *within] if not told else ():
         if mark in text:
             raise ValueError(
                 f"{mark!r} in tags that stand as {spelling} in other rows: {text!r:.60}; set ingest.tag_separator"
@@ -207,9 +209,18 @@ def check_tag(tag: str) -> None:
     """Raise ValueError for a tag that still contains fragments of another spelling, such as ``['a'`` or ``&lt;a``."""
     opening, closing = OPENING.get(tag[-1]), CLOSING.get(tag[0])
     opened = opening is None or opening in tag[1:-1]  # as `learning (machine)` is
-    closed = closing is not None and closing in tag[1:-1] and tag[-1] != closing  # as `[Type] Bug` is
-    if (tag[0] in "{}()[]\"'&" and not closed) or not opened or tag[-1] in "{([&" or "&lt;" in tag:
+    closed = closing is not None and closing in tag[1:-1]  # as `[Type] Bug` is
+    parts = "][" in tag or ")(" in tag or "}{" in tag
+    if (tag[0] in "{}()[]\"'&" and not closed) or not opened or parts or tag[-1] in "{([&" or "&lt;" in tag:
         raise ValueError(f"{tag!r:.60} looks like part of a list, not a tag; set ingest.tag_separator")
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text or 0)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_list(text: str) -> list[Any]:
@@ -232,8 +243,8 @@ def parse_list(text: str) -> list[Any]:
             return list(parse(f"[{inner}]"))
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
-    if text.startswith("[") and BARE_LIST.fullmatch(inner) and NAMED.search(inner):  # as Athena and Spark write it
-        return inner.split(",")
+    if text.startswith("[") and BARE_LIST.fullmatch(inner) and not all(map(is_number, re.split(r"[\s,]+", inner))):
+        return inner.split(",")  # as Athena and Spark write it
     if in_braces:
         return [quoted or bare for quoted, bare in re.findall(r'\s*(?:"([^"]*)"|([^,"]+))\s*(?:,|$)', inner)]
     raise ValueError(f"tags are not a list: {text:.60}")
