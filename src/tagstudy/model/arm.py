@@ -57,8 +57,7 @@ class RunResult(NamedTuple):
 def train_arm(settings: Train, folders: ArmFolders) -> str:
     """Train the network once for each run; write models, predictions and seconds. Returns a line that says so.
 
-    Runs are independent and are trained side by side: as many as there are cores for their threads, and no more that
-    fine-tune an encoder than fit on a GPU.
+    Runs are trained side by side: as many as there are cores for; on a GPU, of fine-tuned encoders as many as fit.
     One that was stopped continues from its checkpoint. Raises :class:`UserError` when a loss is NaN or infinite.
     """
     corpus = Corpus(folders.posts)
