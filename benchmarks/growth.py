@@ -43,15 +43,18 @@ def main() -> None:
         with nullcontext(kept) if kept else TemporaryDirectory(dir=ROOT / "benchmarks") as scratch:
             folder = Path(scratch)
             folder.mkdir(parents=True, exist_ok=True)
-            if list(folder.glob(SOURCE)):
-                pass  # the posts of last time
-            elif chosen.titles:
-                make_titles(folder / "posts.parquet", chosen.data, posts, max(chosen.tags))
-            else:
-                make_dump(folder / "Posts.xml", chosen.data, posts=posts, tags=max(chosen.tags))
+            if not list(folder.glob(SOURCE)):  # else those of last time
+                make_posts(folder, posts, chosen)
             for tags in chosen.tags:
                 grow(folder, posts, tags, chosen)
     print("\n\n".join(map(in_markdown, KINDS)))
+
+
+def make_posts(folder: Path, posts: int, chosen: Namespace) -> None:
+    if chosen.titles:
+        make_titles(folder / "posts.parquet", chosen.data, posts, max(chosen.tags))
+    else:
+        make_dump(folder / "Posts.xml", chosen.data, posts=posts, tags=max(chosen.tags))
 
 
 def grow(folder: Path, posts: int, tags: int, chosen: Namespace) -> None:

@@ -18,8 +18,8 @@ import pandas as pd
 
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
-from tagstudy.core.errors import UserError, user_errors
-from tagstudy.core.files import atomic_folder
+from tagstudy.core.errors import user_errors
+from tagstudy.core.files import atomic_folder, check_replaceable
 from tagstudy.core.paths import POSTS
 from tagstudy.core.printing import print_visible
 from tagstudy.evaluation import figures
@@ -34,7 +34,7 @@ SYSTEMS = "systems.csv"
 
 def main() -> None:
     options = arguments()
-    check_output(options.output)
+    check_replaceable(options.output, SYSTEMS, "a comparison")
     params, corpus = read_params().evaluate, Corpus(POSTS)
     with open_experiments(options.experiments or names_of_experiments(), corpus.fingerprint) as experiments:
         candidates = gather_systems(corpus, experiments, params.threshold, params.calibrate)
@@ -47,12 +47,6 @@ def main() -> None:
     print_visible(in_markdown(shown.round(4)) if options.md else shown.round(4).to_string(index=False))
     print_visible(f"\n{sentence(ranking, options.metric, params.margin)}")
     print_visible(f"(table, all pairs and picture: {options.output})")
-
-
-def check_output(folder: Path) -> None:
-    """An earlier comparison is replaced, and nothing else."""
-    if folder.exists() and not (folder / SYSTEMS).exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UserError(f"--output {folder}: exists and is not a comparison; name a new folder")
 
 
 def in_markdown(table: pd.DataFrame) -> str:

@@ -20,7 +20,7 @@ from dvc.repo import Repo
 
 from tagstudy.core.config import read_params
 from tagstudy.core.errors import UserError, user_errors
-from tagstudy.core.files import atomic_folder
+from tagstudy.core.files import atomic_folder, check_replaceable
 from tagstudy.core.paths import ARMS, embedding_cache
 from tagstudy.core.printing import print_visible
 from tagstudy.inference.models import SHIPPED
@@ -29,7 +29,7 @@ from tagstudy.inference.ship import Study, ship
 
 def main() -> None:
     options = arguments()
-    check_output(options.output)
+    check_replaceable(options.output, SHIPPED, "a shipped folder")
     check_study()
     study = Study.open(read_params(), embedding_cache(), all_posts=not options.spare_test)
     with atomic_folder(options.output, made_from=[]) as folder:
@@ -44,12 +44,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--licence", metavar="NAME", help="licence of the models, such as cc-by-sa-4.0")
     parser.add_argument("--output", type=Path, default=Path("shipped"), help="the folder (shipped)")
     return parser.parse_args()
-
-
-def check_output(folder: Path) -> None:
-    """What was shipped before is replaced, and nothing else."""
-    if folder.exists() and not (folder / SHIPPED).exists():
-        raise UserError(f"--output {folder}: exists and is not a shipped folder; name a new one")
 
 
 def check_study() -> None:

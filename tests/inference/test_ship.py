@@ -166,10 +166,13 @@ def test_a_folder_of_another_version_is_refused(shipped: Path, tmp_path: Path) -
         Predictor(copy)
 
 
-def test_other_folders_are_not_replaced_and_old_studies_not_shipped(study: Path) -> None:
+def test_other_folders_are_not_replaced_and_old_studies_not_shipped(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ship.py", "--output", "docs"])
     with chdir(study):
-        with pytest.raises(UserError, match="--output docs: exists and is not a shipped folder; name a new one"):
-            ship_script.check_output(Path("docs"))
+        with pytest.raises(UserError, match="docs exists and is not a shipped folder; name another"):
+            ship_script.main()
         before = Path("params.yaml").read_text(encoding="utf-8")
         params = yaml.safe_load(before)
         params["train_sparse"]["dropout"] = 0.1

@@ -54,7 +54,9 @@ def test_experiments_can_be_named_and_the_table_be_markdown(study: Path) -> None
 
 def test_no_folder_but_a_comparison_is_replaced(study: Path) -> None:
     status, _, err = compare(study, "--output", "data")
-    assert status == 1 and "--output data: exists and is not a comparison" in err and (study / "data/posts").exists()
+    assert (
+        status == 1 and "data exists and is not a comparison; name another" in err and (study / "data/posts").exists()
+    )
 
 
 def test_what_cannot_be_compared_is_one_line(study: Path, tmp_path: Path) -> None:

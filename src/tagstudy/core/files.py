@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from tagstudy.core.checksums import checked, damaged, seal
+from tagstudy.core.errors import UserError
 
 
 @contextmanager
@@ -38,6 +39,12 @@ def atomic_folder(final: Path, made_from: Iterable[Path] | None = None) -> Itera
         if final.exists():
             final.rename(Path(scratch) / "stale")
         fresh.rename(final)
+
+
+def check_replaceable(folder: Path, known_by: str, what: str) -> None:
+    """Raise :class:`UserError` where a folder exists and is not an earlier ``what``, which a file in it shows."""
+    if folder.exists() and not (folder / known_by).exists():
+        raise UserError(f"{folder} exists and is not {what}; name another, or move it away")
 
 
 @contextmanager

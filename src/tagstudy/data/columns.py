@@ -80,10 +80,9 @@ def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[st
     """
     names = [str(name) for name in names]
     chosen = {
-        field: named_columns(file, field, columns, names)
-        for field, columns in file.options.columns.items()
-        if file.options.binding
-        or not stripped([columns] if isinstance(columns, str) else columns).isdisjoint(stripped(names))
+        field: named_columns(file, field, names)
+        for field in file.options.columns
+        if file.options.binding or not stripped(file.options.columns_of(field)).isdisjoint(stripped(names))
     }
     if not file.options.tagged:
         chosen.pop("tags", None)
@@ -125,11 +124,10 @@ def stripped(names: Iterable[str]) -> set[str]:
     return {name.strip() for name in names}
 
 
-def named_columns(file: File, field: str, columns: str | list[str], names: list[str]) -> list[str]:
+def named_columns(file: File, field: str, names: list[str]) -> list[str]:
     """The columns of a field that ``ingest.columns`` names, spaces around their names aside."""
     known = {name.strip(): name for name in names} | {name: name for name in names}
-    wanted = [columns] if isinstance(columns, str) else columns
-    wanted = [name if name in known else name.strip() for name in wanted]
+    wanted = [name if name in known else name.strip() for name in file.options.columns_of(field)]
     for name in wanted:
         if name not in known:
             nearest = get_close_matches(name, names, n=1)

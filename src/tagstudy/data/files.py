@@ -32,6 +32,11 @@ class ReadOptions:
     encoding: str | None = None
     binding: bool = True  # False: columns apply only to files that have them, encoding only to non-Unicode files
 
+    def columns_of(self, field: str) -> list[str]:
+        """The columns that are named for a field."""
+        names = self.columns.get(field, [])
+        return [names] if isinstance(names, str) else names
+
 
 @dataclass
 class File:

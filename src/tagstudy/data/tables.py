@@ -73,8 +73,7 @@ def quoting(lines: list[str], delimiter: str) -> tuple[bool, bool]:
 
 def distinct_tag_columns(file: File, header: list[str]) -> list[str]:
     """The header with numbers behind a repeated column of tags, as Jira exports it; all of them hold tags."""
-    told, seen = file.options.columns.get("tags", []), Counter[str]()
-    told = [told] if isinstance(told, str) else told
+    told, seen = file.options.columns_of("tags"), Counter[str]()
     names = []
     for name in header:
         is_of_tags = file.options.tagged and (name in told or simplified(name) in USUAL["tags"])
@@ -92,6 +91,8 @@ def noted(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
 
 def swallowed(taken: list[str], delimiter: str, columns: int, parsed: bool) -> int:
     """How many rows are among the lines of one, behind a quote that is not closed in its own."""
+    if len(taken) <= SWALLOWED:
+        return 0
     lines = taken[1:-1]
     first, last = (taken[end].count(delimiter) for end in (0, -1))
     if columns == 1 or (parsed and min(first, last) < columns - 1):  # as where a body holds a table
@@ -140,7 +141,7 @@ def csv_rows(file: File, lines: Any, taken: list[str], header: list[str], names:
                     "again"
                 ) from None
             cells, wrong = [], f"malformed row: {problem}, at line {line}"
-        if rows := len(taken) > SWALLOWED and swallowed(taken, file.detected["delimiter"], len(header), not wrong):
+        if rows := swallowed(taken, file.detected["delimiter"], len(header), not wrong):
             cells, wrong = [], f"malformed row: a quote in line {line} is not closed before the next rows"
             yield from (Row(number, None, wrong) for _ in range(rows))
         if wrong:

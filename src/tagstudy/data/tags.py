@@ -16,7 +16,8 @@ from tagstudy.data.files import File, as_text
 
 # Separators, strongest first. A tag may contain weaker ones than its own (`Smith, J.; Doe, K.`), but none stronger.
 SEPARATORS = ["|", "；", ";", "，", "、", "،", ",", " "]
-SEPARATING = [*SEPARATORS[:-1], "\n", " > ", " / "]  # if many cells hold them; in others they are a part of tags
+PATHS = [" > ", " / "]  # between categories; where another mark than a space separates, tags may hold these
+SEPARATING = [*SEPARATORS[:-1], "\n", *PATHS]  # if many cells hold them
 BITS = re.compile("[01]{3,}")  # a vector of 0 and 1 without spaces
 ENOUGH = 0.05  # the fraction of a file's cells that holds its separator, at least
 SCALAR = (str, float, bytes, type(None))
@@ -146,13 +147,12 @@ def parse_tags(value: Any, spelling: Spelling) -> list[str]:
     return list(tags)
 
 
-@lru_cache(2**16)  # most tags of a post are tags of others too
 def tag_name(tag: str) -> str:
     """A tag in Unicode's composed form, on one line, without what cannot be seen."""
     return visible(normalize("NFC", tag)).strip()
 
 
-@lru_cache(2**16)
+@lru_cache(2**16)  # most tags of a post are tags of others too
 def checked_name(tag: str) -> str:
     """The name of a tag, which may be empty. Raises ValueError for one that contains fragments of another spelling."""
     name = tag_name(tag)
@@ -193,15 +193,16 @@ def split_text(text: str, spelling: Spelling) -> list[Any]:
     if not separator:
         return [text]
     tags = text.split() if separator == " " else text.split(separator)
-    within = [" > ", " / "] if separator == " " else []  # in others they may be a part of a tag
-    stronger = SEPARATORS[: SEPARATORS.index(separator)] if separator in SEPARATORS else []
-    if separator != " " and not told and any("\n" in tag.strip() for tag in tags):
-        raise ValueError(f"a line break in tags that stand as {spelling} in other rows: {text!r:.60}")
-    for mark in [*stronger, *within] if not told else ():
-        if mark in text:
-            raise ValueError(
-                f"{mark!r} in tags that stand as {spelling} in other rows: {text!r:.60}; set ingest.tag_separator"
-            )
+    if told:
+        return tags
+    foreign = SEPARATORS[: SEPARATORS.index(separator)] if separator in SEPARATORS else []
+    found = [mark for mark in [*foreign, *(PATHS if separator == " " else [])] if mark in text]
+    if separator != " " and any("\n" in tag.strip() for tag in tags):
+        found.append("\n")
+    if found:
+        raise ValueError(
+            f"{found[0]!r} in tags that stand as {spelling} in other rows: {text!r:.60}; set ingest.tag_separator"
+        )
     return tags
 
 

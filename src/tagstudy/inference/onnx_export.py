@@ -23,7 +23,7 @@ from tagstudy.core.checksums import checked
 from tagstudy.core.config import EncoderSettings
 from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError, needs
-from tagstudy.core.files import atomic_folder, read_json
+from tagstudy.core.files import atomic_folder, check_replaceable, read_json
 from tagstudy.data.scripts import CHARACTER, EMOJI, JOINERS, MARK, PLAIN, RUN
 from tagstudy.data.text import PATTERN
 from tagstudy.encoders.to_onnx import to_onnx
@@ -53,8 +53,7 @@ def export_onnx(predictor: Predictor, folder: Path) -> str:
     with needs("onnx", "--export onnx"):
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401  # torch exports with it
-    if folder.exists() and not (folder / "model.onnx").exists():
-        raise UserError(f"{folder} exists and is not an export; move it away")
+    check_replaceable(folder, "model.onnx", "an export")
     with atomic_folder(folder) as fresh:
         tagger = write_arms(fresh, predictor)
         write_model(fresh / "model.onnx", tagger)
