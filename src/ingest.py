@@ -7,7 +7,7 @@ out: data/posts: posts.parquet (id, title, body), splits.npy, labels/, counts/ (
 import tagstudy.core.processor  # noqa: F401 - before numpy and torch
 from tagstudy.core.config import read_params
 from tagstudy.core.files import atomic_folder
-from tagstudy.core.paths import POSTS
+from tagstudy.core.paths import POSTS, UNFINISHED
 from tagstudy.core.printing import print_visible
 from tagstudy.core.stage import run
 from tagstudy.data.files import and_more, described
@@ -20,7 +20,7 @@ def main() -> str:
     params = read_params()
     settings = params.ingest
     with atomic_folder(POSTS, made_from=[]) as folder:
-        summary = ingest(settings, folder, params.compute)
+        summary = ingest(settings, folder, params.compute, UNFINISHED / "posts")
     for found in summary["files"]:
         print_visible(described(found))
     if unseen := summary["unseen_tags"]:

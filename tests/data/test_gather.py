@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,12 +15,13 @@ from conftest import write_params
 from test_layouts import ROW
 
 import ingest as ingest_stage
+from tagstudy.core.checksums import SUMS
 from tagstudy.core.config import Compute, read_params
 from tagstudy.core.errors import UserError
-from tagstudy.data import dumps, formats, gather, readers
-from tagstudy.data.files import File, Row, distinct
+from tagstudy.data import dumps, formats, gather, parts, readers
+from tagstudy.data.files import File, ReadOptions, Row, distinct
 from tagstudy.data.ingest import ingest
-from tagstudy.data.readers import Post, Skipped, parts_of, read_file
+from tagstudy.data.readers import Post, Skipped, files_of, parts_of, read_file
 
 PART = 1000  # bytes
 ANSWER = '<row Id="0" PostTypeId="2" Body="an answer" />'
@@ -104,11 +106,13 @@ def test_a_part_holds_about_as_many_bytes_as_it_should(tmp_path: Path, monkeypat
     assert len(IN_PARTS["a row a line"]) - last.start <= PART
 
 
-def ingested(folder: Path, source: Path, workers: int, **changes: object) -> dict[str, bytes]:
+def ingested(
+    folder: Path, source: Path, workers: int, unfinished: Path | None = None, **changes: object
+) -> dict[str, bytes]:
     """What ingest writes."""
     (folder / "out").mkdir(parents=True)
     write_params(folder, ingest={"source": str(source), "tags": 3, "min_tags": 1, "max_malformed": 0.5} | changes)
-    ingest(read_params(folder / "params.yaml").ingest, folder / "out", Compute(workers=workers))
+    ingest(read_params(folder / "params.yaml").ingest, folder / "out", Compute(workers=workers), unfinished)
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -171,7 +175,7 @@ def test_a_process_that_is_killed_each_time_ends_the_stage_and_earlier_posts_sta
 ) -> None:
     changes = {"source": "source", "tags": 3, "min_tags": 1, "max_malformed": 0.5}
     write_params(tmp_path, ingest=changes, compute={"workers": 2})
-    read_whole = gather.read_file
+    read_whole = parts.read_file
 
     def killed(file: File) -> object:
         if file.path.name == "b.csv":
@@ -181,7 +185,92 @@ def test_a_process_that_is_killed_each_time_ends_the_stage_and_earlier_posts_sta
     with chdir(tmp_path):
         ingest_stage.main()
         before = {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()}
-        monkeypatch.setattr(gather, "read_file", killed)
+        monkeypatch.setattr(parts, "read_file", killed)
         with pytest.raises(UserError, match="was killed"):
             ingest_stage.main()
-        assert {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()} == before
+        assert {path: path.read_bytes() for path in Path("data/posts").rglob("*") if path.is_file()} == before
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The files and the parts of them that are read, by their beginnings; an ingest stopped in the middle was first."""
+    taken = []
+    read_whole = parts.read_file
+
+    def stop(file: File) -> Iterator[Post | Skipped]:
+        taken.append((file.path.name, file.start))
+        if file.path.name == "a.csv":
+            raise Stopped
+        return read_whole(file)
+
+    def note(file: File) -> Iterator[Post | Skipped]:
+        taken.append((file.path.name, file.start))
+        return read_whole(file)
+
+    monkeypatch.setattr(parts, "read_file", stop)
+    with pytest.raises(Stopped):
+        resumed(tmp_path, source)
+    assert len(taken) > 5
+    taken.clear()
+    monkeypatch.setattr(parts, "read_file", note)
+    return taken
+
+
+def resumed(folder: Path, source: Path, **changes: object) -> dict[str, bytes]:
+    """What ingest writes, with what an earlier call left unfinished."""
+    return ingested(folder / f"{uuid4()}", source, 1, unfinished=folder / "unfinished", **changes)
+
+
+def test_an_ingest_that_was_stopped_reads_the_parts_that_are_missing(
+    tmp_path: Path, source: Path, stopped: list[tuple[str, int]]
+) -> None:
+    again = resumed(tmp_path, source, max_malformed=0.6)  # which no part depends on
+    assert [name for name, _ in stopped] == ["a.csv", "a.parquet", "b.csv"]
+    assert not (tmp_path / "unfinished").exists()
+    whole = ingested(tmp_path / "whole", source, 1, max_malformed=0.6)
+    assert again == whole
+
+
+@pytest.mark.parametrize("name", [parts.POSTS, parts.ABOUT, SUMS])
+def test_a_damaged_part_is_read_again(name: str, tmp_path: Path, source: Path, stopped: list[tuple[str, int]]) -> None:
+    for place, path in zip((0, 100, -2), sorted((tmp_path / "unfinished").glob(f"*/{name}")), strict=False):
+        data = bytearray(path.read_bytes())
+        data[place] ^= 1
+        path.write_bytes(data)
+    sorted((tmp_path / "unfinished").glob(f"*/{name}"))[3].write_bytes(b"")
+    sorted((tmp_path / "unfinished").glob(f"*/{name}"))[4].unlink()
+    again = resumed(tmp_path, source)
+    assert [name for name, _ in stopped] == ["Posts.xml"] * 5 + ["a.csv", "a.parquet", "b.csv"]
+    assert again == ingested(tmp_path / "whole", source, 1)
+
+
+@pytest.mark.parametrize("change", ["the file", "its time", "how it is read", "the code"])
+def test_a_part_that_would_be_another_is_read_again(
+    change: str, tmp_path: Path, source: Path, stopped: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: dict[str, object] = {}
+    if change == "the file":
+        (source / "Posts.xml").write_bytes(dump(ROWS[5:]))
+    elif change == "its time":
+        os.utime(source / "Posts.xml", (1, 1))
+    elif change == "how it is read":
+        changes = {"tag_separator": " "}
+    else:
+        monkeypatch.setattr(gather, "CODE", [])
+    again = resumed(tmp_path, source, **changes)
+    whole = [part for file in files_of(source, ReadOptions()) for part in parts_of(file)]
+    assert stopped == [(part.path.name, part.start) for part in whole]
+    assert again == ingested(tmp_path / "whole", source, 1, **changes)
+
+
+def test_a_further_file_leaves_the_parts_of_others(
+    tmp_path: Path, source: Path, stopped: list[tuple[str, int]]
+) -> None:
+    (source / "0.csv").write_text("title,tags\nOther,a\n")
+    again = resumed(tmp_path, source)
+    assert [name for name, _ in stopped] == ["0.csv", "a.csv", "a.parquet", "b.csv"]
+    assert again == ingested(tmp_path / "whole", source, 1)

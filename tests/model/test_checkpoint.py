@@ -1,6 +1,5 @@
 """checkpoint.py: a run that was stopped continues to the same weights; it ignores the checkpoints of other runs."""
 
-import shutil
 import time
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from test_training import Log, make_posts, network, settings
 
 from tagstudy.model import checkpoint, training
 from tagstudy.model.batches import Posts
-from tagstudy.model.checkpoint import Checkpoint, fingerprint
+from tagstudy.model.checkpoint import Checkpoint
 
 
 class Stop(Exception):
@@ -97,28 +96,3 @@ def test_seconds_before_a_stop_count(tmp_path: Path, monkeypatch: pytest.MonkeyP
     second = Checkpoint(tmp_path / "run.pt", "a")
     second.load()
     assert 100 <= second.seconds() <= 100 + time.monotonic() - begin + 1e-6
-
-
-def test_a_run_follows_from_its_settings_and_files(tmp_path: Path) -> None:
-    (tmp_path / "features").mkdir()
-    (tmp_path / "features/a").write_text("1")
-    first = fingerprint({"lr": 1}, folders=[tmp_path])
-    assert first == fingerprint({"lr": 1}, folders=[tmp_path])
-    assert first != fingerprint({"lr": 2}, folders=[tmp_path])
-    (tmp_path / "features/a").write_text("12")
-    assert first != fingerprint({"lr": 1}, folders=[tmp_path])
-
-
-def test_code_that_training_does_not_stand_on_keeps_a_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    library = tmp_path / "tagstudy"
-    shutil.copytree(checkpoint.LIBRARY, library)
-    monkeypatch.setattr(checkpoint, "CODE", [library / code.name for code in checkpoint.CODE])
-    first = fingerprint(folders=[])
-    with (library / "evaluation/figures.py").open("a") as file:
-        file.write("# another colour\n")
-    assert fingerprint(folders=[]) == first
-    with (library / "model/mlp.py").open("a") as file:
-        file.write("# another layer\n")
-    assert fingerprint(folders=[]) != first

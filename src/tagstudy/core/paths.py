@@ -64,7 +64,7 @@ class ArmFolders(NamedTuple):
     models: Path
     predictions: Path
     timings: Path  # a JSON file of seconds, apart because they differ each time
-    unfinished: Path  # checkpoints of interrupted runs
+    unfinished: Path  # checkpoints of runs that were stopped
 
 
 def arm_folders(arm: str) -> ArmFolders:

@@ -23,20 +23,23 @@ from tagstudy.core.paths import SPLITS
 from tagstudy.core.store import BLOCK, CsrWriter
 from tagstudy.data.counts import COUNTS, write_counts
 from tagstudy.data.files import distinct
-from tagstudy.data.gather import PARTS, SCHEMA, gather
+from tagstudy.data.gather import gather
 from tagstudy.data.labels import LEFT_OUT, choose_tags, merge, order_tags, unite
+from tagstudy.data.parts import TEXTS
 from tagstudy.data.splits import TEST, TRAIN, VALID, check_split, split_posts
 
 
-def ingest(settings: Ingest, folder: Path, compute: Compute = EVERY_CORE) -> dict[str, Any]:
+def ingest(
+    settings: Ingest, folder: Path, compute: Compute = EVERY_CORE, unfinished: Path | None = None
+) -> dict[str, Any]:
     """Read, merge, choose and split the posts of ``settings.source``, and write them into an empty folder.
 
     Posts with fewer than ``min_tags`` of the chosen tags are left out. Unseen tags are left out of the labels, unless
-    ``unseen_tags`` counts them; their posts stay in their splits.
-    ``compute`` says who reads and counts; the result is the same. Returns what summary.json holds.
-    Raises :class:`UserError` for a source or settings that give no study.
+    ``unseen_tags`` counts them; their posts stay in their splits. ``compute`` says who reads and counts; the result is
+    the same. The folder ``unfinished`` keeps the parts of the source that have been read, until the end.
+    Returns what summary.json holds. Raises :class:`UserError` for a source or settings that give no study.
     """
-    texts, keys, source_split, labels, names, skipped, files = gather(settings, folder, compute)
+    texts, keys, source_split, labels, names, skipped, files = gather(settings, unfinished or folder / "parts", compute)
     source_split, valid_is_test = test_of_two(source_split, settings)
     merged_into = merge(keys, source_split)
     labels = unite(labels, merged_into)
@@ -46,9 +49,7 @@ def ingest(settings: Ingest, folder: Path, compute: Compute = EVERY_CORE) -> dic
     is_first = merged_into == np.arange(len(merged_into))
     kept = np.flatnonzero(is_first & (labels.sum(axis=1) >= settings.min_tags))
     if not len(kept):
-        raise UserError(
-            f"{settings.source}: no post has {settings.min_tags} of the tags {tags!s:.500}; lower ingest.min_tags"
-        )
+        raise UserError(f"{settings.source}: no post has {settings.min_tags} of {tags!s:.500}; lower ingest.min_tags")
     labels, tags = order_tags(labels[kept], tags)
     has_valid = settings.split == "random" or bool((source_split == VALID).any())
     splits = split_posts(labels, source_split[kept], has_valid, settings)
@@ -98,16 +99,16 @@ def is_unseen(labels: csr_array, splits: np.ndarray) -> np.ndarray:
 def write_posts(folder: Path, texts: list[Path], kept: np.ndarray, labels: csr_array) -> None:
     """Write the ``kept`` posts, by their places in the source, and their labels, a block at a time, in their order.
 
-    ``texts`` are Parquet files with the posts of the source. Each is removed once it has been read.
+    ``texts`` are files of parts with the posts of the source. Each is removed once it has been read.
     """
     start = written = 0
     batches: list[pa.RecordBatch] = []  # of one row group: a group a batch would be small where few posts are kept
     with (
         CsrWriter(folder / "labels", labels.shape[1], np.uint8) as label_writer,
-        pq.ParquetWriter(folder / "posts.parquet", SCHEMA, compression="zstd") as post_writer,
+        pq.ParquetWriter(folder / "posts.parquet", TEXTS, compression="zstd") as post_writer,
     ):
         for path in texts:
-            for batch in read_batches(path):
+            for batch in read_batches(path, TEXTS.names):
                 end = int(np.searchsorted(kept, start + len(batch)))
                 label_writer.append_rows(labels[written:end])
                 batches.append(batch.take(pa.array(kept[written:end] - start)))
@@ -116,8 +117,8 @@ def write_posts(folder: Path, texts: list[Path], kept: np.ndarray, labels: csr_a
                     batches.clear()
                 start, written = start + len(batch), end
             path.unlink()
-        post_writer.write_table(pa.Table.from_batches(batches, SCHEMA))
-    shutil.rmtree(folder / PARTS)  # what a process that was killed has left there
+        post_writer.write_table(pa.Table.from_batches(batches, TEXTS))
+    shutil.rmtree(texts[0].parents[1])  # with what a process that was killed has left there
 
 
 def describe(keys: np.ndarray, labels: csr_array, tags: list[str], splits: np.ndarray) -> dict[str, Any]:

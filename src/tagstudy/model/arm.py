@@ -16,12 +16,13 @@ from tagstudy.core.config import Train
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.device import choose_device
 from tagstudy.core.files import atomic_folder, read_json, write_json
+from tagstudy.core.fingerprint import LIBRARY, fingerprint
 from tagstudy.core.paths import SPLITS, ArmFolders, features_of_fold
 from tagstudy.core.processes import available_cores, worker_pool
 from tagstudy.core.store import open_matrix
 from tagstudy.model import replicas
 from tagstudy.model.batches import Posts
-from tagstudy.model.checkpoint import Checkpoint, fingerprint
+from tagstudy.model.checkpoint import Checkpoint
 from tagstudy.model.convergence import Budget
 from tagstudy.model.mlp import MLP
 from tagstudy.model.network import describe_network, initial_network, merge_subwords, write_network
@@ -30,6 +31,7 @@ from tagstudy.predictions.predictions import PredictionWriter
 
 GPU_MEMORY = 8 * 2**30  # bytes that a run with a fine-tuned encoder may take on a GPU
 RUNS = 3  # of a single split, where train.runs is auto
+CODE = [LIBRARY / name for name in ("core", "encoders", "model", "predictions")]
 
 
 class Job(NamedTuple):
@@ -147,9 +149,9 @@ def train_run(job: Job) -> RunResult:
     if number == 0:
         print(model.describe(), flush=True)
     folder = folders.models / f"run-{number}"
-    made_from = [features_of_fold(folders.features, fold), folders.posts]
-    device = choose_device(settings.device).type
-    about = fingerprint(settings, network, seed, fold, device, replicas.ranks(), folders=made_from)
+    files = [path for source in (features_of_fold(folders.features, fold), folders.posts) for path in source.rglob("*")]
+    facts = settings, network, seed, fold, choose_device(settings.device).type, replicas.ranks(), torch.__version__
+    about = fingerprint(*facts, code=CODE, files=files)
     checkpoint = Checkpoint(folders.unfinished / f"run-{number}.pt", about)
     # With its defaults Live would rewrite dvc.yaml in the middle of a repro.
     live = Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) if replicas.rank() == 0 else None

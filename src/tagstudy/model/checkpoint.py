@@ -1,7 +1,7 @@
 """The state of a run in a file, so that a run that was stopped continues from its last epoch."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
@@ -13,8 +13,6 @@ from torch import nn
 
 DIGEST = 32  # bytes
 SECONDS = 30  # between two checkpoints; a small study never writes one
-LIBRARY = Path(__file__).parents[1]
-CODE = [LIBRARY / name for name in ("core", "encoders", "model", "predictions")]
 
 
 class Stateful(Protocol):
@@ -26,7 +24,7 @@ class Stateful(Protocol):
 
 
 class Checkpoint:
-    """The state of a run, in a file that is whole or absent; ``about`` is its :func:`fingerprint`.
+    """The state of a run, in a file that is whole or absent; ``about`` is its fingerprint.
 
     The file starts with a digest, without which it is not read.
     """
@@ -91,17 +89,3 @@ def restore(state: dict[str, Any], model: nn.Module, parts: Sequence[Stateful], 
     torch.set_rng_state(state["torch_rng"])
     if state["cuda_rng"] is not None:
         torch.cuda.set_rng_state(state["cuda_rng"], next(model.parameters()).device)
-
-
-def fingerprint(*facts: object, folders: Iterable[Path]) -> str:
-    """Changes when a fact, torch, the code that training stands on, or a file in the folders does.
-
-    Files in the folders are known by size and time, as make knows them.
-    """
-    digest = blake2b(repr((facts, torch.__version__)).encode())
-    for source in sorted(path for code in CODE for path in code.rglob("*.py")):
-        digest.update(source.read_bytes())
-    for file in sorted(path for folder in folders for path in folder.rglob("*")):
-        about = file.stat()
-        digest.update(f"{file} {about.st_size} {about.st_mtime_ns}".encode())
-    return digest.hexdigest()
