@@ -191,6 +191,6 @@ def test_fewer_runs_make_the_interval_wider() -> None:
     for runs in (10, 5, 3):
         units = np.linspace(-1, 1, runs)[:, None]
         units *= 0.01 * np.sqrt(runs) / units.std(ddof=1)
-        low, high, _ = comparison.interval(np.zeros(1), replicates, units, 1000)
+        low, high, _ = comparison.interval(np.zeros(1), replicates, units, folds=1, posts=1000)
         widths.append(float((high - low)[0]))
     assert widths[0] < widths[1] < widths[2]

@@ -16,8 +16,9 @@ from tagstudy.evaluation.scoring import METRICS, Counts, measure
 from tagstudy.predictions.thresholds import Threshold
 
 LOWER_IS_BETTER = np.array([metric == "hamming_loss" for metric in METRICS])
-# Candidates predict between half and four times as many tags as the best threshold for micro-F1, in even ratios.
-RATIOS = 2 ** (np.arange(-8, 17) / 8)
+# Candidates predict between a thirtieth and four times as many tags as the best threshold for micro-F1. Where that is
+# low, Hamming loss and subset accuracy want far fewer tags; there, wider steps do.
+RATIOS = 2 ** np.concatenate([np.arange(-20, -4) / 4, np.arange(-8, 17) / 8])
 # On resampled posts the best threshold is near that on all of them: at most so many candidates lower (a factor of 1.7).
 NEAR = 6
 

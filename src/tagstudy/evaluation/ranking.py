@@ -48,9 +48,10 @@ def rank(
     best = names[0]
     rows = []
     for name in names:
-        observed, units, replicates, decisions, _ = scores[name]
-        low, high, _ = interval(observed[place], replicates[:, place], units[:, place], decisions[0].shape[0])
-        row = {"system": name, metric: observed[place], "low": max(low, 0), "high": min(high, 1)}
+        own = scores[name]
+        observed, posts = own.observed[place], own.decisions[0].shape[0]
+        low, high, _ = interval(observed, own.replicates[:, place], own.units[:, place], folds=own.folds, posts=posts)
+        row = {"system": name, metric: observed, "low": max(low, 0), "high": min(high, 1)}
         against = pairs[(pairs["one"] == best) & (pairs["other"] == name)]
         if len(against):
             pair = against.iloc[0]
