@@ -5,7 +5,7 @@
 
 Reads the predictions of each from DVC's cache; nothing is rerun. All must have been tested on the posts of the
 workspace. Shows TF-IDF, each embedding, each fusion of the two and, where a fold has several runs, a control for plain
-ensembling: two runs of the best arm, fused in the same way.
+ensembling: two runs of the best arm, fused with equal weights.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> None:
         figures.systems(folder / "systems.png", ranking.systems, options.metric)
     shown = ranking.systems.drop(columns="problem") if ranking.systems["problem"].isna().all() else ranking.systems
     print_visible(in_markdown(shown.round(4)) if options.md else shown.round(4).to_string(index=False))
-    print_visible(f"\n{sentence(ranking, options.metric, params.margin)}")
+    print_visible(f"\n{sentence(ranking, options.metric, params.margin, len(corpus.tested()))}")
     print_visible(f"(table, all pairs and picture: {options.output})")
 
 

@@ -11,6 +11,10 @@ out: data/decisions (of each run: how scores become probabilities and tags, the 
 """
 
 import tagstudy.core.processor  # noqa: F401 - before numpy and torch
+
+# isort: split
+import numpy as np
+
 from tagstudy.core.checksums import check_made_from
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
@@ -33,10 +37,13 @@ def main() -> str:
     systems, weights = assess_systems(corpus, arms["dense"], arms["sparse"], params.threshold, params.calibrate)
     scores = comparison.score(corpus, systems, params.resamples)
     differences = comparison.compare(scores["dense"], scores["sparse"])
+    differences = differences.rename(columns={"one": "dense", "other": "sparse"})
     differences.insert(0, "score", [*COMPARED, *corpus.tags])
-    without_interval = int(differences["p"][len(COMPARED) :].isna().sum())
-    if without_interval:
-        print(f"{without_interval} of {len(corpus.tags)} tags have too few posts for an interval")
+    of_metrics, of_tags = np.split(differences["p"].isna(), [len(COMPARED)])
+    if of_tags.any() and not of_metrics.all():
+        print(
+            f"{of_tags.sum()} of {len(corpus.tags)} tags have no interval: too few posts have them, or are treated differently"
+        )
     finding = verdict(
         differences.iloc[0],
         {name: arm.problem for name, arm in arms.items()},

@@ -41,6 +41,7 @@ from tagstudy.predictions.decisions import Decision
 
 BATCH = 256  # posts at a time
 SHOWN = 5  # tags of a text, at least
+PORT = 8000
 
 
 def main() -> None:
@@ -53,7 +54,7 @@ def main() -> None:
     elif options.serve:
         with needs("serve", "--serve"):
             from tagstudy.serving.server import listen, serve
-        with listen(options.port) as listening:  # a port that is in use is told at once
+        with listen(options.port or PORT) as listening:  # a port that is in use is told at once
             serve(open_predictor(options.model), listening)
     elif options.file is not None:
         predict_file(options)
@@ -66,6 +67,10 @@ def check_options(options: argparse.Namespace) -> None:
         raise UserError("--output is for the tags of a file's posts; name one with --file")
     if options.output and options.json:
         raise UserError("--json applies to printed output; the ending of --output sets the file's format")
+    if options.format and options.file != "-":
+        raise UserError("--format is for the posts of standard input, --file -; a file's name tells its format")
+    if options.port is not None and not options.serve:
+        raise UserError("--port is for --serve")
     if options.json and (options.serve or options.export):
         raise UserError("--json is for the tags of a text or of a file's posts")
     if options.arms and (options.export or options.serve or options.file or options.json):
@@ -115,11 +120,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="the models in a folder, as src/ship.py writes it")
     what.add_argument("--export", choices=["onnx"], help="write a folder that tags posts without this project")
     what.add_argument("--serve", action="store_true", help="answer HTTP on this machine, and show a page to try it")
-    parser.add_argument("--port", type=int, default=8000, help="the port of --serve (8000)")
+    parser.add_argument("--port", type=int, help=f"the port of --serve ({PORT})")
     parser.add_argument("--output", type=Path, help=f"for the tags of a file's posts, ending in {', '.join(WRITERS)}")
     parser.add_argument("--arms", action="store_true", help="show both arms beside their fusion")
     parser.add_argument("--json", action="store_true", help="print JSON, a line for each post")
-    parser.add_argument("--format", default="csv", help="the format of standard input, as a file ending (csv)")
+    parser.add_argument("--format", help="the format of standard input, as a file ending (csv)")
     return parser.parse_args()
 
 
@@ -161,7 +166,7 @@ def cell(row: dict[str, Any] | None) -> str:
 
 def predict_file(options: argparse.Namespace) -> None:
     """Write the tags of all posts, some at a time; a file is there whole or not."""
-    source, output, format = options.file, options.output, options.format
+    source, output, format = options.file, options.output, options.format or "csv"
     if not source:
         raise UserError("--file: the name is empty; name a file of posts, or - for standard input")
     suffix = output.suffix.lower() if output else ".jsonl" if options.json else ".csv"

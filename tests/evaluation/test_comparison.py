@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from as_csr import corpus_of, decisions_of, system_of
+from scipy.special import stdtrit
 
 from tagstudy.core.corpus import Corpus
 from tagstudy.evaluation import comparison
@@ -182,6 +183,19 @@ def test_intervals_are_corrected_for_the_number_of_comparisons(tmp_path: Path) -
     one, ten = (compare(scores["dense"], scores["sparse"], comparisons=number) for number in (1, 10))
     assert (ten["high"] - ten["low"] > 1.2 * (one["high"] - one["low"])).all()
     assert ten["p"].tolist() == pytest.approx(np.minimum(10 * one["p"], 1).tolist())
+
+
+def test_the_variance_of_folds_test_posts_counts_once() -> None:
+    """Each of five folds has five times the variance of all posts; what is beyond that is the runs'."""
+    over_posts = 0.01**2
+    replicates = np.array([[-0.01], [0.01]])
+    for over_runs in (0.0, 0.02**2):
+        units = np.linspace(-1, 1, FOLDS)[:, None]
+        units *= np.sqrt(FOLDS * (over_posts + over_runs)) / units.std(ddof=1)
+        low, high, _ = comparison.interval(np.zeros(1), replicates, units, folds=FOLDS, posts=10**9)
+        freedom = (over_posts + over_runs) ** 2 / (over_runs**2 / (FOLDS - 1) + over_posts**2 / 1e9)
+        assert high == pytest.approx(stdtrit(freedom, 0.975) * np.sqrt(over_posts + over_runs))
+        assert low == pytest.approx(-high)
 
 
 def test_fewer_runs_make_the_interval_wider() -> None:

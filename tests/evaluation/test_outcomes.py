@@ -69,6 +69,25 @@ def test_the_best_threshold_for_micro_f1_is_a_candidate() -> None:
     assert predicted[0] < 0.7 * predicted[1] and predicted[2] > 2 * predicted[1]
 
 
+@pytest.mark.parametrize("noise", [1.0, 2.0, 4.0])
+def test_each_score_is_near_its_best_whatever_micro_f1_is(noise: float) -> None:
+    """Where micro-F1 is low, its best threshold predicts many times the tags that Hamming loss wants."""
+    rng = np.random.default_rng(0)
+    labels = rng.random((4000, TAGS)) < 0.05
+    evidence = labels + noise / 2 * rng.normal(size=labels.shape)
+    odds = 0.05 / 0.95 * np.exp((evidence - 0.5) / (noise / 2) ** 2)  # so that the scores are probabilities
+    logits = (2 * odds / (1 + odds) - 1).astype(np.float32)
+    thresholds = candidate_thresholds(blocks_of(labels, logits))
+    ones = np.ones((len(labels), 1), dtype=np.float32)
+    chosen, every = (
+        Outcomes(labels_of(labels), blocks_of(labels, logits), tried).counts(ones)
+        for tried in (thresholds, np.quantile((1 + logits) / 2, np.linspace(1, 0.5, 2000)))
+    )
+    found = [measure(at)[0, place] for place, at in enumerate(at_thresholds(chosen, best_thresholds(chosen)))]
+    best = [measure(at)[0, place] for place, at in enumerate(at_thresholds(every, best_thresholds(every)))]
+    assert found == pytest.approx(best, rel=0.02)
+
+
 def test_where_nothing_is_known_all_tags_are_predicted() -> None:
     labels, logits = study()
     assert candidate_thresholds(blocks_of(labels, np.full_like(logits, -2))).tolist() == [0]

@@ -12,7 +12,7 @@ REMEDIES = {"dense": "raise train_dense.encoder.epochs", "sparse": "raise train.
 
 def row(difference: float, half: float, p: float) -> pd.Series:
     return pd.Series(
-        {"one": 0.5 + difference, "other": 0.5, "difference": difference}
+        {"dense": 0.5 + difference, "sparse": 0.5, "difference": difference}
         | {"low": difference - half, "high": difference + half, "p": p}
     )
 

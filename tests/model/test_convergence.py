@@ -74,13 +74,19 @@ def test_a_budget_counts_in_epochs_within_bounds_in_steps(posts: int, changes: d
     assert Budget.of(posts, settings) == budget
 
 
-@pytest.mark.parametrize("posts", [100, 4000])
-def test_raising_what_binds_a_budget_makes_it_longer(posts: int) -> None:
+@pytest.mark.parametrize(
+    ("posts", "parameter"), [(100, "min_steps"), (4_000, "epochs"), (20_000_000, "max_steps"), (4_000, "patience")]
+)
+def test_the_remedy_makes_training_longer(posts: int, parameter: str) -> None:
     settings = read_params(ROOT / "params.yaml").train
     budget = Budget.of(posts, settings)
-    binding = budget.bound_by(settings)
-    raised = settings.model_copy(update={binding: 2 * getattr(settings, binding)})
-    assert Budget.of(posts, raised).epochs == 2 * budget.epochs
+    best_epoch = 0 if parameter == "patience" else budget.epochs
+    assert budget.remedy(best_epoch, posts, settings).startswith(f"raise train.{parameter}")
+    longer = Budget.of(posts, settings.model_copy(update={parameter: 2 * getattr(settings, parameter)}))
+    if parameter == "patience":
+        assert longer.patience == 2 * budget.patience
+    else:
+        assert longer.epochs * longer.batches == pytest.approx(2 * budget.epochs * budget.batches, rel=0.01)
 
 
 def test_what_frequencies_reach_worked_out_by_hand() -> None:

@@ -54,7 +54,7 @@ def explain(problem: BaseException, again: str) -> str | None:
     if any(sign in message for sign in DISK_FULL):
         return f"the disk is full, or its quota; make room and {again}"
     if "CUDA out of memory" in message:
-        return "not enough memory on the GPU; lower train.batch_size, or use train.device: cpu"
+        return "not enough memory on the GPU; lower the arm's batch_size, or use train.device: cpu"
     if isinstance(problem, MemoryError) or any(sign in message for sign in NO_MEMORY):
         return "not enough memory; free some, or give fewer posts or tags"
     return message if isinstance(problem, OSError) else None

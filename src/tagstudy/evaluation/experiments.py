@@ -9,9 +9,10 @@ from typing import NamedTuple
 import pandas as pd
 import yaml
 
+from tagstudy.core.checksums import check_made_from
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import UserError
-from tagstudy.core.paths import ARMS, PLOTS, PREDICTIONS
+from tagstudy.core.paths import ARMS, DECISIONS, METRICS, MODELS, PLOTS, POSTS, PREDICTIONS
 from tagstudy.evaluation.systems import Assessor, System
 from tagstudy.predictions.predictions import Predictions
 
@@ -51,6 +52,11 @@ def open_experiments(names: list[str], posts: str) -> Iterator[list[Experiment]]
 def open_experiment(name: str, posts: str, scratch: Path) -> Experiment:
     root = Path() if name == WORKSPACE else fetch(name, scratch)
     try:
+        if name == WORKSPACE:  # dvc.lock and plots/, which git has, must tell of the predictions that lie there
+            check_made_from(METRICS, DECISIONS)
+            check_made_from(DECISIONS, *(MODELS / arm for arm in ARMS))
+            for name in ARMS:
+                check_made_from(PREDICTIONS / name, POSTS, MODELS / name)
         arms = {arm: Predictions(root / PREDICTIONS / arm) for arm in ARMS}
         cost = pd.read_csv(root / PLOTS / "cost.csv", index_col="arm")
         locked = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]

@@ -17,7 +17,7 @@ from tagstudy.predictions.thresholds import Threshold
 
 LOWER_IS_BETTER = np.array([metric == "hamming_loss" for metric in METRICS])
 # Candidates predict between a thirtieth and four times as many tags as the best threshold for micro-F1. Where that is
-# low, Hamming loss and subset accuracy want far fewer tags; there, wider steps do.
+# low, Hamming loss and subset accuracy want far fewer tags, or hardly one; there, wider steps do.
 RATIOS = 2 ** np.concatenate([np.arange(-20, -4) / 4, np.arange(-8, 17) / 8])
 # On resampled posts the best threshold is near that on all of them: at most so many candidates lower (a factor of 1.7).
 NEAR = 6
@@ -31,7 +31,7 @@ def candidate_thresholds(valid: Iterable[Block]) -> np.ndarray:
     thresholds = thresholds[thresholds > 0]  # at 0 every stored tag would be predicted
     at_best = predicted[np.searchsorted(-thresholds, -best.value)]
     places = np.searchsorted(predicted, RATIOS * at_best)
-    return np.unique([best.value, *thresholds[places[places < len(thresholds)]]])[::-1]
+    return np.unique([best.value, *thresholds[:1], *thresholds[places[places < len(thresholds)]]])[::-1]
 
 
 class Outcomes:

@@ -17,6 +17,7 @@ from tagstudy.evaluation.comparison import LEVEL, Scores, compare, interval, sco
 from tagstudy.evaluation.experiments import Candidate
 from tagstudy.evaluation.outcomes import LOWER_IS_BETTER
 from tagstudy.evaluation.scoring import METRICS
+from tagstudy.evaluation.verdict import TEST_POSTS
 
 
 class Ranking(NamedTuple):
@@ -83,9 +84,13 @@ def holm(p: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def sentence(ranking: Ranking, metric: str, margin: float) -> str:
-    """Which systems are tied for best, and the cheapest of these."""
+def sentence(ranking: Ranking, metric: str, margin: float, posts: int) -> str:
+    """Which systems are tied for best, and the cheapest of these; ``posts`` are test posts."""
     systems = ranking.systems
+    if posts < TEST_POSTS:
+        return f"No verdict from {posts} test posts; give more posts"
+    if len(systems) > 1 and ranking.pairs["p"].isna().all():
+        return "No verdict: a single run, or too few posts for which the systems predict different tags"
     tied, unready = systems[systems["tied"]], systems[systems["problem"].notna()]
     parts = []
     if len(tied):

@@ -20,21 +20,21 @@ def verdict(
     posts: int,
     margin: float,
 ) -> str:
-    """The row of micro-F1 that :func:`comparison.compare` gives, dense − sparse, in a sentence.
+    """The row of micro-F1 of comparison.csv in a sentence.
 
     problems: for each arm why it has not converged
     remedies: for each arm what helps then
     posts: test posts, of all folds together
-    margin: differences up to this are of no interest
+    margin: where the whole interval is within ± this, and p is not below LEVEL, the arms are equivalent
     """
-    dense, sparse, difference, low, high, p = micro_f1[["one", "other", "difference", "low", "high", "p"]]
+    dense, sparse, difference, low, high, p = micro_f1[["dense", "sparse", "difference", "low", "high", "p"]]
     half = (high - low) / 2
     unready = {arm: problem for arm, problem in problems.items() if problem}
     if unready:
         reasons = " and ".join(f"the {arm} arm was {problem}" for arm, problem in unready.items())
         finding = f"Not comparable: {reasons}; " + " and ".join(dict.fromkeys(remedies[arm] for arm in unready))
     elif runs == 1:
-        finding = "No verdict from a single run; raise train.runs, or use ingest.folds: 5"
+        finding = "No verdict from a single run; raise train.runs or the arm's own, or use ingest.folds: 5"
     elif np.isnan(p):
         finding = f"No verdict: the arms predict different tags for fewer than {DISCORDANT} test posts; give more posts"
     elif posts < TEST_POSTS:

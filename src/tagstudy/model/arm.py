@@ -74,7 +74,6 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
     print(
         f"{budget.batches:,} steps per epoch, {settings.batch_size} posts per step, patience {budget.patience} epochs"
     )
-    remedy = f"raise {settings.place(budget.bound_by(settings))}"  # for runs that have not converged
     made_from = [folders.posts, folders.features]
     if replicas.rank():  # one of several processes, of which the first one writes
         for job in make_jobs(settings, corpus.folds, folders):
@@ -96,14 +95,15 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
             for job, result in zip(jobs, results, strict=True)
         ]
         described = {"loss": settings.loss, "runs": runs, "posts": corpus.fingerprint}
-        described["remedy"] = remedy
+        unready = [result.best for result in results if result.best.problem]
+        described["remedy"] = remedy = budget.remedy(unready[0].epoch, posts, settings) if unready else ""
         write_json(models / "model.json", described | {"tags": corpus.tags, "cost": results[0].cost})
         write_json(predictions / "predictions.json", described)
     shutil.rmtree(folders.unfinished, ignore_errors=True)
     folders.timings.parent.mkdir(exist_ok=True)
     seconds = {"seconds": [result.seconds for result in results]}
     write_json(folders.timings, seconds | {"seconds_per_post": min(result.seconds_per_post for result in results)})
-    for problem, count in Counter(result.best.problem for result in results if result.best.problem).items():
+    for problem, count in Counter(best.problem for best in unready).items():
         print(f"{count} of {len(results)} runs have not converged: {problem}; {remedy}")
     return f"trained {len(results)} times on {posts:,} posts"
 
@@ -150,7 +150,8 @@ def train_run(job: Job) -> RunResult:
         print(model.describe(), flush=True)
     folder = folders.models / f"run-{number}"
     files = [path for source in (features_of_fold(folders.features, fold), folders.posts) for path in source.rglob("*")]
-    facts = settings, network, seed, fold, choose_device(settings.device).type, replicas.ranks(), torch.__version__
+    device, processor = choose_device(settings.device).type, torch.backends.cpu.get_cpu_capability()
+    facts = settings, network, seed, fold, device, processor, replicas.ranks(), torch.__version__
     about = fingerprint(*facts, code=CODE, files=files)
     checkpoint = Checkpoint(folders.unfinished / f"run-{number}.pt", about)
     # With its defaults Live would rewrite dvc.yaml in the middle of a repro.

@@ -32,9 +32,13 @@ class Budget(NamedTuple):
         patience = math.ceil(settings.patience * epochs / settings.epochs)
         return cls(epochs, patience, batches, min(posts, batches * settings.batch_size))
 
-    def bound_by(self, settings: Train) -> str:
-        """The parameter that gives a longer budget when it is raised."""
-        return "min_steps" if self.epochs > settings.epochs else "epochs"
+    def remedy(self, best_epoch: int, posts: int, settings: Train) -> str:
+        """What helps a run on so many posts that has not converged."""
+        if best_epoch + self.patience < self.epochs:  # early stopping has ended it
+            return f"raise {settings.place('patience')}, or change {settings.place('lr')}"
+        if self.batches < math.ceil(posts / settings.batch_size):
+            return f"raise {settings.place('max_steps')}"
+        return f"raise {settings.place('min_steps' if self.epochs > settings.epochs else 'epochs')}"
 
 
 def problem_of(micro_f1: Sequence[float], epochs: int, from_frequencies: float) -> str | None:
