@@ -41,9 +41,8 @@ def main() -> str:
     differences.insert(0, "score", [*COMPARED, *corpus.tags])
     of_metrics, of_tags = np.split(differences["p"].isna(), [len(COMPARED)])
     if of_tags.any() and not of_metrics.all():
-        print(
-            f"{of_tags.sum()} of {len(corpus.tags)} tags have no interval: too few posts have them, or are treated differently"
-        )
+        why = "too few posts have them, or are treated differently"
+        print(f"{of_tags.sum()} of {len(corpus.tags)} tags have no interval: {why}")
     finding = verdict(
         differences.iloc[0],
         {name: arm.problem for name, arm in arms.items()},

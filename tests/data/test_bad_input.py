@@ -135,7 +135,7 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "no posts": ("a.csv", b"title,tags\n,\n", "holds no post .1 × no text"),
     "a header alone": ("a.csv", b"title,tags\n", "holds no post .no rows"),
     "no tags": ("a.jsonl", rows([]), "no post has a tag"),
-    "none with enough tags": ("a.jsonl", rows(["a"], ["b"]), "no post has 2 of .*lower ingest.min_tags"),
+    "none with enough tags": ("a.jsonl", rows(["a"], ["b"]), "no post has 2 of the tags.*lower ingest.min_tags"),
     "too few to split": ("a.jsonl", rows(["a", "b"]).split(b"\n")[0], "not enough posts for"),
 }
 A = ["a", "b"]

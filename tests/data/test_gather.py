@@ -18,6 +18,7 @@ import ingest as ingest_stage
 from tagstudy.core.checksums import SUMS
 from tagstudy.core.config import Compute, read_params
 from tagstudy.core.errors import UserError
+from tagstudy.core.files import read_json
 from tagstudy.data import dumps, formats, gather, parts, readers
 from tagstudy.data.files import File, ReadOptions, Row, distinct
 from tagstudy.data.ingest import ingest
@@ -235,14 +236,14 @@ def test_an_ingest_that_was_stopped_reads_the_parts_that_are_missing(
     assert again == whole
 
 
-@pytest.mark.parametrize("name", [parts.POSTS, parts.ABOUT, SUMS])
+@pytest.mark.parametrize("name", [parts.FILE, parts.ABOUT, SUMS])
 def test_a_damaged_part_is_read_again(name: str, tmp_path: Path, source: Path, stopped: list[tuple[str, int]]) -> None:
-    for place, path in zip((0, 100, -2), sorted((tmp_path / "unfinished").glob(f"*/{name}")), strict=False):
+    for place, path in zip((0, 100, -2), sorted((tmp_path / "unfinished").rglob(name)), strict=False):
         data = bytearray(path.read_bytes())
         data[place] ^= 1
         path.write_bytes(data)
-    sorted((tmp_path / "unfinished").glob(f"*/{name}"))[3].write_bytes(b"")
-    sorted((tmp_path / "unfinished").glob(f"*/{name}"))[4].unlink()
+    sorted((tmp_path / "unfinished").rglob(name))[3].write_bytes(b"")
+    sorted((tmp_path / "unfinished").rglob(name))[4].unlink()
     again = resumed(tmp_path, source)
     assert [name for name, _ in stopped] == ["Posts.xml"] * 5 + ["a.csv", "a.parquet", "b.csv"]
     assert again == ingested(tmp_path / "whole", source, 1)
@@ -274,3 +275,33 @@ def test_a_further_file_leaves_the_parts_of_others(
     again = resumed(tmp_path, source)
     assert [name for name, _ in stopped] == ["0.csv", "a.csv", "a.parquet", "b.csv"]
     assert again == ingested(tmp_path / "whole", source, 1)
+
+
+def test_parts_that_were_read_in_another_way_are_removed(
+    tmp_path: Path, source: Path, stopped: list[tuple[str, int]]
+) -> None:
+    [before] = (tmp_path / "unfinished").iterdir()
+    (source / "b.csv").write_text("")
+    with pytest.raises(UserError, match=r"b\.csv: the file is empty"):
+        resumed(tmp_path, source, tag_separator=" ")
+    [after] = (tmp_path / "unfinished").iterdir()
+    assert before != after and len(list(after.glob("*/*/SHA256SUMS"))) == len(stopped) - 1
+
+
+def test_a_name_that_is_no_text_is_read(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    path = tmp_path / os.fsdecode(b"source/caf\xe9.csv")
+    path.write_text("title,tags\n" + "".join(f"Title {number},a\n" for number in range(20)))
+    ingested(tmp_path / "study", path, 1)
+    [found] = read_json(tmp_path / "study/out/summary.json")["files"]
+    assert found["names"] == [path.name]
+
+
+def test_a_link_that_leads_nowhere_stops_no_folder_of_tables(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    numbers = range(20)
+    (tmp_path / "source/Questions.csv").write_text("Id,Title,Body\n" + "".join(f"{n},Title {n},\n" for n in numbers))
+    (tmp_path / "source/Tags.csv").write_text("Id,Tag\n" + "".join(f"{n},a\n" for n in numbers))
+    (tmp_path / "source/.#Tags.csv").symlink_to("someone@somewhere")  # Emacs' lock of a file
+    summary = ingested(tmp_path / "study", tmp_path / "source", 1)["out/summary.json"]
+    assert b'"kept": 20' in summary

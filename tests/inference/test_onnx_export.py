@@ -33,6 +33,7 @@ SCRIPTS = [
     "如何在Python中对列表进行排序", "日本語のテキスト。node.jsとc#", "ทดสอบภาษาไทย", "नमस्ते दुनिया", "کتاب‌ها را مرتب کن",
     "한국어 문장", "İSTANBUL ΣΟΦΟΣ", "e\u0301te\u0301 naïve", "\u212bngström \u1f71", "👩‍💻 emoji 🎉 $.ajax", "a",
     "မြန်မာ ខ្មែរ ພາສາລາວ", "x² ½ Ⅷ ٣ 𝔘 𠀀𠀁", "asp.net .net list.append) .x c++ $.a",
+    "ΔΙΚΤΥΑΚΟΣ:ΣΦΑΛΜΑ ΟΔΟΣ'Α", "Σ`Σ^Σ é ΑΣ' Σ-Σ Σ[Σ Σ\\Σ",
 ]  # fmt: skip
 CALIBRATION = Calibration(
     np.linspace(0, 1, 12), np.linspace(-4, 5, 12), np.linspace(0.8, 1.4, 5), np.linspace(-1, 1, 5)

@@ -72,7 +72,7 @@ def write_json(path: Path, value: object) -> None:
         text = f"[\n  {text[1:-1]}\n]"
     else:
         text = json.dumps(value, indent=2, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")  # JSON reads such an escape
 
 
 def read_json(path: Path) -> Any:

@@ -1,5 +1,6 @@
-"""Tells whether what was left of a stage that was stopped can be used: whether it would come out the same again."""
+"""A fingerprint of all that an intermediate result depends on. A stopped stage reuses results whose own is the same."""
 
+import os
 from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 LIBRARY = Path(__file__).parents[1]
 
 
-def fingerprint(*facts: object, code: Iterable[Path], files: Iterable[Path]) -> str:
+def fingerprint(*facts: object, code: Iterable[Path] = (), files: Iterable[Path] = ()) -> str:
     """Changes when a fact, a Python file in the folders of ``code``, or one of the files does.
 
     Files are known by size and time, as make knows them.
@@ -17,5 +18,5 @@ def fingerprint(*facts: object, code: Iterable[Path], files: Iterable[Path]) -> 
         digest.update(source.read_bytes())
     for file in sorted(files):
         about = file.stat()
-        digest.update(f"{file} {about.st_size} {about.st_mtime_ns}".encode())
+        digest.update(os.fsencode(file) + f" {about.st_size} {about.st_mtime_ns}".encode())
     return digest.hexdigest()

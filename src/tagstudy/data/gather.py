@@ -3,6 +3,7 @@
 The parts are merged in the order of the source: how many processes read them changes nothing.
 """
 
+import shutil
 from array import array
 from collections import Counter
 from contextlib import closing
@@ -38,7 +39,9 @@ class Gathered(NamedTuple):
 
 
 def gather(settings: Ingest, folder: Path, compute: Compute) -> Gathered:
-    """Read the source into files of this folder, where the texts stay. Parts that an earlier call has left are used.
+    """Read the source into this folder, where the texts stay. Parts that an earlier call has left are used.
+
+    The folder is ingest's own: parts that were read with other code or options are removed.
 
     Raises :class:`UserError` for a source without posts, for more malformed rows than ``max_malformed``, and, where
     the source is to name the splits, for a post whose split is unknown.
@@ -55,11 +58,13 @@ def gather(settings: Ingest, folder: Path, compute: Compute) -> Gathered:
         encoding=settings.encoding,
     )
     versions = [version(parser) for parser in ("lxml", "pyarrow")]
-    read_by = fingerprint(options, settings.split, versions, code=CODE, files=[])
-    folder.mkdir(parents=True, exist_ok=True)
+    read_by = folder / fingerprint(options, settings.split, versions, code=CODE)
+    read_by.mkdir(parents=True, exist_ok=True)
+    for other in set(folder.iterdir()) - {read_by}:
+        shutil.rmtree(other)
     pa.array([""])  # which imports pandas: once here, and not in each process
     sources = (part for file in files_of(settings.source, options) for part in parts_of(file))
-    with closing(map_in_order(partial(write_part, settings, folder, read_by), sources, compute)) as parts:
+    with closing(map_in_order(partial(write_part, settings, read_by), sources, compute)) as parts:
         for path in tqdm(parts, desc="ingest", unit=" parts", disable=None):
             part = read_part(path)
             texts.append(part.posts)

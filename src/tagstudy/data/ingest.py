@@ -36,10 +36,11 @@ def ingest(
 
     Posts with fewer than ``min_tags`` of the chosen tags are left out. Unseen tags are left out of the labels, unless
     ``unseen_tags`` counts them; their posts stay in their splits. ``compute`` says who reads and counts; the result is
-    the same. The folder ``unfinished`` keeps the parts of the source that have been read, until the end.
+    the same. The folder ``unfinished``, ingest's own, keeps what has been read until it is in posts.parquet.
     Returns what summary.json holds. Raises :class:`UserError` for a source or settings that give no study.
     """
-    texts, keys, source_split, labels, names, skipped, files = gather(settings, unfinished or folder / "parts", compute)
+    parts = unfinished or folder / "parts"
+    texts, keys, source_split, labels, names, skipped, files = gather(settings, parts, compute)
     source_split, valid_is_test = test_of_two(source_split, settings)
     merged_into = merge(keys, source_split)
     labels = unite(labels, merged_into)
@@ -47,9 +48,7 @@ def ingest(
     labels, tags = labels[:, columns], [names[column] for column in columns]
 
     is_first = merged_into == np.arange(len(merged_into))
-    kept = np.flatnonzero(is_first & (labels.sum(axis=1) >= settings.min_tags))
-    if not len(kept):
-        raise UserError(f"{settings.source}: no post has {settings.min_tags} of {tags!s:.500}; lower ingest.min_tags")
+    kept = with_enough_tags(labels, tags, is_first, settings)
     labels, tags = order_tags(labels[kept], tags)
     has_valid = settings.split == "random" or bool((source_split == VALID).any())
     splits = split_posts(labels, source_split[kept], has_valid, settings)
@@ -62,6 +61,7 @@ def ingest(
     for split in splits:
         check_split(labels, split, settings)
     write_posts(folder, texts, kept, labels)
+    shutil.rmtree(parts)
     write_counts(folder / COUNTS, folder / "posts.parquet", compute)
     np.save(folder / "splits.npy", splits)
     write_json(folder / "tags.json", tags)
@@ -79,6 +79,16 @@ def ingest(
     } | describe(keys[kept], labels, tags, splits)
     write_json(folder / "summary.json", summary)
     return summary
+
+
+def with_enough_tags(labels: csr_array, tags: list[str], is_first: np.ndarray, settings: Ingest) -> np.ndarray:
+    """The posts that are kept, by their places. Raises :class:`UserError` where none is."""
+    kept = np.flatnonzero(is_first & (labels.sum(axis=1) >= settings.min_tags))
+    if not len(kept):
+        raise UserError(
+            f"{settings.source}: no post has {settings.min_tags} of the tags {tags!s:.500}; lower ingest.min_tags"
+        )
+    return kept
 
 
 def test_of_two(source_split: np.ndarray, settings: Ingest) -> tuple[np.ndarray, bool]:
@@ -118,7 +128,6 @@ def write_posts(folder: Path, texts: list[Path], kept: np.ndarray, labels: csr_a
                 start, written = start + len(batch), end
             path.unlink()
         post_writer.write_table(pa.Table.from_batches(batches, TEXTS))
-    shutil.rmtree(texts[0].parents[1])  # with what a process that was killed has left there
 
 
 def describe(keys: np.ndarray, labels: csr_array, tags: list[str], splits: np.ndarray) -> dict[str, Any]:

@@ -42,7 +42,7 @@ SCHEMA = pa.unify_schemas(
         ),
     ]
 )
-POSTS = "posts.parquet"  # of SCHEMA
+FILE = "posts.parquet"  # of SCHEMA
 FAST: dict[str, Any] = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
 ABOUT = "about.json"  # all else that was found
 
@@ -61,14 +61,15 @@ class Part(NamedTuple):
     first_malformed: str  # its place, or empty
 
 
-def write_part(settings: Ingest, folder: Path, read_by: str, file: File) -> Path:
-    """Read a file, or a part of one, into a folder in this one, unless it is there: its name tells what it is of.
+def write_part(settings: Ingest, folder: Path, file: File) -> Path:
+    """Read a file, or a part of one, into ``folder/ab/abcdef…``, its fingerprint, unless that exists; return the path.
 
-    ``read_by`` is a fingerprint of code and options. Raises :class:`UserError` for a file that cannot be read, and,
-    where the source is to name the splits, for a post whose split is unknown.
+    Raises :class:`UserError` for a file that cannot be read, and, where the source is to name the splits, for a post
+    whose split is unknown.
     """
-    sources = file.path.iterdir() if file.path.is_dir() else [file.path]
-    part = folder / fingerprint(read_by, file.start, file.end, file.detected, code=[], files=sources)
+    sources = [path for path in file.path.iterdir() if path.is_file()] if file.path.is_dir() else [file.path]
+    name = fingerprint(file.start, file.end, file.detected, files=sources)
+    part = folder / name[:2] / name  # a folder of many parts takes long to look through
     if is_whole(part):
         return part
     tags: dict[str, int] = {}
@@ -76,7 +77,7 @@ def write_part(settings: Ingest, folder: Path, read_by: str, file: File) -> Path
     malformed: list[str] = []
     posts = only_posts(settings, file, skipped, malformed)
     with atomic_folder(part, made_from=[]) as fresh:
-        with pq.ParquetWriter(fresh / POSTS, SCHEMA, **FAST) as writer:
+        with pq.ParquetWriter(fresh / FILE, SCHEMA, **FAST) as writer:
             for block in blocks(posts):
                 columns: list[Any] = [[getattr(post, name) for post in block] for name in TEXTS.names]
                 columns.append([key_of(post) for post in block])
@@ -91,7 +92,7 @@ def write_part(settings: Ingest, folder: Path, read_by: str, file: File) -> Path
 def is_whole(part: Path) -> bool:
     """Whether a part has been read already, and its files are as they were written."""
     try:
-        return (part / SUMS).exists() and all(checked(part / name).exists() for name in (POSTS, ABOUT))
+        return (part / SUMS).exists() and all(checked(part / name).exists() for name in (FILE, ABOUT))
     except (UserError, OSError):
         return False
 
@@ -99,11 +100,11 @@ def is_whole(part: Path) -> bool:
 def read_part(part: Path) -> Part:
     """What :func:`write_part` wrote, but for the texts."""
     about = read_json(part / ABOUT)
-    posts = pq.ParquetFile(part / POSTS).read(["key", "split", "tags"], use_threads=False)
+    posts = pq.ParquetFile(part / FILE).read(["key", "split", "tags"], use_threads=False)
     keys, splits, tags = (column.combine_chunks() for column in posts.columns)
     return Part(
         File(Path(about["path"]), detected=about["detected"]),
-        part / POSTS,
+        part / FILE,
         keys.to_numpy(),
         splits.to_numpy(),
         tags.flatten().to_numpy(),

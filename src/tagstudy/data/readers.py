@@ -5,6 +5,7 @@ Files are only data: they are never executed and never unpickled, and an XML fil
 
 import errno
 import json
+import os
 import re
 import shlex
 from collections.abc import Generator, Iterator
@@ -133,7 +134,10 @@ def read_file(file: File) -> Iterator[Post | Skipped]:
 
 def posts_of(file: File, rows: Iterator[Row], split: str | None) -> Iterator[Post | Skipped]:
     """Posts and skipped rows; the spelling of their tags is detected from the file's first rows."""
-    full, short = str(file.path), file.path.name  # once, because a Path is slow to convert
+    full, short = (
+        str(file.path),
+        os.fsencode(file.path.name).decode(errors="replace"),
+    )  # once: a Path is slow to convert
     sample, rows = peek(numbered(file, rows), 1 if file.tag_cells else SAMPLE)
     tag_cells = file.tag_cells or [row.fields.get("tags") for row in sample if row.fields]
     spelling = find_spelling(file, tag_cells)

@@ -25,7 +25,7 @@ from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError, needs
 from tagstudy.core.files import atomic_folder, check_replaceable, read_json
 from tagstudy.data.scripts import CHARACTER, EMOJI, JOINERS, MARK, PLAIN, RUN
-from tagstudy.data.text import PATTERN
+from tagstudy.data.text import MATTERS, PATTERN
 from tagstudy.encoders.to_onnx import to_onnx
 from tagstudy.inference.models import Arm
 from tagstudy.inference.predictor import Predictor
@@ -123,6 +123,8 @@ def expressions() -> dict[str, str]:
     rest = rf"\w*(?:{MARK}+{JOINERS}?\w*)*"
     token = PATTERN.replace("REST", rest).replace(r"\b", r"(?!\w)")
     found = {"plain": f"[{PLAIN}{EMOJI}]*", "run": RUN.pattern, "character": CHARACTER.pattern, "token": token}
+    separating = [character for character in map(chr, range(128)) if character not in MATTERS]
+    found["separator"] = "[" + "".join("\\" * (each in r"\[^-") + each for each in separating) + "]"
     number = re.compile(r"\\u([0-9a-f]{4})|\\U([0-9a-f]{8})")
     return {name: number.sub(lambda code: chr(int(code[1] or code[2], 16)), text) for name, text in found.items()}
 

@@ -14,10 +14,12 @@ const wordCharacters = "\\p{L}\\p{N}_"; // what \w means in Python
 const regex = (pattern, flags) =>
   new RegExp(pattern.replaceAll("[\\w", `[${wordCharacters}`).replaceAll("\\w", `[${wordCharacters}]`), flags);
 const plain = regex(`^(?:${words.plain})$`, "u");
-const [token, run, character] = [words.token, words.run, words.character].map((pattern) => regex(pattern, "gu"));
+const [token, run, character, separator] = [words.token, words.run, words.character, words.separator].map((pattern) =>
+  regex(pattern, "gu"),
+);
 
 function tokenize(text) {
-  text = text.toLowerCase().normalize("NFC");
+  text = text.replace(separator, " ").toLowerCase().normalize("NFC");
   return (plain.test(text) ? text : text.replace(run, pairs)).match(token) ?? [];
 }
 

@@ -29,7 +29,7 @@ COLUMNS = {term: column for column, term in enumerate(WORDS["vocabulary"])} if W
 
 
 def tokenize(text: str) -> list[str]:
-    text = unicodedata.normalize("NFC", text.lower())
+    text = unicodedata.normalize("NFC", re.sub(WORDS["separator"], " ", text).lower())
     if not re.fullmatch(WORDS["plain"], text):
         text = re.sub(WORDS["run"], pairs, text)
     return re.findall(WORDS["token"], text)
