@@ -16,7 +16,7 @@ from tagstudy.core.printing import print_visible
 from tagstudy.core.processes import WorkerKilled, available_cores, worker_pool
 
 AHEAD = 4  # shards for each worker
-RETRIES = 3  # how often a shard is done again whose worker was killed
+RETRIES = 3  # times in a row that a killed worker is replaced
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
 

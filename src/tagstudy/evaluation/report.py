@@ -39,10 +39,8 @@ def read_costs(models: Path, timings: Path) -> dict[str, dict[str, float]]:
         encoding = timings / f"encode_{arm}.json"
         encoder = read_json(encoding) if encoding.exists() else {"parameters": 0, "multiply_adds": 0, "seconds": 0}
         with undamaged(timings):
-            parameters = encoder["parameters"] + network["parameters"]
             costs[arm] = {
-                "parameters": parameters,
-                "megabytes": parameters * 4 / 1e6,
+                "parameters": encoder["parameters"] + network["parameters"],
                 "multiply_adds": encoder["multiply_adds"] + network["multiply_adds"],
                 "training_seconds": float(np.mean(seconds["seconds"])),
                 "posts_per_second": 1 / (encoder["seconds"] + seconds["seconds_per_post"]),

@@ -1,8 +1,8 @@
 """Several processes that train one network: each has a replica of it, and computes its share of every batch.
 
 torchrun starts them; a process is known by its rank. All replicas start with the same weights and add up the same
-gradients in the same order, so that they stay equal bit for bit. A program that torchrun has not started is the only
-process, for which nothing here does anything.
+gradients in the same order, so that they stay equal bit for bit. Without torchrun there is one process, and these
+functions do nothing.
 """
 
 import os
