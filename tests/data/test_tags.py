@@ -96,7 +96,7 @@ def test_the_separator_may_be_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "tag", ["{a", "a}", "(a)", "[a", "a]", '"a"', "'a", "a'", "&a", "a&", "&lt;a&gt;", "x&lt;a", "a)", "a("]
+    "tag", ["{a", "a}", "(a)", "[a", "a]", '"a', "'a", "a'", "&a", "a&", "&lt;a&gt;", "<a", "a>x<b", "a)", "a("]
 )
 def test_a_part_of_a_list_is_no_tag(tag: str) -> None:
     for cell in ([tag, "b"], f"b|{tag}", f"<b><{tag}>"):

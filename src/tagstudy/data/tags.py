@@ -1,7 +1,6 @@
 """The spelling of tags: detected in each file from a sample of its rows, or set by ``ingest.tag_separator``."""
 
 import ast
-import html
 import json
 import re
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from tagstudy.core.errors import UserError
 from tagstudy.core.printing import visible
 from tagstudy.data.columns import FLAGS
 from tagstudy.data.files import File, as_text
+from tagstudy.data.text import unescape
 
 # Separators, strongest first. A tag may contain weaker ones than its own (`Smith, J.; Doe, K.`), but none stronger.
 SEPARATORS = ["|", "；", ";", "，", "、", "،", ",", " "]
@@ -28,8 +28,11 @@ CLOSING = {"(": ")", "[": "]", "{": "}"}
 LONGEST_LIST = 10_000  # characters; literal_eval needs hundreds of bytes of memory for each
 # A printed list: of Python or JSON, a set, a tuple, numpy's array([...], dtype=object), R's c(...), Postgres's {a,b},
 # or quoted tags between commas.
-PRINTED = re.compile(r"""(?:[A-Za-z_.]\w*\()?\s*[\[({].*[\])}]|c\(.*\)|(["']).*\1""", re.DOTALL)
+PRINTED = re.compile(r"""(?:[A-Za-z_.]\w*\()?\s*[\[({].*[\])}]|c\(.*\)|(["'])(?:(?!\1\s*[|;]\s*\1).)*\1""", re.DOTALL)
 BARE_LIST = re.compile(r"""(?:\s*[\w.#+$][^]["',]*(?:,|$))+""")
+QUOTED = re.compile(r'\s*"([^"]+)"\s*')
+POSTGRES = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"\s*|([^,"]*))(?:,|$)', re.DOTALL)
+NAN = re.compile(r"(?:(?<=,)|^)\s*nan\s*(?=,|$)")  # as numpy prints a missing tag
 CALL = re.compile(r"(?:c|(?:frozenset|set|list|tuple|(?:np\.|numpy\.)?array|Index))\((.*)\)", re.DOTALL)
 DTYPE = re.compile(r",\s*dtype=[\w.<>'\"|]+\s*$")
 
@@ -68,18 +71,20 @@ WORDS = Spelling("separator", " ")
 def find_spelling(file: File, values: Iterable[Any]) -> Spelling:
     """The spelling of a file's tags, from a sample of its cells. Notes it in ``file.detected``.
 
-    Where several columns hold tags, spaces do not separate them. Raises :class:`UserError` for vectors of 0 and 1.
+    Where several columns hold tags, spaces do not separate them; where other cells are lists, a text is one tag.
+    Raises :class:`UserError` for vectors of 0 and 1.
     """
     values = list(values)
     several = any(isinstance(value, tuple) for value in values)
     values = [cell for value in values for cell in (value if isinstance(value, tuple) else (value,))]
     values = [value for value in values if not is_missing(value)]
     texts = [value.strip() for value in values if isinstance(value, str)]
+    holds_lists = any(isinstance(value, list) for value in values)
     separator = file.options.tag_separator
     spelling = guess(texts) if separator is None else Spelling("separator", separator, told=True)
     if values and all(isinstance(value, int | float) for value in values):  # of classes
         spelling = Spelling("number")
-    if several and spelling == WORDS:
+    if (several and spelling == WORDS) or (holds_lists and spelling.kind == "separator" and not spelling.told):
         spelling = Spelling("separator", "")
     if texts or separator is not None or spelling.kind == "number":
         file.detected["tag_spelling"] = str(spelling)
@@ -95,6 +100,7 @@ def guess(texts: list[str]) -> Spelling:
         return Spelling("angle")
     if most(lambda text: text.startswith("&lt;") and text.endswith("&gt;")):
         return Spelling("escaped")
+    texts = list(map(unescape, texts))  # so that the semicolon of `&amp;` separates nothing
     if most(PRINTED.fullmatch):
         return Spelling("printed")
     held = {separator: sum(separator in text for text in texts) for separator in SEPARATING}
@@ -142,7 +148,7 @@ def parse_tags(value: Any, spelling: Spelling) -> list[str]:
     if is_missing(value):
         return []
     name = tag_name if spelling.told else checked_name
-    tags = dict.fromkeys([name(as_text(tag)) for tag in split_tags(value, spelling)])
+    tags = dict.fromkeys([name(unescape(as_text(tag))) for tag in split_tags(value, spelling)])
     tags.pop("", None)
     return list(tags)
 
@@ -182,17 +188,17 @@ def name_of(tag: dict[str, Any]) -> Any:
 
 def split_text(text: str, spelling: Spelling) -> list[Any]:
     kind, separator, told = spelling
-    if kind == "escaped":
-        text = html.unescape(text)
+    if kind != "printed" or not ("'" in text or '"' in text):  # there an escaped quote would end a tag
+        text = unescape(text)
     if kind in ("angle", "escaped"):
         if not (text.startswith("<") and text.endswith(">")):
             raise ValueError(f"tags do not stand as {spelling}, as in other rows: {text!r:.60}")
-        return re.split(r">\s*<", text[1:-1])
+        return re.split(r">\s*[,;|]?\s*<", text[1:-1])
     if kind == "printed":
         return parse_list(text)
     if not separator:
         return [text]
-    tags = text.split() if separator == " " else text.split(separator)
+    tags = [unquoted(tag) for tag in (text.split() if separator == " " else text.split(separator))]
     if told:
         return tags
     foreign = SEPARATORS[: SEPARATORS.index(separator)] if separator in SEPARATORS else []
@@ -206,13 +212,20 @@ def split_text(text: str, spelling: Spelling) -> list[Any]:
     return tags
 
 
+def unquoted(tag: str) -> str:
+    """A tag without the quotes around it, as where a cell is itself a row of a CSV."""
+    quoted = QUOTED.fullmatch(tag)
+    return quoted[1] if quoted else tag
+
+
 def check_tag(tag: str) -> None:
     """Raise ValueError for a tag that still contains fragments of another spelling, such as ``['a'`` or ``&lt;a``."""
     opening, closing = OPENING.get(tag[-1]), CLOSING.get(tag[0])
     opened = opening is None or opening in tag[1:-1]  # as `learning (machine)` is
     closed = closing is not None and closing in tag[1:-1]  # as `[Type] Bug` is
     parts = "][" in tag or ")(" in tag or "}{" in tag
-    if (tag[0] in "{}()[]\"'&" and not closed) or not opened or parts or tag[-1] in "{([&" or "&lt;" in tag:
+    parts |= tag[0] == "<" or ("<" in tag and ">" in tag) or "&lt;" in tag
+    if (tag[0] in "{}()[]\"'&" and not closed) or not opened or parts or tag[-1] in "{([&":
         raise ValueError(f"{tag!r:.60} looks like part of a list, not a tag; set ingest.tag_separator")
 
 
@@ -239,13 +252,28 @@ def parse_list(text: str) -> list[Any]:
             return tags
     inner = re.sub(r"""(?<=['"])\s+(?=['"])""", ", ", inner)
     in_braces = text.startswith("{") and text.endswith("}")  # Postgres quotes only where it must, a set always by '
-    for parse in (json.loads, ast.literal_eval) if not in_braces or "'" in inner else ():
+    for parse in (json.loads, ast.literal_eval, literals_and_nan) if not in_braces or "'" in inner else ():
         try:
             return list(parse(f"[{inner}]"))
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
     if text.startswith("[") and BARE_LIST.fullmatch(inner) and not all(map(is_number, re.split(r"[\s,]+", inner))):
-        return inner.split(",")  # as Athena and Spark write it
+        return [tag for tag in inner.split(",") if tag.strip() != "null"]  # as Athena and Spark write it
     if in_braces:
-        return [quoted or bare for quoted, bare in re.findall(r'\s*(?:"([^"]*)"|([^,"]+))\s*(?:,|$)', inner)]
+        return parse_braces(inner)
     raise ValueError(f"tags are not a list: {text:.60}")
+
+
+def literals_and_nan(text: str) -> list[Any]:
+    return list(ast.literal_eval(f"[{NAN.sub('None', text[1:-1])}]"))
+
+
+def parse_braces(inner: str) -> list[str]:
+    """The tags between the braces of Postgres. Raises ValueError where other marks stand there, as in a mapping."""
+    elements = list(POSTGRES.finditer(inner))
+    if sum(len(element[0]) for element in elements) < len(inner):
+        raise ValueError(f"tags are not a list: {{{inner:.60}}}")
+    texts = [
+        bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted) for quoted, bare in map(re.Match.groups, elements)
+    ]
+    return [text for text, element in zip(texts, elements, strict=True) if element[0].strip(" ,").upper() != "NULL"]
