@@ -103,8 +103,22 @@ def test_rows_behind_a_quote_that_is_not_closed_are_counted(tmp_path: Path, name
     delimiter = "\t" if name == "a.tsv" else ","
     data = "\n".join(map(delimiter.join, [["id", "title", "tags"], *rows])) + "\n"
     posts, skipped, _ = read(tmp_path / name, data)
+    if name == "a.tsv":  # where quotes are characters like others
+        assert len(posts) >= 999 and posts[100].title == '"Post 100'
+        return
     assert len(posts) + len(skipped) >= 998 and len(posts) < 210
     assert "a quote in line 102 is not closed" in skipped[0].place
+
+
+@pytest.mark.parametrize("other", ["", '4\t"Why?"\tbody four\tc\n'])
+def test_text_without_quoting(tmp_path: Path, other: str) -> None:
+    data = 'id\ttitle\tbody\ttags\n2\t"Quote me\tbody two\tjava\n3\tend quote"\tbody three\tsql\n'
+    posts, skipped, line = read(tmp_path / "a.tsv", data + other)
+    assert [post.title for post in posts][:2] == ['"Quote me', 'end quote"'] and posts[0].tags == ["java"]
+    assert not skipped and "quotes are part of the text" in line
+    data = 'title\tbody\ttags\n"say ""hi"""\t"one\ntwo"\ta\nx\ty\t"b\nc"\n'
+    posts, skipped, line = read(tmp_path / "a.tsv", data)
+    assert [post.body for post in posts] == ["one\ntwo", "y"] and not skipped and "quotes" not in line
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ DROPPED = "forbidden_characters_dropped"
 NOTES = {
     "passed_over": "passed over: {}",
     "quotes_escaped_by_backslashes": "quotes are escaped by backslashes",
+    "unquoted": "quotes are part of the text",
     "nulls": "cells of {} are empty",
     "part_of_a_dump": "a part of a dump, without its beginning or its end",
     "empty_page": "an empty list",

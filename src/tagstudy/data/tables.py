@@ -12,11 +12,14 @@ from tagstudy.data.columns import USUAL, Columns, choose_columns, simplified
 from tagstudy.data.decoding import text_lines
 from tagstudy.data.files import File, Row, peek
 
+Dialect = dict[str, Any]  # further arguments of csv.reader
+
 DELIMITERS = [",", "\t", ";", "|"]
 STATED = re.compile(r'"?sep=([^\r\n"])"?\s*', re.IGNORECASE)  # a first line that tells Excel the delimiter
 BACKSLASHED = re.compile(r'(?<!\\)((?:\\\\)*)\\"')  # a quote behind an odd number of backslashes
 NULLS = {"NULL", r"\N", "NA", "<NA>"}  # as databases, R and pandas write a missing value
 SWALLOWED = 20  # lines of a row, nearly all of which are rows: a quote before them was never closed
+UNQUOTED: Dialect = {"quoting": csv.QUOTE_NONE}
 csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is less than a long post
 
 
@@ -27,12 +30,15 @@ def read_csv(file: File, stream: IO[bytes], delimiter: str = ",") -> Iterator[Ro
     filled = filled[1:] if stated else filled
     delimiter = stated[1] if stated else find_delimiter("".join(filled[:1]), delimiter)
     file.detected["delimiter"] = delimiter
-    backslashes, spaced = quoting(filled, delimiter)
+    backslashes, dialect = quoting(filled, delimiter)
+    if is_unquoted(filled, delimiter, backslashes, dialect):
+        file.detected["unquoted"] = True
+        backslashes, dialect = False, UNQUOTED
     if backslashes:
         file.detected["quotes_escaped_by_backslashes"] = True
         text = map(double_quotes, text)
     taken: list[str] = []
-    lines = csv.reader(noted(text, taken), delimiter=delimiter, strict=True, skipinitialspace=spaced)
+    lines = csv.reader(noted(text, taken), delimiter=delimiter, strict=True, **dialect)
     try:
         header = next_filled(lines)
         if stated:
@@ -59,7 +65,7 @@ def find_delimiter(header: str, usual: str) -> str:
     return max([usual, *DELIMITERS], key=columns)  # of equal ones the first
 
 
-def quoting(lines: list[str], delimiter: str) -> tuple[bool, bool]:
+def quoting(lines: list[str], delimiter: str) -> tuple[bool, Dialect]:
     """Whether quotes are escaped by backslashes, as Spark and MySQL do, and not doubled; whether spaces precede them.
 
     The way in which the fewest rows are malformed; of equal ones the usual one, or what most lines look like.
@@ -67,8 +73,27 @@ def quoting(lines: list[str], delimiter: str) -> tuple[bool, bool]:
     behind_a_space = sum(f'{delimiter} "' in line for line in lines)
     spaced = [True, False] if 2 * behind_a_space > len(lines) else [False, True] if behind_a_space else [False]
     backslashes = [False, True] if any('\\"' in line for line in lines) else [False]
-    ways = list(product(backslashes, spaced))
-    return min(ways, key=lambda way: malformed(map(double_quotes, lines) if way[0] else lines, delimiter, way[1]))
+    ways = [(escaped, {"skipinitialspace": space}) for escaped, space in product(backslashes, spaced)]
+    return min(ways, key=lambda way: shape(map(double_quotes, lines) if way[0] else lines, delimiter, way[1])[1])
+
+
+def is_unquoted(lines: list[str], delimiter: str, backslashes: bool, dialect: Dialect) -> bool:
+    """Whether quotes are characters like others, as MySQL, Hive and Postgres write text between tabs or bars.
+
+    A quote at the beginning of a cell would then swallow what follows. With commas between columns, text needs quotes.
+    """
+    rows = [line.rstrip("\r\n").split(delimiter) for line in lines]
+    if delimiter not in ("\t", "|") or not rows or any(map(is_quoted, rows[0])):
+        return False
+    whole = [row for row in rows if len(row) == len(rows[0]) > 1]
+    if not any('"' in cell and not cell.startswith('"') for row in whole for cell in row):
+        whole = [row for row in whole if not any(map(is_quoted, row))]
+    quoted, problems = shape(map(double_quotes, lines) if backslashes else lines, delimiter, dialect)
+    return len(whole) > quoted and len(rows) - len(whole) <= problems
+
+
+def is_quoted(cell: str) -> bool:
+    return len(cell) > 1 and cell[0] == cell[-1] == '"'
 
 
 def distinct_tag_columns(file: File, header: list[str]) -> list[str]:
@@ -105,19 +130,20 @@ def double_quotes(line: str) -> str:
     return BACKSLASHED.sub(r'\1""', line)
 
 
-def malformed(lines: Iterable[str], delimiter: str, spaced: bool) -> int:
-    """How many rows do not parse, or not to as many columns as the first."""
-    rows = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=spaced)
-    header = problems = 0
+def shape(lines: Iterable[str], delimiter: str, dialect: Dialect) -> tuple[int, int]:
+    """How many rows have as many columns as the first; how many have not, or do not parse."""
+    rows = csv.reader(lines, delimiter=delimiter, strict=True, **dialect)
+    header = whole = problems = 0
     while True:
         try:
             cells = len(next(rows))
         except StopIteration:
-            return problems
+            return whole, problems
         except csv.Error:
             problems += 1
             continue
         header = header or cells
+        whole += cells == header
         problems += cells not in (0, header)
 
 
