@@ -113,6 +113,17 @@ def test_encodings(tmp_path: Path, name: str, encoding: str, text: str, paramete
     assert ("encoded in" in line) == (not encoding.startswith("utf-8")), line
 
 
+RUSSIAN = ["Выбор столбца", "Как отсортировать список", "Не могу подключиться к базе", "Юникод в файлах"]
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "koi8_r", "cp866", "iso8859_5"])
+def test_a_short_file_in_cyrillic(tmp_path: Path, encoding: str) -> None:
+    titles = [f"{RUSSIAN[number % 4]} {number}" for number in range(10)]
+    data = "title,tags\n" + "".join(f"{title},python list\n" for title in titles)
+    posts, _, _ = read(tmp_path / "a.csv", data.encode(encoding))
+    assert [post.title for post in posts] == titles
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1250"])
 def test_an_encoding_that_need_not_be_that_of_the_file(tmp_path: Path, encoding: str) -> None:
     """As for predict.py: Unicode is known by itself."""
@@ -173,6 +184,12 @@ def test_backslashes_before_quotes_that_are_doubled(tmp_path: Path) -> None:
 def test_commas_between_labels(tmp_path: Path, labels: str) -> None:
     [post], _, _ = read(tmp_path / "a.txt", f"{labels} How much, and why?\n")
     assert post.tags == ["a", "b"] and post.body.removeprefix(", ") == "How much, and why?"
+
+
+@pytest.mark.parametrize("label", ["__label__a,How", "__label__a|How", "__label__a,b"])
+def test_a_label_that_goes_on_is_malformed(tmp_path: Path, label: str) -> None:
+    posts, [skipped], _ = read(tmp_path / "a.txt", f"{label} do I\n__label__a|__label__b x, y\n")
+    assert posts[0].tags == ["a", "b"] and "put a space behind labels" in skipped.place
 
 
 def test_fasttext_s_own_names_are_splits(tmp_path: Path) -> None:

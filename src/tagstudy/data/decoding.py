@@ -12,6 +12,24 @@ HEAD = 2**20  # bytes that are looked at
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 REMEDY = "correct it, or set ingest.encoding, such as cp1252 for Western languages"
 SCRIPTS = ("Arabic", "CJK", "Cyrillic", "Greek", "Hangul", "Hebrew", "Hiragana", "Katakana", "Thai")
+# The usual encodings of these scripts, and of Latin letters. Others, such as those of old Macs, differ from them in few
+# letters, and a detector that knows all of them takes short texts for those.
+CANDIDATES = [
+    *(
+        "cp1251",
+        "koi8_r",
+        "cp866",
+        "iso8859_5",
+        "cp1253",
+        "cp1255",
+        "cp1256",
+        "iso8859_6",
+        "cp874",
+        "cp1252",
+        "cp1250",
+    ),
+    *("cp932", "euc_jp", "gb18030", "big5", "cp949"),
+]
 
 
 def undefined_in_cp1252(problem: UnicodeError) -> tuple[str, int]:
@@ -100,7 +118,7 @@ def find_encoding(stream: IO[bytes]) -> str:
         return "utf-8-sig"  # not text: refused where it is decoded, or by its columns
     from charset_normalizer import from_bytes
 
-    best = from_bytes(head[: 2**16]).best()
+    best = from_bytes(head[: 2**16], cp_isolation=CANDIDATES).best()
     # Of encodings of Latin letters a detector knows little: they differ in few bytes, and cp1252 is by far the usual.
     if best and any(script in alphabet for script in SCRIPTS for alphabet in best.alphabets):
         return best.encoding
