@@ -3,6 +3,7 @@
 What an earlier run wrote stays to the last byte.
 """
 
+import bz2
 import gzip
 import os
 import pickle
@@ -54,6 +55,11 @@ FILES: dict[str, tuple[str, bytes, str]] = {
         b"title,tags\n" + (b"x" * 400 + b",a\n") * 3000 + b"na\xefve,a\n",
         "not UTF-8 .*set ingest.encoding, such as cp1252",
     ),
+    "gzip by another name": ("a.csv", gzip.compress(MANY), "this is gzip, not text; add .gz to its name"),
+    "zip by another name": ("a.jsonl", zipped(a__csv=MANY), "a zip archive or a workbook.*add .zip"),
+    "Parquet by another name": ("a.csv", parquet(), "this is Parquet.*end in .parquet"),
+    "bzip2 by another name": ("Posts.xml", bz2.compress(MANY), "this is bzip2, not text; unpack it"),
+    "a table by the name of fastText": ("a.txt", b'"Id"\tTitle\tTags\n1\tx\ta\n', "a table.*end in .tsv"),
     "a picture": ("a.csv", b"\x89PNG\r\n\x1a\n" + bytes(100), "not UTF-8"),
     "not UTF-8 in XML": ("Posts.xml", b'<posts><row PostTypeId="1" Title="\xff"/></posts>', "encoding"),
     "not JSON": ("a.jsonl", b"title,tags\nx,a\n", "row 1.*malformed"),

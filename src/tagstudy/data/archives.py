@@ -21,6 +21,25 @@ ALWAYS_ALLOWED = 2**24  # bytes unpacked, whatever the ratio
 # Raised on opening or reading an archive that is damaged or none; RuntimeError for a zip with a password or of an
 # unknown method; UnicodeDecodeError for names of its files that are not UTF-8.
 UNREADABLE = (OSError, EOFError, RuntimeError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+# What packed or binary files begin with, whatever their names say, and what to do.
+NO_TEXT = {
+    b"\x1f\x8b": "gzip, not text; add .gz to its name",
+    b"PK\x03\x04": "a zip archive or a workbook, not text; add .zip to its name, or save the workbook as CSV",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive, not text; add .7z to its name",
+    b"PAR1\x15": "Parquet, not text; let its name end in .parquet",
+    b"BZh91AY&SY": "bzip2, not text; unpack it",
+    b"\xfd7zXZ\0": "xz, not text; unpack it",
+    b"\x28\xb5\x2f\xfd": "Zstandard, not text; unpack it",
+    b"\xd0\xcf\x11\xe0": "a workbook of Excel, not text; save it as CSV",
+    b"SQLite format 3\0": "a database of SQLite, not text; write its posts as CSV",
+}
+
+
+def refuse_packed(path: Path, beginning: bytes) -> None:
+    """Raise :class:`UserError` for bytes of a file that its name calls text, but that is packed or binary."""
+    for mark, what in NO_TEXT.items():
+        if beginning.startswith(mark):
+            raise UserError(f"{path}: this is {what}")
 
 
 @contextmanager

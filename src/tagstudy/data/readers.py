@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from tagstudy.core.errors import UserError
-from tagstudy.data.archives import ARCHIVES, UNREADABLE, opened
+from tagstudy.data.archives import ARCHIVES, UNREADABLE, opened, refuse_packed
 from tagstudy.data.fields import SPLIT_NAMES, Post, as_post
 from tagstudy.data.files import SAMPLE, File, ReadOptions, Row, and_more, numbered, peek
 from tagstudy.data.formats import PARTS, READERS
@@ -128,6 +128,8 @@ def read_file(file: File) -> Iterator[Post | Skipped]:
         suffix = PurePosixPath(name).suffix.lower()
         if suffix not in READERS:
             raise UserError(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")
+        if suffix != ".parquet":
+            refuse_packed(path, stream.peek(16)[:16])  # type: ignore[attr-defined]
         split = split_in_name(PurePosixPath(name).name) or split_in_name(path.name)
         yield from posts_of(file, READERS[suffix](file, stream), split)
 
