@@ -11,7 +11,7 @@ from test_bad_input import ingest
 
 from tagstudy.core.errors import UserError
 from tagstudy.data.fields import Post
-from tagstudy.data.files import File, ReadOptions
+from tagstudy.data.files import File, ReadOptions, described
 from tagstudy.data.readers import Skipped, read_posts
 
 
@@ -40,6 +40,27 @@ def read(path: Path, data: str, **columns: str | list[str]) -> tuple[list[Post],
 def test_usual_names(tmp_path: Path, header: str, text: str) -> None:
     [post], _, _ = read(tmp_path / "a.csv", f"{header}\nt,b,a\n")
     assert (str(post.text), post.tags) == (text, ["a"])
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["tag1,tag2", "tags_1,tags_2", "tags[0],tags[1]", "tags/0,tags/1", "Tags.0,Tags.1", "labels/0/name,labels/1/name"],
+)
+def test_numbered_columns(tmp_path: Path, header: str) -> None:
+    [post], _, _ = read(tmp_path / "a.csv", f"title,{header}\nt,to do,bug\n")
+    assert post.tags == ["to do", "bug"]
+
+
+@pytest.mark.parametrize("kind", ["PostTypeId", "post_type_id"])
+def test_questions_are_told_by_their_kind(tmp_path: Path, kind: str) -> None:
+    posts, skipped, _ = read(tmp_path / "a.csv", f"title,body,tags,{kind}\nt,x,a,1\n,y,,2\n,z,a,5\n,z,a,\n")
+    assert [post.title for post in posts] == ["t"]
+    assert [row.reason for row in skipped] == ["answer", *["neither question nor answer"] * 2]
+    rows = [{"title": "t", "tags": ["a"], kind: 1}, {"body": "y", kind: 2.0}]
+    posts, skipped, _ = read(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)))
+    assert [post.title for post in posts] == ["t"] and [row.reason for row in skipped] == ["answer"]
+    pq.write_table(pa.table({"title": ["t", ""], "tags": ["a", None], kind: [1.0, 2.0]}), tmp_path / "a.parquet")
+    assert [getattr(row, "reason", row) for row in read_posts(tmp_path / "a.parquet")][1:] == ["answer"]
 
 
 @pytest.mark.parametrize("name", ["id", "question_id", "qa_id", "post_id", "Attribute:Id"])
@@ -113,6 +134,17 @@ def test_where_there_are_tags_columns_of_0_and_1_are_not(tmp_path: Path) -> None
         read(tmp_path / "a.csv", "title,closed\nt,0\n")
 
 
+def test_a_post_s_states_are_no_tags_unless_told(tmp_path: Path) -> None:
+    data = "text,is_self,locked,has_image,a,b\nx,0,1,1,1,0\ny,1,0,0,0,1\n"
+    assert [post.tags for post in read(tmp_path / "a.csv", data)[0]] == [["a"], ["b"]]
+    assert [post.tags for post in read(tmp_path / "a.csv", data, tags=["a", "locked"])[0]] == [["a", "locked"], []]
+
+
+def test_columns_of_0_and_1_are_told_behind_the_tags(tmp_path: Path) -> None:
+    _, _, file = read(tmp_path / "a.csv", "text,a,b,split\nx,1,0,train\n", tags=["a", "b"])
+    assert "tags from a, b (columns of 0 and 1), body from text" in described({"names": ["a"], **file.detected})
+
+
 def test_columns_of_false_and_true_are_tags(tmp_path: Path) -> None:
     """As R, Excel and pandas write them."""
     posts, _, _ = read(tmp_path / "a.csv", "text,a,b,c\nx,TRUE,false,True\ny,FALSE,true,\n")
@@ -139,6 +171,9 @@ def test_columns_of_0_and_1_in_parquet(tmp_path: Path, kind: pa.DataType) -> Non
         ("a.txt", "__label__a x", {"title": "x"}, "no columns; set ingest.columns to null"),
         ("a.csv", "title,title,tags\nt,u,a\n", {}, "2 columns are named 'title'; rename all but one"),
         ("a.csv", "title,tag\nt,a\n", {}, "rename 'tag' to 'tags', if it is that, or name it in ingest.columns.tags"),
+        ("a.csv", "post_content,post_title,tags\nt,u,a\n", {}, "rename 'post_title' to 'title'"),
+        ("a.csv", "post_content,tags\nt,a\n", {}, "rename 'post_content' to 'body'.* ingest.columns.body"),
+        ("a.csv", "title,x\nt,a\n", {}, "add one, or name it in ingest.columns.tags"),
         ("a.csv", "headline,tags\nt,a\n", {}, "rename 'headline' to 'title'.* ingest.columns.title"),
     ],
 )

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tagstudy.core.errors import UserError
-from tagstudy.data.files import File
+from tagstudy.data.files import File, as_text
 
 USUAL = {  # a field and the names that its column may have, the first of them that is there
     "id": ["id", "question_id", "qa_id", "post_id"],
@@ -19,7 +20,10 @@ USUAL = {  # a field and the names that its column may have, the first of them t
     "text": ["cleaned_text"],
     "tags": ["tags", "labels", "terms", "keywords", "categories", "topics"],
     "split": ["split"],
+    "kind": ["posttypeid", "post_type_id"],  # of a dump's posts: 1 is a question
 }  # fmt: skip
+RENAMED = ("title", "body", "tags")  # fields that a column is renamed to in messages
+LIKE = 0.7  # of 1, how like a usual name another must be to be suggested
 TEXTS = ("title", "body", "markdown", "text")
 # Names that a missing column often has instead, to suggest in the error.
 LIKELY = {
@@ -29,9 +33,10 @@ LIKELY = {
 FLAGS = {"1": True, "1.0": True, "true": True, "yes": True}  # in lower case
 FLAGS |= {"0": False, "0.0": False, "false": False, "no": False, "": False}
 # Columns of a tag each; and what Jira's export and pandas make of columns of one name.
-NUMBERED = re.compile(r"(?:tag|label|keyword|category|topic)_?\d+")
+NUMBERED = re.compile(r"(?:tags?|labels?|keywords?|category|categories|topics?)(?:[_./]?\d+|\[\d+\])(?:[_./]name)?")
 REPEATED = re.compile(r"(?: \(\d+\)|\.\d+)")
 REPEATED_HERE = re.compile(r" \(\d+\)")  # as tables.py numbers them
+STATES = re.compile(r"(?:is|has)_.+|locked|stickied|archived|deleted|over_18|spoiler|edited")  # of a post: no tags
 TEXT_WORDS = 3  # words of its cells, on average, make a column one of text
 SHOWN = 20  # columns that a message names
 
@@ -48,6 +53,11 @@ class Columns(NamedTuple):
     def needed(self) -> list[str]:
         return list(dict.fromkeys(name for names in self.names.values() for name in names))
 
+    def no_question(self, row: Mapping[str, Any]) -> str:
+        """Why a row of a dump's posts is none of the study; empty for a question, and where rows have no kind."""
+        kind = self.names.get("kind")
+        return no_question(as_text(row.get(kind[0]))) if kind else ""
+
     def fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a row. Raises ValueError for a tag's column that holds neither 0 nor 1."""
         fields = {field: row.get(names[0]) for field, names in self.names.items()}
@@ -58,6 +68,16 @@ class Columns(NamedTuple):
         if self.multi_hot:
             fields["tags"] = [name for name in self.names["tags"] if flag(name, row.get(name))]
         return fields
+
+
+def no_question(kind: str) -> str:
+    """Why a post with this PostTypeId is left out; empty for a question. A number may have become one with a point."""
+    match kind.strip().removesuffix(".0"):
+        case "1":
+            return ""
+        case "2":
+            return "answer"
+    return "neither question nor answer"
 
 
 def flag(name: str, value: Any) -> bool:
@@ -102,8 +122,9 @@ def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[st
         chosen["tags"] = list(dict.fromkeys(tags + repeated))
     taken = {name for columns in chosen.values() for name in columns}
     if file.options.tagged and "tags" not in chosen:
-        flags = [name for name in names if name not in taken and is_flags(name, sample)]
-        numbered = [name for name in names if name not in taken and NUMBERED.fullmatch(simplified(name))]
+        free = [name for name in names if name not in taken and not STATES.fullmatch(simplified(name))]
+        flags = [name for name in free if is_flags(name, sample)]
+        numbered = [name for name in free if is_numbered(name)]
         several = numbered if len(numbered) > 1 and not set(numbered) <= set(flags) else flags
         if len(several) > 1:
             chosen["tags"] = several
@@ -117,7 +138,16 @@ def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[st
 
 def simplified(name: str) -> str:
     """A column's name without a prefix such as that of Attribute:Title, which an XML import gives, in lower case."""
-    return re.sub(r"[\s-]+", "_", re.split(r"[:/@]", name)[-1].strip().lower())
+    return spaceless(re.split(r"[:/@]", name)[-1])
+
+
+def spaceless(name: str) -> str:
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+def is_numbered(name: str) -> bool:
+    """Whether a column holds one of several tags, such as tag1, tags_1, tags[0] or tags/0/name."""
+    return any(NUMBERED.fullmatch(spelled) for spelled in (simplified(name), spaceless(name)))
 
 
 def stripped(names: Iterable[str]) -> set[str]:
@@ -147,15 +177,13 @@ def check_columns(file: File, names: list[str], chosen: dict[str, list[str]]) ->
             continue
         usual = [name for field in wanted for name in USUAL[field]]
         taken = {name for columns in chosen.values() for name in columns}
-        free = {simplified(name): name for name in names if name not in taken}
-        likely = [name for name in free if name in LIKELY[wanted[0]] or get_close_matches(name, usual, cutoff=0.7)]
-        remedy = "add one"
-        if wanted == ("tags",):
+        found = nearest([name for name in names if name not in taken], wanted)
+        field = found[1] if found else wanted[0]
+        remedy = f"rename {found[0]!r:.40} to {field!r}, if it is that" if found else "add one"
+        if file.options.tagged:
+            remedy += ", or name it in ingest.columns." + field
+        if wanted == ("tags",) and not found:
             remedy += ", or name posts that have tags in ingest.source"
-        if likely:
-            remedy = f"rename {free[likely[0]]!r:.40} to {wanted[0]!r}, if it is that"
-            if file.options.tagged:
-                remedy += ", or name it in ingest.columns." + wanted[0]
         raise UserError(
             f"{file.path}: needs a column {' or '.join(map(repr, usual[:3]))}; its columns are {listed(names)}; "
             f"{remedy}"
@@ -163,6 +191,20 @@ def check_columns(file: File, names: list[str], chosen: dict[str, list[str]]) ->
     for name in (name for columns in chosen.values() for name in columns):
         if names.count(name) > 1:
             raise UserError(f"{file.path}: {names.count(name)} columns are named {name!r:.40}; rename all but one")
+
+
+def nearest(names: Sequence[str], wanted: Sequence[str]) -> tuple[str, str] | None:
+    """The column that is most like a usual one of these fields, and its field; of equal ones the first field's."""
+
+    def likeness(name: str, field: str) -> float:
+        if name in LIKELY.get(field, ()) or not set(USUAL[field]).isdisjoint(name.split("_")):
+            return 1
+        return max(SequenceMatcher(None, name, usual).ratio() for usual in USUAL[field])
+
+    pairs = [(name, field) for field in wanted if field in RENAMED for name in names]
+    rated = [(likeness(simplified(name), field), name, field) for name, field in pairs]
+    best, name, field = max(rated, key=itemgetter(0), default=(0, "", ""))
+    return (name, field) if best >= LIKE else None
 
 
 def cells(name: str, sample: Sequence[Mapping[str, Any]]) -> list[Any]:

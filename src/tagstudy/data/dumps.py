@@ -9,6 +9,7 @@ from typing import IO
 import numpy as np
 
 from tagstudy.core.errors import UserError
+from tagstudy.data.columns import no_question
 from tagstudy.data.files import DROPPED, SAMPLE, File, Row, peek
 
 # References to characters that XML forbids; whole sites have some.
@@ -136,11 +137,12 @@ def read_dump(file: File, stream: IO[bytes]) -> Iterator[Row]:
         kind = attributes.get("PostTypeId")
         if kind is None:
             raise UserError(f"{file.path}, row {file.row}: no PostTypeId; is this a dump's Posts.xml?")
-        if kind == "1":
+        reason = no_question(kind)
+        if not reason:
             fields = {field: attributes[name] for field, name in names.items() if name in attributes}
             yield Row(file.row, {field: value.replace(AMPERSAND, "&") for field, value in fields.items()})
         else:
-            yield Row(file.row, None, "answer" if kind == "2" else "neither question nor answer")
+            yield Row(file.row, None, reason)
     if file.row == 0:
         raise UserError(f"{file.path}: no <row> in it; is this a dump's Posts.xml?")
 

@@ -103,9 +103,10 @@ def distinct(files: list[File]) -> list[dict[str, Any]]:
 def described(detected: dict[str, Any]) -> str:
     """One of :func:`distinct` as a line."""
     first, *others = detected["names"]
-    parts = [f"{field} from {and_more(names)}" for field, names in detected.get("columns", {}).items()]
+    columns = {field: f"{field} from {and_more(names)}" for field, names in detected.get("columns", {}).items()}
     if detected.get("multi_hot"):
-        parts[-1] += " (columns of 0 and 1)"
+        columns["tags"] += " (columns of 0 and 1)"
+    parts = list(columns.values())
     if spelling := detected.get("tag_spelling"):
         parts.append(f"tags written as {spelling}")
     line = f"{first}{f' and {len(others):,} more' if others else ''}: {', '.join(parts) or 'read'}"

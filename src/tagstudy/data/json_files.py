@@ -166,7 +166,8 @@ def json_fields(file: File, rows: Iterator[Row]) -> Iterator[Row]:
     tags = columns.names.get("tags", [])
     tags = tags if len(tags) == 1 and not columns.multi_hot else []
     for row in rows:
-        if row.fields is not None and any(name not in row.fields for name in tags):
+        lacks_tags = row.fields is not None and any(name not in row.fields for name in tags)
+        if lacks_tags and not columns.no_question(row.fields or {}):
             yield Row(row.number, None, f"malformed row: no {tags[0]!r:.40}")
         else:
             yield from fields_of(columns, iter([row]))

@@ -192,6 +192,9 @@ def fields_of(columns: Columns, rows: Iterator[Row]) -> Iterator[Row]:
         if cells is None:
             yield row
             continue
+        if reason := columns.no_question(cells):
+            yield Row(number, None, reason)
+            continue
         try:
             yield Row(number, columns.fields(cells))
         except ValueError as problem:
