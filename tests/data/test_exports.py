@@ -186,6 +186,28 @@ def test_an_object_without_usual_names_is_a_post_where_its_column_is_told(tmp_pa
     assert post.title == "Sort?"
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("key", ["answers", "comments"])
+def test_a_post_beside_lists_of_none_is_the_row(tmp_path: Path, key: str, indent: int | None) -> None:
+    data = {"question": {"title": "Sort", "tags": ["a"]}, key: [{"body": "do y", "tags": []}]}
+    [post], _, _ = read(tmp_path / "a.json", json.dumps(data, indent=indent))
+    assert (post.title, post.body, post.tags) == ("Sort", "", ["a"])
+    data = {"meta": {"description": "x"}, "stuff": {"list": [QUESTION]}}
+    assert read(tmp_path / "a.json", json.dumps(data, indent=indent))[0][0].title == "Sort"
+    with pytest.raises(UserError, match="no list of objects"):
+        read(tmp_path / "a.json", json.dumps({key: [{"body": "y", "tags": []}]}, indent=indent))
+
+
+@pytest.mark.parametrize(("late", "first"), [("body", {}), ("split", {}), ("tag3", {"tag1": "a", "tag2": "b"})])
+def test_a_column_that_only_later_rows_have_is_an_error(tmp_path: Path, late: str, first: dict) -> None:
+    rows = [{"title": f"x {number}"} | (first or {"tags": ["a"]}) for number in range(1001)]
+    rows[-1] |= {late: "test", "more": 1}
+    with pytest.raises(UserError, match=rf"a\.jsonl, row 1001: '{late}' is in none of the first rows; write it in"):
+        read(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)))
+    rows[0][late] = None
+    assert len(read(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)))[0]) == 1001
+
+
 def test_a_page_may_be_empty(tmp_path: Path) -> None:
     (tmp_path / "p1.json").write_text('{"items": [{"title": "x", "tags": ["a"]}], "has_more": true}')
     for empty in ('{"items": [], "has_more": false}', "[]", '{"hits": {"total": 0, "hits": []}}', '{"articles": []}'):

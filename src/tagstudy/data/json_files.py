@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import IO, Any
 
 from tagstudy.core.errors import UserError
-from tagstudy.data.columns import TEXTS, USUAL, choose_columns, simplified
+from tagstudy.data.columns import TEXTS, USUAL, Columns, choose_columns, is_numbered, simplified
 from tagstudy.data.decoding import AsUtf8, encoding_of, text_lines
 from tagstudy.data.files import File, Row, peek
 from tagstudy.data.tables import fields_of
@@ -29,7 +29,7 @@ def read_json(file: File, stream: IO[bytes]) -> Iterator[Row]:
     head = stream.read(HEAD)
     stream.seek(0)
     one = single_object(head, encoding)
-    if one is not None and not wraps_posts(one):
+    if one is not None and not wraps_posts(one := inner_post(one)):
         file.detected["encoding"] = encoding.removesuffix("-sig")
         rows = iter([Row(1, one)])
     else:
@@ -45,6 +45,14 @@ def single_object(head: bytes, encoding: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):  # such as a UnicodeError
         return None
     return value if isinstance(value, dict) else None
+
+
+def inner_post(row: dict[str, Any]) -> dict[str, Any]:
+    """The one object within an object, if it is a post, as a question beside its answers; else the object itself."""
+    inner = [value for value in row.values() if isinstance(value, dict)]
+    lists = {key for key, items in lists_within(row) if any(isinstance(item, dict) for item in items)}
+    is_inside = len(inner) == 1 and lists <= NO_POSTS and not is_post(row)
+    return inner[0] if is_inside and is_post(inner[0]) and not wraps_posts(inner[0]) else row
 
 
 def wraps_posts(row: dict[str, Any]) -> bool:
@@ -113,6 +121,7 @@ def json_lines(file: File, stream: IO[bytes]) -> Iterator[Row]:
 def json_array(file: File, stream: IO[bytes], encoding: str) -> Iterator[Row]:
     """A row for each object of the one list of objects, wherever it stands.
 
+    What stands within a post, such as a list of answers, is none.
     Raises :class:`UserError` for JSON that does not parse, that has no such list, or that has several.
     """
     import ijson
@@ -126,7 +135,7 @@ def json_array(file: File, stream: IO[bytes], encoding: str) -> Iterator[Row]:
             if (before, event) == ("start_array", "end_array"):
                 is_empty |= not prefix or simplified(prefix.split(".")[-1]) in WRAPPERS
             before = event
-            if depth or (event == "start_map" and prefix.endswith("item")):
+            if depth or (event == "start_map" and prefix.endswith("item") and may_hold_posts(prefix)):
                 if not depth:
                     builder = ijson.ObjectBuilder()
                     place = prefix if place is None else place
@@ -154,20 +163,43 @@ def json_array(file: File, stream: IO[bytes], encoding: str) -> Iterator[Row]:
         raise UserError(f"{file.path}: no list of objects in it; write one object for each post")
 
 
+def may_hold_posts(prefix: str) -> bool:
+    """Whether a list at this place may be one of posts, by the names of the lists that it is in."""
+    return NO_POSTS.isdisjoint(map(simplified, prefix.split(".")))
+
+
 def json_fields(file: File, rows: Iterator[Row]) -> Iterator[Row]:
-    """Rows by the names of fields. Objects may lack keys, but not that of the tags."""
+    """Rows by the names of fields. Objects may lack keys, but not that of the tags.
+
+    Raises :class:`UserError` for a usual key that is in none of the first rows, from which columns are chosen.
+    """
     first, rows = peek(rows)
     if not first and "empty_page" in file.detected:
         return
     sample: list[dict[str, Any]] = [row.fields for row in first if row.fields is not None]
     if not sample and first:
         raise UserError(f"{file.path}, row {first[0].number}: {first[0].problem}; give an object a line")
-    columns = choose_columns(file, list(dict.fromkeys(key for row in sample for key in row)), sample)
+    names = dict.fromkeys(key for row in sample for key in row)
+    columns = choose_columns(file, list(names), sample)
     tags = columns.names.get("tags", [])
     tags = tags if len(tags) == 1 and not columns.multi_hot else []
     for row in rows:
+        if row.fields is not None and not row.fields.keys() <= names.keys():
+            refuse_late_columns(file, row, {key: row.fields[key] for key in row.fields.keys() - names.keys()}, columns)
         lacks_tags = row.fields is not None and any(name not in row.fields for name in tags)
         if lacks_tags and not columns.no_question(row.fields or {}):
             yield Row(row.number, None, f"malformed row: no {tags[0]!r:.40}")
         else:
             yield from fields_of(columns, iter([row]))
+
+
+def refuse_late_columns(file: File, row: Row, late: dict[str, Any], columns: Columns) -> None:
+    chosen = set(columns.names) | ({"markdown", "text"} if "body" in columns.names else set())
+    usual = {name for field in USUAL.keys() - chosen - {"tags"} for name in USUAL[field]}
+    numbered = len(columns.names.get("tags", ())) > 1 and "tags" not in file.options.columns
+    for key, value in late.items():
+        if value is not None and (simplified(key) in usual or (numbered and is_numbered(key))):
+            raise UserError(
+                f"{file.path}, row {row.number}: {key!r:.40} is in none of the first rows; write it in the first one "
+                "too, as null if that has none"
+            )
