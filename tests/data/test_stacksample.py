@@ -66,7 +66,7 @@ def test_stacksample_is_joined(tmp_path: Path, name: str) -> None:
         ("Questions.csv", b"Id,Title\n" + b"9" * 5000 + b",x\n", "the id '9+ is not a number"),
         ("Questions.csv", b"Id,CreationDate\n1,x\n", "needs a column 'title'"),
         ("Questions.csv", b"Title\nx\n", "Questions.csv: no column 'Id'"),
-        ("Tags.csv", b"Id,Name\n1,x\n", "no column 'Tag'"),
+        ("Tags.csv", b"Id,Name\n1,x\n", "needs a column 'tags'"),
     ],
 )
 def test_a_stacksample_that_cannot_be_joined(tmp_path: Path, name: str, data: bytes, says: str) -> None:
@@ -125,3 +125,12 @@ def test_a_folder_with_a_file_without_tags_says_what_to_do(tmp_path: Path, name:
         list(read_posts(source))
     [tagged] = [path for path in source.iterdir() if path.name.startswith("Train")]
     assert list(read_posts(tagged)) == [Post("1", "Read a file", "How?", ["python", "file-io"], "train")]
+
+
+def test_a_table_that_only_lists_tags_is_not_stacksample_s(tmp_path: Path) -> None:
+    (tmp_path / "questions.csv").write_text("Id,Title,Tags\n1,x,a b\n")
+    (tmp_path / "tags.csv").write_text("Id,TagName,Count\n1,a,5\n")
+    with pytest.raises(UserError, match=r"tags\.csv: needs a column"):
+        list(read_posts(tmp_path))
+    [post] = read_posts(tmp_path / "questions.csv")
+    assert isinstance(post, Post) and post.tags == ["a", "b"]

@@ -1,14 +1,16 @@
 """Kaggle's StackSample: Questions.csv and, in another table, a row for each tag of a question; joined in a stream."""
 
+import re
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from tagstudy.core.errors import UserError
-from tagstudy.data.archives import ARCHIVES, members, opened
+from tagstudy.data.archives import ARCHIVES, UNREADABLE, members, opened
 from tagstudy.data.files import File, ReadOptions, Row, numbered, peek
 from tagstudy.data.tables import read_csv
 
@@ -16,17 +18,41 @@ QUESTIONS = "questions.csv"
 TAGS = "tags.csv"
 STACKLITE_TAGS = "question_tags.csv"  # the same layout, but its questions have no texts
 LONGEST_ID = 18  # digits
+LONGEST_HEADER = 2**12  # bytes
 
 
 def tables_of(path: Path) -> dict[str, str] | None:
     """The names of the CSV files of a folder or archive, by their names in lower case; None if it is no StackSample.
 
+    That has a row for each tag of a question; other tables of tags, such as a list of them, have other columns.
     In a folder each may be packed by itself.
     """
     files = path.iterdir() if path.is_dir() else []
     names = sorted(member.name for member in files if member.is_file()) or members(path)
     tables = {unpacked(name): name for name in names if unpacked(name).endswith(".csv")}
-    return tables if QUESTIONS in tables and (TAGS in tables or STACKLITE_TAGS in tables) else None
+    of_tags = TAGS if TAGS in tables else STACKLITE_TAGS
+    return tables if {QUESTIONS, of_tags} <= tables.keys() and has_tag_rows(path, tables, of_tags) else None
+
+
+def has_tag_rows(path: Path, tables: dict[str, str], key: str) -> bool:
+    """Whether the header of a table names the columns Id and Tag. One that cannot be read is told of later.
+
+    That of a 7z archive would have to be unpacked, and is believed.
+    """
+    if path.suffix.lower() == ".7z":
+        return True
+    try:
+        with opened_table(path, tables, key) as (_, stream):
+            header = stream.readline(LONGEST_HEADER).replace(b"\0", b"").lower()  # the zeros of UTF-16
+    except (*UNREADABLE, UserError):
+        return True
+    return {b"id", b"tag"} <= set(re.findall(rb"\w+", header))
+
+
+def opened_table(path: Path, tables: dict[str, str], key: str) -> AbstractContextManager[tuple[str, IO[bytes]]]:
+    """A table of a folder or archive."""
+    one = path / tables[key] if path.is_dir() else path
+    return opened(one, key, lambda names: [name for name in names if unpacked(name) == key])
 
 
 def unpacked(name: str) -> str:
@@ -43,10 +69,7 @@ def read_stacksample(file: File, tables: dict[str, str]) -> Iterator[Row]:
     with ExitStack() as stack:
 
         def table(key: str, options: ReadOptions) -> tuple[File, Iterator[Row]]:
-            path = file.path / tables[key] if file.path.is_dir() else file.path
-            _, stream = stack.enter_context(
-                opened(path, key, lambda names: [name for name in names if unpacked(name) == key])
-            )
+            _, stream = stack.enter_context(opened_table(file.path, tables, key))
             one = File(file.path / tables[key], options)
             return one, numbered(one, read_csv(one, stream))
 
