@@ -251,6 +251,11 @@ def test_what_a_folder_holds_besides_is_told(tmp_path: Path) -> None:
     files: list[File] = []
     assert len(list(read_posts(tmp_path, files=files))) == 1
     assert "passed over: year=2021/" in described(distinct(files)[0])
+    for name in ("b.csv.bz2", "c.xlsx", "d.tab", "notes.md"):
+        (tmp_path / name).write_bytes(b"")
+    files.clear()
+    assert len(list(read_posts(tmp_path, files=files))) == 1
+    assert described(distinct(files)[0]).endswith("passed over: year=2021/, b.csv.bz2, c.xlsx, d.tab")
     (tmp_path / "_b.csv").write_text("title,tags\ny,a\n")
     (tmp_path / "state.csv").write_text("title,tags\nz,a\n")
     (tmp_path / "README.md").symlink_to(tmp_path / "gone.md")
@@ -258,3 +263,9 @@ def test_what_a_folder_holds_besides_is_told(tmp_path: Path) -> None:
     (tmp_path / "b.csv").symlink_to(tmp_path / "gone.csv")
     with pytest.raises(UserError, match=r"b\.csv: a link to a file that is missing"):
         list(read_posts(tmp_path))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\t", "\u2028", "\x85"])
+def test_a_title_is_one_line(tmp_path: Path, end: str) -> None:
+    [post], _, _ = read(tmp_path / "a.jsonl", json.dumps({"title": f"one{end}two", "tags": ["a"]}))
+    assert post.title == "one two"

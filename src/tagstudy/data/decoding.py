@@ -15,20 +15,9 @@ SCRIPTS = ("Arabic", "CJK", "Cyrillic", "Greek", "Hangul", "Hebrew", "Hiragana",
 # The usual encodings of these scripts, and of Latin letters. Others, such as those of old Macs, differ from them in few
 # letters, and a detector that knows all of them takes short texts for those.
 CANDIDATES = [
-    *(
-        "cp1251",
-        "koi8_r",
-        "cp866",
-        "iso8859_5",
-        "cp1253",
-        "cp1255",
-        "cp1256",
-        "iso8859_6",
-        "cp874",
-        "cp1252",
-        "cp1250",
-    ),
+    *("cp1251", "koi8_r", "cp866", "iso8859_5", "cp1253", "cp1255", "cp1256", "iso8859_6", "cp874"),
     *("cp932", "euc_jp", "gb18030", "big5", "cp949"),
+    *("cp1252", "cp1250"),
 ]
 
 

@@ -1,5 +1,6 @@
 """How a row's fields become a post."""
 
+import re
 from typing import Any, NamedTuple
 
 from tagstudy.core.corpus import Text
@@ -13,6 +14,7 @@ SPLIT_NAMES = {
     "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
     "test": "test", "testing": "test",
 }  # fmt: skip
+ENDS = re.compile(r"\r\n|[\t-\r\x1c-\x1e\x85\u2028\u2029]")  # of lines, and tabs
 
 
 class Post(NamedTuple):
@@ -40,7 +42,7 @@ def as_post(fields: dict[str, Any], default_id: str, split: str | None, spelling
     row_split = as_text(fields.get("split")).strip().lower()
     post = Post(
         id=visible(as_text(fields.get("id"))).strip() or default_id,
-        title=(as_text(fields.get("plain_title")) or unescape(as_text(fields.get("title")))).replace("\n", " ").strip(),
+        title=ENDS.sub(" ", as_text(fields.get("plain_title")) or unescape(as_text(fields.get("title")))).strip(),
         body=(
             clean_all(fields.get("body"))
             or clean_markdown(as_text(fields.get("markdown")))

@@ -22,6 +22,11 @@ from tagstudy.data.stacksample import read_stacksample, tables_of
 from tagstudy.data.tags import find_spelling
 
 ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")  # a data set of Hugging Face's
+# Files that may hold posts, but are not read.
+DATA = (
+    *(".bz2", ".xz", ".zst", ".rar", ".tar", ".tgz"),
+    *(".tab", ".xls", ".xlsx", ".ods", ".feather", ".arrow", ".sqlite", ".db"),
+)
 PICKLES = (".pkl", ".pickle", ".joblib")
 
 
@@ -70,8 +75,11 @@ def files_of(source: str | Path, options: ReadOptions) -> list[File]:
         hint = f"folders in it are not read: {folders}; name one of them, or " if folders else ""
         raise UserError(f"{source}: no posts in this folder; {hint}a file of posts ends in {endings()}")
     files = [File(path, options) for path in paths]
-    if folders:
-        files[0].detected["passed_over"] = folders
+    unread = and_more(
+        [path.name for path in inside if path.suffix.lower() in DATA + PICKLES and not path.name.startswith(".")]
+    )
+    if passed_over := ", ".join(filter(None, (folders, unread))):
+        files[0].detected["passed_over"] = passed_over
     return files
 
 
