@@ -56,9 +56,10 @@ def test_questions_are_told_by_their_kind(tmp_path: Path, kind: str) -> None:
     posts, skipped, _ = read(tmp_path / "a.csv", f"title,body,tags,{kind}\nt,x,a,1\n,y,,2\n,z,a,5\n,z,a,\n")
     assert [post.title for post in posts] == ["t"]
     assert [row.reason for row in skipped] == ["answer", *["neither question nor answer"] * 2]
-    rows = [{"title": "t", "tags": ["a"], kind: 1}, {"body": "y", kind: 2.0}]
+    rows = [{"title": "t", "tags": ["a"], kind: 1}, {"body": "y", kind: 2.0}, {"body": "z", kind: [1]}]
     posts, skipped, _ = read(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)))
-    assert [post.title for post in posts] == ["t"] and [row.reason for row in skipped] == ["answer"]
+    assert [post.title for post in posts] == ["t"]
+    assert [row.reason for row in skipped] == ["answer", "neither question nor answer"]
     pq.write_table(pa.table({"title": ["t", ""], "tags": ["a", None], kind: [1.0, 2.0]}), tmp_path / "a.parquet")
     assert [getattr(row, "reason", row) for row in read_posts(tmp_path / "a.parquet")][1:] == ["answer"]
 

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from tagstudy.core.errors import UserError
-from tagstudy.data.files import File, as_text
+from tagstudy.data.files import File
 
 USUAL = {  # a field and the names that its column may have, the first of them that is there
     "id": ["id", "question_id", "qa_id", "post_id"],
@@ -56,7 +56,7 @@ class Columns(NamedTuple):
     def no_question(self, row: Mapping[str, Any]) -> str:
         """Why a row of a dump's posts is none of the study; empty for a question, and where rows have no kind."""
         kind = self.names.get("kind")
-        return no_question(as_text(row.get(kind[0]))) if kind else ""
+        return no_question(str(row.get(kind[0]))) if kind else ""
 
     def fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a row. Raises ValueError for a tag's column that holds neither 0 nor 1."""
