@@ -95,9 +95,7 @@ def test_the_separator_may_be_told() -> None:
     assert parse(["a/b"], separator="/") == ["a/b"]  # a list needs none
 
 
-@pytest.mark.parametrize(
-    "tag", ["{a", "a}", "(a)", "[a", "a]", '"a', "'a", "a'", "&a", "a&", "&lt;a&gt;", "<a", "a>x<b", "a)", "a("]
-)
+@pytest.mark.parametrize("tag", ["{a", "a}", "(a)", "[a", "a]", '"a', "'a", "a'", "&a", "a&", "a)", "a("])
 def test_a_part_of_a_list_is_no_tag(tag: str) -> None:
     for cell in ([tag, "b"], f"b|{tag}", f"<b><{tag}>"):
         with pytest.raises(ValueError, match="looks like part of a list, not a tag"):

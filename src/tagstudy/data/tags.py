@@ -32,6 +32,7 @@ PRINTED = re.compile(r"""(?:[A-Za-z_.]\w*\()?\s*[\[({].*[\])}]|c\(.*\)|(["'])(?:
 BARE_LIST = re.compile(r"""(?:\s*[\w.#+$][^]["',]*(?:,|$))+""")
 QUOTED = re.compile(r'\s*"([^"]+)"\s*')
 POSTGRES = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"\s*|([^,"]*))(?:,|$)', re.DOTALL)
+ANGLED = re.compile(r"\A\s*<|<.*>|>.*<", re.DOTALL)  # what a tag of a list may be, but hardly one that stands in text
 NAN = re.compile(r"(?:(?<=,)|^)\s*nan\s*(?=,|$)")  # as numpy prints a missing tag
 CALL = re.compile(r"(?:c|(?:frozenset|set|list|tuple|(?:np\.|numpy\.)?array|Index))\((.*)\)", re.DOTALL)
 DTYPE = re.compile(r",\s*dtype=[\w.<>'\"|]+\s*$")
@@ -172,6 +173,8 @@ def split_tags(value: Any, spelling: Spelling) -> list[Any]:
         value = as_text(value)
     if isinstance(value, str):
         value = split_text(value.strip(), spelling)
+        if spelling.kind != "printed" and not spelling.told and (angled := list(filter(ANGLED.search, value))):
+            raise ValueError(f"{angled[0]!r:.60} holds marks of <a><b>, as other rows do not; set ingest.tag_separator")
     if spelling.kind == "number" and isinstance(value, int | float):
         value = [value]
     if not isinstance(value, list):
@@ -224,8 +227,7 @@ def check_tag(tag: str) -> None:
     opened = opening is None or opening in tag[1:-1]  # as `learning (machine)` is
     closed = closing is not None and closing in tag[1:-1]  # as `[Type] Bug` is
     parts = "][" in tag or ")(" in tag or "}{" in tag
-    parts |= tag[0] == "<" or ("<" in tag and ">" in tag) or "&lt;" in tag
-    if (tag[0] in "{}()[]\"'&" and not closed) or not opened or parts or tag[-1] in "{([&":
+    if (tag[0] in "{}()[]\"'&" and not closed) or not opened or parts or tag[-1] in "{([&" or "&lt;" in tag:
         raise ValueError(f"{tag!r:.60} looks like part of a list, not a tag; set ingest.tag_separator")
 
 
