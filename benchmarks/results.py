@@ -89,8 +89,9 @@ def compare(corpus: str, experiments: list[Experiment], code: str) -> None:
     write_csv(target / "systems.csv", table.assign(commit=code))
     write_csv(target / "pairs.csv", ranking.pairs)
     figures.systems(target / "systems.png", ranking.systems, METRIC)
-    (target / "finding.txt").write_text(sentence(ranking, METRIC, params.margin) + "\n", encoding="utf-8")
-    print(f"\n{corpus}\n{ranking.systems.round(4).to_string()}\n{sentence(ranking, METRIC, params.margin)}", flush=True)
+    finding = sentence(ranking, METRIC, params.margin, len(posts.tested()))
+    (target / "finding.txt").write_text(finding + "\n", encoding="utf-8")
+    print(f"\n{corpus}\n{ranking.systems.round(4).to_string()}\n{finding}", flush=True)
 
 
 def commit() -> str:
