@@ -184,7 +184,7 @@ def proportional_memory(process: psutil.Process) -> int:
         return 0
 
 
-def update(path: Path, rows: pd.DataFrame, order: dict[str, list[str]]) -> None:
+def update(path: Path, rows: pd.DataFrame, order: dict[str, list]) -> None:
     """Write rows into a table, in place of those with the same keys; ``order`` has the keys and the order of each."""
     keys = list(order)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,8 @@ def main() -> None:
         params, posts = read_params(folder / "params.yaml").evaluate, Corpus(folder / POSTS)
         assessor = Assessor(posts, params.threshold, params.calibrate)
         scores = score(posts, {name: assessor.arm(arm) for name, arm in arms.items()}, params.resamples)
-        table = compare(*(scores[precision] for precision in PRECISIONS))[: len(METRICS)].round(5)
+        one, other = (scores[precision] for precision in PRECISIONS)
+        table = compare(one, other)[: len(METRICS)].round(5)
         table.insert(0, "corpus", corpus)
         update(
             TABLE, table.assign(metric=METRICS, **seconds), {"corpus": list(CORPORA | SMALL), "metric": list(METRICS)}

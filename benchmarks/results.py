@@ -47,7 +47,7 @@ def main() -> None:
     vectors = str(options.vectors.resolve()) if options.vectors else None
     code = commit()  # before the first file is written
     for corpus in options.corpora:
-        experiments = []
+        experiments: list[Experiment] = []
         for embedding in options.embeddings:
             if embedding == "finetuned" and corpus in LONG_POSTS and not torch.cuda.is_available():
                 print(f"{corpus}: finetuned needs a GPU", file=sys.stderr)

@@ -28,8 +28,8 @@ WARM = 5  # seconds before memory is measured first
 
 def main() -> None:
     options = arguments()
-    command = [sys.executable, ROOT / "src/predict.py", "--serve", "--port", "0"]
-    command += ["--model", options.model] if options.model else []
+    command = [sys.executable, str(ROOT / "src/predict.py"), "--serve", "--port", "0"]
+    command += ["--model", str(options.model)] if options.model else []
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout

@@ -45,7 +45,8 @@ class LowRank(MLP):
         nn.init.zeros_(model.wide.weight)
         return model
 
-    def forward(self, *features: Tensor, mix: None = None) -> Tensor:
+    def forward(self, *features: Tensor, mix: tuple[float, Tensor] | None = None) -> Tensor:
+        assert mix is None  # the sparse arm mixes no posts
         return super().forward(*features, mix=mix) + self.wide(self.narrow(*features))
 
     @property

@@ -54,7 +54,8 @@ def main() -> None:
     elif options.serve:
         with needs("serve", "--serve"):
             from tagstudy.serving.server import listen, serve
-        with listen(options.port or PORT) as listening:  # a port that is in use is told at once
+        port = PORT if options.port is None else options.port
+        with listen(port) as listening:  # one that is in use is told at once
             serve(open_predictor(options.model), listening)
     elif options.file is not None:
         predict_file(options)
