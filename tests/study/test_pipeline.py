@@ -27,9 +27,10 @@ def dvc(folder: Path, *command: str, cold: bool = False) -> str:
 
 
 def written(folder: Path) -> dict[str, bytes]:
-    """Everything that the stages wrote, dvc.lock with it."""
+    """Everything that the stages wrote, dvc.lock with it; not what they keep for when they are called again."""
     files = [path for top in ("data", "metrics", "plots") for path in (folder / top).rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in [*files, folder / "dvc.lock"]}
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in [*files, folder / "dvc.lock"]}
+    return {name: content for name, content in found.items() if not name.startswith("data/unfinished/")}
 
 
 def drawn(folder: Path) -> set[str]:
