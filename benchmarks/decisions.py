@@ -26,7 +26,7 @@ from tagstudy.evaluation.comparison import compare, interval, score
 from tagstudy.evaluation.meters import LOSSES
 from tagstudy.evaluation.outcomes import Outcomes
 from tagstudy.evaluation.probabilities import loss_table
-from tagstudy.evaluation.scoring import METRICS
+from tagstudy.evaluation.scoring import COMPARED
 from tagstudy.evaluation.systems import System, assess_systems
 from tagstudy.predictions.predictions import Predictions
 
@@ -69,7 +69,7 @@ def evaluate(folder: Path) -> pd.DataFrame:
         for name in SYSTEMS:
             row: dict[str, Any] = {"system": name, "choice": choice}
             differences = compare(scores[f"{name}, {choice}"], scores[f"{name}, {BASELINE}"])
-            for place, metric in enumerate(METRICS[:2]):
+            for place, metric in enumerate(COMPARED[:2]):
                 row |= {metric: differences["one"][place]}
                 difference = (differences[part][place] for part in ("difference", "low", "high"))
                 row |= named(f"{metric}_difference", difference)
@@ -94,7 +94,7 @@ def as_predicted(corpus: Corpus, system: System) -> System:
             Outcomes(labels[split], [Block(labels[split], tags, np.ones(tags.nnz), tags.data)], [1])
             for split, tags in (("valid", nothing), ("test", run.decisions))
         )
-        runs.append(run._replace(valid=valid, test=test, counts=run.counts[:1] * len(METRICS)))
+        runs.append(run._replace(valid=valid, test=test, counts=run.counts[:1] * len(COMPARED)))
     return System(runs, system.folds)
 
 

@@ -22,7 +22,7 @@ from tagstudy.core.paths import FEATURES, POSTS, PREDICTIONS, ArmFolders, arm_fo
 from tagstudy.data.ingest import ingest
 from tagstudy.data.readers import Post, read_posts
 from tagstudy.evaluation.comparison import LEVEL, compare, score
-from tagstudy.evaluation.scoring import METRICS
+from tagstudy.evaluation.scoring import COMPARED
 from tagstudy.evaluation.systems import Assessor
 from tagstudy.features.dense import write_dense
 from tagstudy.features.tfidf import write_tfidf
@@ -89,9 +89,9 @@ def study(params: Params) -> pd.DataFrame:
     scores = score(corpus, {name: assessor.arm(arm) for name, arm in arms.items()}, params.evaluate.resamples)
     tables = []
     for one in ("dense", "again"):
-        table = compare(scores[one], scores["sparse"])[: len(METRICS)]
+        table = compare(scores[one], scores["sparse"])[: len(COMPARED)]
         converged = not (arms[one].problem or arms["sparse"].problem)
-        tables.append(table.assign(arms=f"{one}, sparse", metric=METRICS, converged=converged))
+        tables.append(table.assign(arms=f"{one}, sparse", metric=COMPARED, converged=converged))
     return pd.concat(tables)
 
 

@@ -15,7 +15,7 @@ from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import read_json
 from tagstudy.core.paths import POSTS, PREDICTIONS, TIMINGS
 from tagstudy.evaluation.comparison import compare, score
-from tagstudy.evaluation.scoring import METRICS
+from tagstudy.evaluation.scoring import COMPARED
 from tagstudy.evaluation.systems import Assessor
 from tagstudy.predictions.predictions import Predictions
 
@@ -40,10 +40,10 @@ def main() -> None:
         assessor = Assessor(posts, params.threshold, params.calibrate)
         scores = score(posts, {name: assessor.arm(arm) for name, arm in arms.items()}, params.resamples)
         one, other = (scores[precision] for precision in PRECISIONS)
-        table = compare(one, other)[: len(METRICS)].round(5)
+        table = compare(one, other)[: len(COMPARED)].round(5)
         table.insert(0, "corpus", corpus)
         update(
-            TABLE, table.assign(metric=METRICS, **seconds), {"corpus": list(CORPORA | SMALL), "metric": list(METRICS)}
+            TABLE, table.assign(metric=COMPARED, **seconds), {"corpus": list(CORPORA | SMALL), "metric": list(COMPARED)}
         )
     print(pd.read_csv(TABLE).to_string(index=False))
 

@@ -20,7 +20,7 @@ from tagstudy.core.files import read_json
 from tagstudy.core.paths import ARMS, FEATURES, MODELS, POSTS, PREDICTIONS, embedding_cache, features_of_fold
 from tagstudy.core.store import CsrMatrix, open_matrix
 from tagstudy.evaluation.comparison import compare, score
-from tagstudy.evaluation.scoring import METRICS
+from tagstudy.evaluation.scoring import COMPARED
 from tagstudy.evaluation.systems import Assessor, System
 from tagstudy.inference.ship import write_features
 from tagstudy.model.batches import Posts
@@ -57,7 +57,7 @@ def measure(scratch: Path) -> pd.DataFrame:
     rows = []
     for name in SYSTEMS:
         differences = compare(scores[f"{name}, again"], scores[f"{name}, study"])
-        for place, metric in enumerate(METRICS[:2]):
+        for place, metric in enumerate(COMPARED[:2]):
             found = {part: differences[part][place] for part in ("one", "other", "difference", "low", "high", "p")}
             rows.append({"system": name, "score": metric, **found})
     return pd.DataFrame(rows).rename(columns={"one": "again", "other": "study"})

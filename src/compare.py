@@ -26,7 +26,7 @@ from tagstudy.evaluation import figures
 from tagstudy.evaluation.experiments import gather_systems, names_of_experiments, open_experiments
 from tagstudy.evaluation.ranking import rank_candidates, sentence
 from tagstudy.evaluation.report import write_csv
-from tagstudy.evaluation.scoring import METRICS
+from tagstudy.evaluation.scoring import COMPARED
 
 OUTPUT = Path("data/comparison")
 SYSTEMS = "systems.csv"
@@ -57,7 +57,7 @@ def in_markdown(table: pd.DataFrame) -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="a name, a commit, or workspace")
-    parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="what they are ranked by (micro_f1)")
+    parser.add_argument("--metric", choices=COMPARED, default=COMPARED[0], help="what they are ranked by (micro_f1)")
     parser.add_argument("--md", action="store_true", help="print the table in Markdown")
     parser.add_argument("--output", type=Path, default=OUTPUT, help=f"a folder for the files ({OUTPUT})")
     return parser.parse_args()

@@ -22,7 +22,7 @@ from tagstudy.core.files import atomic_folder
 from tagstudy.core.paths import ARMS, DECISIONS, METRICS, MODELS, PLOTS, POSTS, PREDICTIONS, TIMINGS
 from tagstudy.core.stage import run
 from tagstudy.evaluation import comparison, report
-from tagstudy.evaluation.scoring import METRICS as COMPARED
+from tagstudy.evaluation.scoring import COMPARED
 from tagstudy.evaluation.systems import assess_systems
 from tagstudy.evaluation.verdict import verdict
 from tagstudy.predictions.predictions import Predictions

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 from tagstudy.core.corpus import Corpus
 from tagstudy.evaluation import comparison
 from tagstudy.evaluation.comparison import DISCORDANT, POSITIVES, compare, score
-from tagstudy.evaluation.scoring import METRICS
+from tagstudy.evaluation.scoring import COMPARED
 from tagstudy.evaluation.systems import System
 
 POSTS, TAGS, FOLDS = 300, 4, 5
@@ -62,11 +62,11 @@ def coverage(
         scores = score(corpus, systems, resamples)
         tables.append(compare(scores["dense"], scores["sparse"]))
     stacked = {name: np.stack([table[name] for table in tables]) for name in ("difference", "low", "high")}
-    truth = stacked["difference"].mean(axis=0) if world.dense != world.sparse else np.zeros(len(METRICS) + TAGS)
+    truth = stacked["difference"].mean(axis=0) if world.dense != world.sparse else np.zeros(len(COMPARED) + TAGS)
     holds = ~((truth < stacked["low"]) | (truth > stacked["high"]))  # no interval does not miss it
-    metrics = pd.Series(holds[:, : len(METRICS)].mean(axis=0), METRICS)
-    told = ~np.isnan(stacked["low"][:, len(METRICS) :])
-    together = pd.Series({"tags": holds[:, len(METRICS) :].all(axis=1)[told.any(axis=1)].mean(), "told": told.mean()})
+    metrics = pd.Series(holds[:, : len(COMPARED)].mean(axis=0), COMPARED)
+    told = ~np.isnan(stacked["low"][:, len(COMPARED) :])
+    together = pd.Series({"tags": holds[:, len(COMPARED) :].all(axis=1)[told.any(axis=1)].mean(), "told": told.mean()})
     return metrics, together
 
 
@@ -132,7 +132,7 @@ def test_scores_are_those_of_all_folds_together(tmp_path: Path) -> None:
     predicted = comparison.predicted(decisions).toarray()
     tp = (labels & predicted).sum(axis=0)
     f1 = 2 * tp / (labels.sum(axis=0) + predicted.sum(axis=0))
-    assert scores.observed[len(METRICS) :] == pytest.approx(f1)
+    assert scores.observed[len(COMPARED) :] == pytest.approx(f1)
     assert scores.observed[0] == pytest.approx(2 * tp.sum() / (labels.sum() + predicted.sum()))
     assert systems["dense"].scores()["micro_f1"] == pytest.approx(scores.observed[0])
 
@@ -154,7 +154,7 @@ def test_a_single_run_has_no_interval(tmp_path: Path) -> None:
 def test_a_tag_with_few_posts_has_no_interval(tmp_path: Path) -> None:
     corpus, systems = World(dense=0.3, sparse=0.6, rare=3.5).study(np.random.default_rng(0), tmp_path)
     scores = score(corpus, systems, 100)
-    table = compare(scores["dense"], scores["sparse"])[len(METRICS) :]
+    table = compare(scores["dense"], scores["sparse"])[len(COMPARED) :]
     few = scores["dense"].positives < POSITIVES
     assert few.any() and not few.all()
     assert table["p"][few].isna().all() and table["p"][~few].notna().all()

@@ -13,7 +13,7 @@ from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import write_json
 from tagstudy.core.store import CsrWriter
 from tagstudy.evaluation import comparison, report
-from tagstudy.evaluation.scoring import METRICS
+from tagstudy.evaluation.scoring import COMPARED
 from tagstudy.evaluation.systems import assess_systems
 from tagstudy.predictions.predictions import Predictions
 
@@ -98,7 +98,7 @@ def test_gains_are_those_of_the_fusion_over_every_other_system(tmp_path: Path) -
     corpus, arms = arms_of(tmp_path, folds=3, repeats=2)
     systems, _ = assess_systems(corpus, *arms, "tuned", "pooled")
     table = report.fusion_gains(comparison.score(corpus, systems, resamples=100)).set_index(["over", "score"])
-    assert set(table.index) == {(arm, score) for arm in ("dense", "sparse", "control") for score in METRICS}
+    assert set(table.index) == {(arm, score) for arm in ("dense", "sparse", "control") for score in COMPARED}
     for arm in ("dense", "sparse"):
         gain = systems["fusion"].scores()["micro_f1"] - systems[arm].scores()["micro_f1"]
         assert table.loc[(arm, "micro_f1"), "difference"] == pytest.approx(gain)

@@ -6,7 +6,7 @@ from as_csr import blocks_of, labels_of
 from sklearn.metrics import accuracy_score, f1_score, hamming_loss
 
 from tagstudy.evaluation.outcomes import Outcomes, at_thresholds, best_thresholds, candidate_thresholds
-from tagstudy.evaluation.scoring import METRICS, measure
+from tagstudy.evaluation.scoring import COMPARED, measure
 from tagstudy.predictions.thresholds import ThresholdSearch
 
 POSTS, TAGS = 60, 5
@@ -21,7 +21,7 @@ def study(seed: int = 0, posts: int = POSTS) -> tuple[np.ndarray, np.ndarray]:
 
 
 def reference(labels: np.ndarray, predicted: np.ndarray) -> list[float]:
-    """METRICS, by scikit-learn."""
+    """COMPARED, by scikit-learn."""
     micro, macro = (f1_score(labels, predicted, average=average, zero_division=0) for average in ("micro", "macro"))
     return [micro, macro, hamming_loss(labels, predicted), accuracy_score(labels, predicted)]
 
@@ -38,7 +38,7 @@ def test_counts_are_those_of_scikit_learn_at_each_threshold_and_of_each_resample
     weights = np.random.default_rng(1).multinomial(POSTS, np.full(POSTS, 1 / POSTS), size=3).T.astype(np.float32)
     outcomes = Outcomes(labels_of(labels), blocks_of(labels, logits, kept, size), THRESHOLDS)
     measured = measure(outcomes.counts(weights))
-    assert measured.shape == (len(THRESHOLDS), 3, len(METRICS))
+    assert measured.shape == (len(THRESHOLDS), 3, len(COMPARED))
     for place, threshold in enumerate(THRESHOLDS):
         predicted = predict(logits, threshold, kept)
         for resample, weight in enumerate(weights.T):

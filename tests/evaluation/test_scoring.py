@@ -23,8 +23,8 @@ def count(labels: np.ndarray, predicted: np.ndarray) -> scoring.Counts:
 @given(st.data())
 def test_scores_are_scikit_learn_s(data: st.DataObject) -> None:
     shape = data.draw(SHAPES)
-    labels, *by_metric = (data.draw(arrays(bool, shape)) for _ in range(1 + len(scoring.METRICS)))
-    counts = [count(labels, predicted) for predicted in by_metric]  # tags at the threshold for each of METRICS
+    labels, *by_metric = (data.draw(arrays(bool, shape)) for _ in range(1 + len(scoring.COMPARED)))
+    counts = [count(labels, predicted) for predicted in by_metric]  # tags at the threshold for each of COMPARED
     scores = scoring.scores(counts)
     for average, predicted in zip(("micro", "macro"), by_metric, strict=False):
         precision, recall, f1, _ = metrics.precision_recall_fscore_support(
@@ -37,7 +37,7 @@ def test_scores_are_scikit_learn_s(data: st.DataObject) -> None:
     assert scores["hamming_loss"] == pytest.approx((labels != by_metric[2]).mean())
     assert scores["subset_accuracy"] == pytest.approx((labels == by_metric[3]).all(axis=1).mean())
     for place, at in enumerate(counts):
-        assert scoring.measure(at)[place] == pytest.approx(scores[scoring.METRICS[place]])
+        assert scoring.measure(at)[place] == pytest.approx(scores[scoring.COMPARED[place]])
 
 
 def test_a_tag_that_nothing_is_known_of_counts_as_zero() -> None:

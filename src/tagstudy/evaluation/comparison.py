@@ -29,7 +29,7 @@ from tagstudy.core.corpus import Corpus
 from tagstudy.core.processes import available_cores
 from tagstudy.evaluation import scoring
 from tagstudy.evaluation.outcomes import at_thresholds, best_thresholds
-from tagstudy.evaluation.scoring import METRICS, Counts, ratio
+from tagstudy.evaluation.scoring import COMPARED, Counts, ratio
 from tagstudy.evaluation.systems import Run, System
 
 LEVEL = 0.05  # of the test; the interval's is 1 − this
@@ -44,7 +44,7 @@ Rows = Mapping[str, np.ndarray]  # of the corpus, by split
 
 
 class Scores(NamedTuple):
-    """METRICS, and F1 of every tag, of a system."""
+    """COMPARED, and F1 of every tag, of a system."""
 
     observed: np.ndarray  # [metrics + tags]
     units: np.ndarray  # [units, metrics + tags] of each fold; on a single split, of each run
@@ -77,7 +77,7 @@ def score(corpus: Corpus, systems: Mapping[str, System], resamples: int) -> dict
 
 
 def measure(counts: Sequence[Counts]) -> np.ndarray:
-    """[..., metrics + tags] Each of METRICS at its threshold, and F1 of every tag at the first one."""
+    """[..., metrics + tags] Each of COMPARED at its threshold, and F1 of every tag at the first one."""
     metrics = [scoring.measure(at)[..., place] for place, at in enumerate(counts)]
     return np.concatenate([np.stack(metrics, axis=-1), scoring.f1(counts[0])], axis=-1)
 
@@ -155,7 +155,7 @@ def interval(
 
 
 def compare(one: Scores, other: Scores, comparisons: int = 1) -> pd.DataFrame:
-    """One − other, a row for each of METRICS and then for each tag's F1: one, other, difference, low, high, p.
+    """One − other, a row for each of COMPARED and then for each tag's F1: one, other, difference, low, high, p.
 
     Intervals and p are corrected for the number of ``comparisons``, those of tags also for the number of tags. Where
     there is too little to tell, low, high and p are NaN: for all with less than two runs or DISCORDANT posts that the
@@ -163,8 +163,8 @@ def compare(one: Scores, other: Scores, comparisons: int = 1) -> pd.DataFrame:
     """
     discordant_posts, discordant = count_discordant(one.decisions, other.decisions)
     enough_for_tag = (one.positives >= POSITIVES) & (discordant >= DISCORDANT)
-    enough = np.concatenate([np.repeat(discordant_posts >= DISCORDANT, len(METRICS)), enough_for_tag])
-    together = comparisons * np.repeat([1, max(1, enough_for_tag.sum())], [len(METRICS), len(discordant)])
+    enough = np.concatenate([np.repeat(discordant_posts >= DISCORDANT, len(COMPARED)), enough_for_tag])
+    together = comparisons * np.repeat([1, max(1, enough_for_tag.sum())], [len(COMPARED), len(discordant)])
     units = min(len(one.units), len(other.units))
     difference = one.observed - other.observed
     low, high, p = (

@@ -1,6 +1,6 @@
 """The scores of a run at each of several thresholds, on posts that may be weighted.
 
-Thresholds are tuned on valid, one for each of METRICS. A resample is a weight for each post (how often it was drawn);
+Thresholds are tuned on valid, one for each of COMPARED. A resample is a weight for each post (how often it was drawn);
 one sparse product gives the counts of many resamples.
 """
 
@@ -12,10 +12,10 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from tagstudy.evaluation.blocks import Block, search_thresholds
-from tagstudy.evaluation.scoring import METRICS, Counts, measure
+from tagstudy.evaluation.scoring import COMPARED, Counts, measure
 from tagstudy.predictions.thresholds import Threshold
 
-LOWER_IS_BETTER = np.array([metric == "hamming_loss" for metric in METRICS])
+LOWER_IS_BETTER = np.array([metric == "hamming_loss" for metric in COMPARED])
 # Candidates predict between a thirtieth and four times as many tags as the best threshold for micro-F1. Where that is
 # low, Hamming loss and subset accuracy want far fewer tags, or hardly one; there, wider steps do.
 RATIOS = 2 ** np.concatenate([np.arange(-20, -4) / 4, np.arange(-8, 17) / 8])
@@ -110,7 +110,7 @@ def exact_changes(
 
 
 def best_thresholds(valid: Counts) -> np.ndarray:
-    """[metrics, resamples] The number of the best threshold for each of METRICS; of equals the highest threshold.
+    """[metrics, resamples] The number of the best threshold for each of COMPARED; of equals the highest threshold.
 
     ``valid`` are the counts that :meth:`Outcomes.counts` gives.
     """
@@ -119,7 +119,7 @@ def best_thresholds(valid: Counts) -> np.ndarray:
 
 
 def at_thresholds(test: Counts, chosen: np.ndarray) -> list[Counts]:
-    """For each of METRICS the counts [resamples, tags] at its threshold; ``chosen`` [metrics, resamples]."""
+    """For each of COMPARED the counts [resamples, tags] at its threshold; ``chosen`` [metrics, resamples]."""
     resamples = np.arange(chosen.shape[1])
     tp, fp, fn, posts, exact = test
     return [

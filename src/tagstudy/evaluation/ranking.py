@@ -16,7 +16,7 @@ from tagstudy.core.corpus import Corpus
 from tagstudy.evaluation.comparison import LEVEL, Scores, compare, interval, score
 from tagstudy.evaluation.experiments import Candidate
 from tagstudy.evaluation.outcomes import LOWER_IS_BETTER
-from tagstudy.evaluation.scoring import METRICS
+from tagstudy.evaluation.scoring import COMPARED
 from tagstudy.evaluation.verdict import TEST_POSTS
 
 
@@ -42,7 +42,7 @@ def rank(
     ``cost`` are multiply-adds of a post; ``problems`` say why a system has not converged: such a one is shown, but
     neither best nor tied.
     """
-    place = METRICS.index(metric)
+    place = COMPARED.index(metric)
     sign = -1 if LOWER_IS_BETTER[place] else 1
     names = sorted(scores, key=lambda name: (problems[name] is not None, -sign * scores[name].observed[place]))
     pairs = compare_pairs(scores, names, place)

@@ -14,7 +14,7 @@ from tagstudy.core.processes import available_cores, worker_pool
 from tagstudy.evaluation import figures, style, tables
 from tagstudy.evaluation.comparison import Scores, compare
 from tagstudy.evaluation.probabilities import loss_table
-from tagstudy.evaluation.scoring import METRICS
+from tagstudy.evaluation.scoring import COMPARED
 from tagstudy.evaluation.systems import System
 from tagstudy.predictions.decisions import RunDecisions, write_decisions
 
@@ -27,7 +27,7 @@ class Results(NamedTuple):
 
     systems: dict[str, System]
     scores: dict[str, Scores]
-    differences: pd.DataFrame  # of the arms, a row for each of METRICS and then for each tag
+    differences: pd.DataFrame  # of the arms, a row for each of COMPARED and then for each tag
     verdict: str
 
 
@@ -51,7 +51,7 @@ def read_costs(models: Path, timings: Path) -> dict[str, dict[str, float]]:
 def write_metrics(folder: Path, results: Results, costs: pd.DataFrame) -> None:
     """Write the scores of every run, the comparisons, and what `dvc metrics` reads."""
     write_csv(folder / "runs.csv", run_table(results.systems))
-    differences = results.differences[: len(METRICS)]
+    differences = results.differences[: len(COMPARED)]
     write_csv(folder / "comparison.csv", differences)
     write_csv(folder / "fusion.csv", fusion_gains(results.scores))
     write_csv(folder / "calibration.csv", loss_table(results.systems))
@@ -88,9 +88,9 @@ def run_table(systems: Mapping[str, System]) -> pd.DataFrame:
 
 
 def fusion_gains(scores: Mapping[str, Scores]) -> pd.DataFrame:
-    """The fusion's gain over every other system, a row for each of METRICS: over, score, difference, low, high, p."""
+    """The fusion's gain over every other system, a row for each of COMPARED: over, score, difference, low, high, p."""
     rows = [
-        compare(scores["fusion"], scores[name])[: len(METRICS)].assign(over=name, score=METRICS)
+        compare(scores["fusion"], scores[name])[: len(COMPARED)].assign(over=name, score=COMPARED)
         for name in scores
         if name != "fusion"
     ]
@@ -139,7 +139,7 @@ def shared_tables(results: Results, corpus: Corpus) -> dict[str, pd.DataFrame]:
     labels = corpus.labels.take(tested)
     decisions = {arm: results.systems[arm].decisions() for arm in (*ARMS, "fusion")}
     frequency = tables.tag_frequency(corpus)
-    differences = results.differences[len(METRICS) :].rename(columns={"score": "tag"})
+    differences = results.differences[len(COMPARED) :].rename(columns={"score": "tag"})
     support = np.bincount(labels.indices, minlength=len(corpus.tags))
     groups = tables.groups(corpus, tested, labels)
     return {
@@ -189,7 +189,7 @@ def draw(
         "reliability": (figures.reliability, by_arm["reliability"]),
         "precision_recall": (figures.precision_recall, by_arm["recall"], operating),
         "groups": (figures.groups, shared["groups"]),
-        "verdict": (figures.differences, results.differences[: len(METRICS)]),
+        "verdict": (figures.differences, results.differences[: len(COMPARED)]),
     }
     with worker_pool(min(available_cores(), len(jobs)), fork=True) as pool:
         drawings = [

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
-METRICS = ("micro_f1", "macro_f1", "hamming_loss", "subset_accuracy")  # that arms are compared by
+COMPARED = ("micro_f1", "macro_f1", "hamming_loss", "subset_accuracy")  # that arms are compared by
 
 
 class Counts(NamedTuple):
@@ -80,7 +80,7 @@ def hamming_loss(counts: Counts) -> np.ndarray:
 
 
 def measure(counts: Counts) -> np.ndarray:
-    """[..., metrics] Each of METRICS."""
+    """[..., metrics] Each of COMPARED."""
     values = [f1(total(counts)), f1(counts).mean(axis=-1), hamming_loss(counts), counts.exact / counts.posts]
     return np.stack(np.broadcast_arrays(*values), axis=-1)
 
@@ -88,7 +88,7 @@ def measure(counts: Counts) -> np.ndarray:
 def scores(by_metric: Sequence[Counts]) -> dict[str, np.ndarray]:
     """The scores of a run: micro (over all decisions), macro (mean over tags), Hamming loss, subset accuracy.
 
-    ``by_metric`` are the counts at the threshold tuned for each of METRICS. ``macro_f1_tested`` is the mean over the
+    ``by_metric`` are the counts at the threshold tuned for each of COMPARED. ``macro_f1_tested`` is the mean over the
     tags that a post has; in ``macro_f1`` the others count as 0.
     """
     micro, macro, hamming, subset = by_metric

@@ -29,7 +29,7 @@ class Run(NamedTuple):
     fold: int
     scores: dict[str, Any]  # on test, each at the threshold tuned for it
     decision: Decision
-    thresholds: list[float]  # of what is compared, for each of scoring.METRICS
+    thresholds: list[float]  # of what is compared, for each of scoring.COMPARED
     counts: list[scoring.Counts]  # on test, at each of these thresholds
     valid: Outcomes
     test: Outcomes
@@ -232,7 +232,7 @@ def assess(fold: int, labels: dict[str, csr_array], read: Read, decision: Decisi
 
 def named_thresholds(decision: Decision, thresholds: list[float]) -> dict[str, float]:
     """The thresholds by metric; empty with a threshold per tag or with top_k."""
-    names = ["threshold", *(f"threshold_{metric}" for metric in scoring.METRICS[1:])]
+    names = ["threshold", *(f"threshold_{metric}" for metric in scoring.COMPARED[1:])]
     return dict(zip(names, thresholds, strict=True)) if decision.to_tune or decision.one_threshold else {}
 
 
