@@ -1,17 +1,19 @@
 """Is one system better than another, or is it chance: of the posts, of the training sets and of the seeds?
 
 Every post is tested once, by the run of its fold. The difference of two systems is that of their scores on all of these
-posts. Its variance has two parts:
+posts. Its variance has two parts, which overlap, so that the interval is rather too wide than too narrow:
 
     variance = posts + runs
     posts: mean squared deviation of the difference over bootstrap resamples of the posts, drawn within each fold, the
            same ones for both systems; thresholds are tuned again on the valid posts of each resample
     runs:  variance of the difference of the folds, each of which has a training set and a seed of its own, divided by
-           their number; less `posts`, since folds differ by their test posts, too; at least 0
+           their number
+
+They overlap because folds differ by their test posts, too. Nothing is subtracted for that: five folds tell it too
+poorly, and where training varies more than the posts do, such intervals of 95% would cover 91% (simulated).
 
 The interval is Student's t, with Satterthwaite's degrees of freedom: few folds make it wide. On a single split, runs
-with different seeds take the place of folds. They share the test posts, so nothing is subtracted, and the interval does
-not cover the choice of the split.
+with different seeds take the place of folds, and the interval does not cover the choice of the split.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +53,6 @@ class Scores(NamedTuple):
     replicates: np.ndarray  # [resamples, metrics + tags] on resampled posts
     decisions: list[csr_array]  # of each repeat, [posts, tags]
     positives: np.ndarray  # [tags] test posts that have the tag
-    folds: int
 
 
 def score(corpus: Corpus, systems: Mapping[str, System], resamples: int) -> dict[str, Scores]:
@@ -72,7 +73,7 @@ def score(corpus: Corpus, systems: Mapping[str, System], resamples: int) -> dict
         units = runs.reshape(-1, system.folds, runs.shape[1]).mean(axis=0) if system.folds > 1 else runs
         observed = np.mean([measure(at) for at in system.counts()], axis=0)
         replicates = np.concatenate([part[name] for part in parts])
-        scores[name] = Scores(observed, units, replicates, system.decisions(), positives, system.folds)
+        scores[name] = Scores(observed, units, replicates, system.decisions(), positives)
     return scores
 
 
@@ -128,13 +129,7 @@ class Interval(NamedTuple):
 
 
 def interval(
-    observed: np.ndarray,
-    replicates: np.ndarray,
-    units: np.ndarray,
-    *,
-    folds: int,
-    posts: int,
-    comparisons: np.ndarray | int = 1,
+    observed: np.ndarray, replicates: np.ndarray, units: np.ndarray, posts: int, comparisons: np.ndarray | int = 1
 ) -> Interval:
     """The interval of a score or difference [...] with its ``replicates`` [resamples, ...] and ``units`` [units, ...].
 
@@ -142,8 +137,6 @@ def interval(
     """
     over_posts = np.mean((replicates - observed) ** 2, axis=0)
     over_runs = units.var(axis=0, ddof=1) / len(units) if len(units) > 1 else np.full(observed.shape, np.nan)
-    if folds > 1:  # each with test posts of its own, whose variance is not that of runs
-        over_runs = np.maximum(over_runs - over_posts, 0)
     variance = over_posts + over_runs
     # Satterthwaite's: the variance squared, over the sum of each part squared over its own degrees of freedom.
     weighed = over_posts**2 / max(posts - 1, 1) + over_runs**2 / max(len(units) - 1, 1)
@@ -173,9 +166,8 @@ def compare(one: Scores, other: Scores, comparisons: int = 1) -> pd.DataFrame:
             difference,
             one.replicates - other.replicates,
             one.units[:units] - other.units[:units],
-            folds=one.folds,
-            posts=one.decisions[0].shape[0],
-            comparisons=together,
+            one.decisions[0].shape[0],
+            together,
         )
     )
     columns = {"one": one.observed, "other": other.observed, "difference": difference}

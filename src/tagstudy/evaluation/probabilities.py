@@ -37,5 +37,5 @@ def mean_with_interval(runs: list[np.ndarray], folds: int) -> pd.DataFrame:
     variance = sum(((fold - fold.mean(axis=0)) ** 2).sum(axis=0) for fold in by_fold) / posts**2
     replicates = observed + np.sqrt(variance) * np.array([[-1], [1]])  # two that have this variance
     units = np.stack([part.mean(axis=0) for part in (by_fold if folds > 1 else runs)])
-    low, high, _ = interval(observed, replicates, units, folds=folds, posts=posts)
+    low, high, _ = interval(observed, replicates, units, posts)
     return pd.DataFrame({"score": LOSSES, "value": observed, "low": low, "high": high})

@@ -51,7 +51,7 @@ def rank(
     for name in names:
         own = scores[name]
         observed, posts = own.observed[place], own.decisions[0].shape[0]
-        low, high, _ = interval(observed, own.replicates[:, place], own.units[:, place], folds=own.folds, posts=posts)
+        low, high, _ = interval(observed, own.replicates[:, place], own.units[:, place], posts)
         row = {"system": name, metric: observed, "low": max(low, 0), "high": min(high, 1)}
         against = pairs[(pairs["one"] == best) & (pairs["other"] == name)]
         if len(against):
