@@ -64,7 +64,7 @@ def rank(
 
 
 def compare_pairs(scores: Mapping[str, Scores], names: list[str], place: int) -> pd.DataFrame:
-    """Every pair, the better one first."""
+    """Every pair, the better one first; those that have not converged come last."""
     chosen = list(combinations(names, 2))
     rows = []
     for one, other in chosen:
