@@ -50,7 +50,7 @@ def is_stable(name: str) -> bool:
 
 def scratch(study: Path) -> list[Path]:
     """Scratch folders that are left."""
-    return [*study.glob(".*-*"), *(study / "data").rglob(".*-*")]
+    return [path for path in (*study.glob(".*-*"), *(study / "data").rglob(".*-*")) if path.is_dir()]
 
 
 def start(command: list[str], study: Path) -> subprocess.Popen:
