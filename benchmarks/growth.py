@@ -3,8 +3,8 @@
 `python benchmarks/growth.py --data FOLDER --posts 10000 100000 --tags 50`. The posts are made from real ones; with
 `--titles` they are titles alone. Training takes `--epochs` epochs of each arm, of at most `--steps` steps together, and
 `--runs` runs side by side; `--held-out` is the fraction of the posts in valid, and in test. Peak memory is that of the
-stage and its processes together, each page counted once. In the end it prints a table for each
-kind; docs/scaling.md has that of titles.
+stage and its processes together, each page counted once. In the end it prints a table for each kind; docs/scaling.md
+has that of titles.
 
 With `--folder` it works in a folder in that one for each kind and number of posts and tags, and leaves all there, so
 that `--stages` can be run one after another, and a training stage that was stopped goes on.

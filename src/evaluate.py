@@ -11,10 +11,6 @@ out: data/decisions (of each run: how scores become probabilities and tags, the 
 """
 
 import tagstudy.core.processor  # noqa: F401 - before numpy and torch
-
-# isort: split
-import numpy as np
-
 from tagstudy.core.checksums import check_made_from
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
@@ -39,10 +35,11 @@ def main() -> str:
     differences = comparison.compare(scores["dense"], scores["sparse"])
     differences = differences.rename(columns={"one": "dense", "other": "sparse"})
     differences.insert(0, "score", [*COMPARED, *corpus.tags])
-    of_metrics, of_tags = np.split(differences["p"].isna(), [len(COMPARED)])
-    if of_tags.any() and not of_metrics.all():
-        why = "too few posts have them, or are treated differently"
-        print(f"{of_tags.sum()} of {len(corpus.tags)} tags have no interval: {why}")
+    missing = differences["p"].isna()
+    without_interval = int(missing[len(COMPARED) :].sum())
+    if without_interval and not missing.all():  # of a single run nothing has one, and the verdict says so
+        why = "too few posts have them, or the arms differ on too few"
+        print(f"{without_interval} of {len(corpus.tags)} tags have no interval: {why}")
     finding = verdict(
         differences.iloc[0],
         {name: arm.problem for name, arm in arms.items()},
