@@ -50,6 +50,7 @@ def test_experiments_can_be_named_and_the_table_be_markdown(study: Path) -> None
     status, out, _ = compare(study, "narrow", "HEAD", "--metric", "hamming_loss", "--md")
     assert status == 0 and out.startswith("| system | hamming_loss |")
     assert "learned (HEAD)" in out
+    assert "learned (workspace)" in compare(study, "narrow", "workspace")[1]
 
 
 def test_no_folder_but_a_comparison_is_replaced(study: Path) -> None:

@@ -55,8 +55,8 @@ def open_experiment(name: str, posts: str, scratch: Path) -> Experiment:
         if name == WORKSPACE:  # dvc.lock and plots/, which git has, must tell of the predictions that lie there
             check_made_from(METRICS, DECISIONS)
             check_made_from(DECISIONS, *(MODELS / arm for arm in ARMS))
-            for name in ARMS:
-                check_made_from(PREDICTIONS / name, POSTS, MODELS / name)
+            for side in ARMS:
+                check_made_from(PREDICTIONS / side, POSTS, MODELS / side)
         arms = {arm: Predictions(root / PREDICTIONS / arm) for arm in ARMS}
         cost = pd.read_csv(root / PLOTS / "cost.csv", index_col="arm")
         locked = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
