@@ -123,6 +123,15 @@ def test_a_file_that_cannot_be_read_in_parts_is_told_when_it_is_read(tmp_path: P
     assert list(parts_of(File(path))) == [File(path)]
 
 
+def test_a_damaged_column_of_the_footer_is_an_error(tmp_path: Path) -> None:
+    read(tmp_path)
+    path, optional, required = tmp_path / "posts.parquet", b"\x15\x0c\x25\x02", b"\x15\x0c\x25\x00"
+    path.write_bytes(path.read_bytes().replace(optional, required, 1))  # its histogram of levels is too long now
+    assert list(parts_of(File(path))) == [File(path)]
+    with pytest.raises(UserError, match=r"posts\.parquet, after row 0: not Parquet that can be read \(Definition level"):
+        list(read_posts(path))
+
+
 def test_a_part_of_a_row_group_decodes_to_no_more_than_its_bytes_allow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,12 @@
 """Rows of a Parquet file. A few bytes of it may stand for gigabytes of text, so its decoded size is checked first."""
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 import pyarrow as pa
@@ -32,6 +34,7 @@ class ParquetRows:
         self.path, self.stream = path, stream
         plain = pq.ParquetFile(stream)
         self.metadata, self.schema = plain.metadata, plain.schema_arrow
+        check_columns(self.metadata, stream.seek(0, io.SEEK_END))
         self.allowed = allowed(path.stat().st_size)
         columns = [self.metadata.schema.column(place) for place in range(self.metadata.num_columns)]
         texts = [c.path for c in columns if c.physical_type == "BYTE_ARRAY" and c.logical_type.type in TEXTS]
@@ -97,6 +100,23 @@ class ParquetRows:
         """Row groups in batches. Each ends with its row group: Arrow cannot join lists under different dictionaries."""
         for group in groups:
             yield from self.file.iter_batches(self.batch_rows, row_groups=[group], columns=columns)
+
+
+def check_columns(metadata: Any, size: int) -> None:
+    """Raises ArrowInvalid where the metadata of a column are damaged, in a file of ``size`` bytes.
+
+    If they are, `metadata.row_group(0).column(0)` would abort Python. Reading raises an error, before it reads a byte.
+    """
+    with TemporaryFile() as closed:
+        closed.truncate(size)
+        unreadable = pq.ParquetFile(closed, metadata=metadata)
+    for group in range(metadata.num_row_groups):
+        try:
+            next(unreadable.iter_batches(row_groups=[group]), None)
+        except (OSError, pa.ArrowException) as problem:
+            raise pa.ArrowInvalid(str(problem)) from None
+        except ValueError:  # the file is closed: nothing else is wrong
+            pass
 
 
 def allowed(size: int) -> int:
