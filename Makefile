@@ -12,7 +12,7 @@ study: $(VENV)/study ## run the study; what has not changed is skipped (requirem
 	@echo "== dvc repro: run every stage whose data, parameters or code changed"
 	dvc repro
 	dvc metrics show
-	@echo "== the pictures are in plots/images/; dvc plots show draws them for the browser"
+	@echo "== the pictures are in plots/images/; dvc plots show makes a web page of them"
 
 sweep: $(VENV)/pretrained ## all dense embeddings, compared (requirements-pretrained.txt; an hour)
 	dvc exp run --queue -S featurize_dense.embedding=learned,word2vec,static,encoder,finetuned

@@ -1,4 +1,4 @@
-"""Stage train_dense: train the shared MLP on the dense embedding, which is learned with it unless it is frozen.
+"""Stage train_dense: train the shared MLP, and the dense embedding unless it is frozen.
 
 in:  data/features/dense, data/posts
 out: data/models/dense: model.json (the network, the tags, its cost); for each run (seed) weights and a dvclive log

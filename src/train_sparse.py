@@ -1,4 +1,4 @@
-"""Stage train_sparse: train the shared MLP on TF-IDF; the matrix of its first hidden layer has a row a term.
+"""Stage train_sparse: train the shared MLP on TF-IDF; the matrix of its first hidden layer has one row per term.
 
 in:  data/features/tfidf, data/posts
 out: data/models/sparse: model.json (the network, the tags, its cost); for each run (seed) weights and a dvclive log

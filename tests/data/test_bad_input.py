@@ -69,7 +69,7 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "two lists in JSON": (
         "a.json",
         b'{"train": [{"title": "x", "tags": "a"}], "test": [{"title": "y", "tags": "a"}]}',
-        "lists of objects at 'train.item' and 'test.item'; give a file for each",
+        "lists of objects at 'train.item' and 'test.item'; put each list into its own file",
     ),
     "not fastText": ("a.txt", b"How do I sort a list?\n", "__label__"),
     "truncated .gz": ("a.csv.gz", gzip.compress(MANY)[:-3000], "ended before.*fetch it again"),
@@ -78,7 +78,7 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "not gzip": ("a.csv.gz", b"title,tags\n", "gzip"),
     "not a zip": ("a.zip", b"title,tags\n", "not a zip"),
     "several in a zip": ("a.zip", zipped(a__csv=b"x", b__csv=b"x"), r"several.*a\.csv, b\.csv"),
-    "an empty zip": ("a.zip", zipped(), "no file of posts in this archive, which holds no file; unpack"),
+    "an empty zip": ("a.zip", zipped(), "no file of posts in this archive, which is empty; unpack"),
     "a file without a name in a zip": ("a.zip", nameless(zipped(a=b"x")), "no file of posts"),
     "none in a zip": ("a.zip", zipped(readme__md=b"x"), "no file of posts"),
     "damaged zip": ("a.zip", damaged(zipped(a__csv=MANY)), ""),

@@ -165,7 +165,7 @@ def test_a_window_that_the_model_has_no_positions_for_is_one_line(tmp_path: Path
     assert encoder(folder).window == 63 - 2  # its positions start behind that of padding, 2
     with pytest.raises(UserError, match=r"featurize_dense\.max_length: .* at most 63 tokens"):
         encoder(folder, max_length=64)
-    with pytest.raises(UserError, match=r"featurize_dense\.max_length: 2 tokens go before any text"):
+    with pytest.raises(UserError, match=r"featurize_dense\.max_length: special tokens and prompt take 2 tokens"):
         encoder(folder, max_length=2)
 
 

@@ -109,7 +109,7 @@ def test_plot_draws_both_revisions(page: lxml.html.HtmlElement, name: str) -> No
     ("name", "legend"),
     [
         ("loss", ["dense", "sparse", "valid", "train"]),
-        ("hamming_distance", ["dense", "sparse", "valid"]),
+        ("hamming_loss", ["dense", "sparse", "valid"]),
         ("validation_micro_f1", ["dense", "sparse", "valid"]),
         ("f1_by_tag", ["dense", "sparse"]),
         ("reliability", ["dense", "sparse", "fusion", "test"]),
@@ -126,7 +126,7 @@ def test_colours_are_the_arms_as_in_the_images(page: lxml.html.HtmlElement, name
     assert dashed == [label for label in legend if label == "train"]
 
 
-@pytest.mark.parametrize("name", ["loss", "hamming_distance", "validation_micro_f1"])
+@pytest.mark.parametrize("name", ["loss", "hamming_loss", "validation_micro_f1"])
 def test_epochs_are_whole(page: lxml.html.HtmlElement, name: str) -> None:
     [drawing] = page.xpath(f"//div[@id='{name}']//svg[contains(@class, 'marks')]")
     axes = drawing.xpath(".//g[starts-with(@aria-label, 'X-axis')]")

@@ -38,7 +38,7 @@ def test_a_quota_of_the_disk_is_told_and_the_posts_of_before_stay(tmp_path: Path
     before = read(tmp_path / "data")
     done = limited(tmp_path, "ingest", "-f 1")  # no file may be longer than 512 bytes, or 1,024 with some shells
     assert done.returncode == 1
-    assert done.stderr.splitlines() == ["ingest: the disk is full, or its quota; make room and run `dvc repro` again"]
+    assert done.stderr.splitlines() == ["ingest: the disk or its quota is full; make room and run `dvc repro` again"]
     assert read(tmp_path / "data") == before
 
 

@@ -52,7 +52,7 @@ def explain(problem: BaseException, again: str) -> str | None:
     if isinstance(problem, KeyboardInterrupt):
         return f"interrupted; {again}"
     if any(sign in message for sign in DISK_FULL):
-        return f"the disk is full, or its quota; make room and {again}"
+        return f"the disk or its quota is full; make room and {again}"
     if "CUDA out of memory" in message:
         return "not enough memory on the GPU; lower the arm's batch_size, or use train.device: cpu"
     if isinstance(problem, MemoryError) or any(sign in message for sign in NO_MEMORY):

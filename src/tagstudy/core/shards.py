@@ -58,7 +58,7 @@ def map_by_processes(function: Callable[[Shard], Result], shards: Iterator[Shard
             if killed > RETRIES:
                 raise
             print_visible(
-                f"a worker process was killed; what it did is done again ({killed} of at most {RETRIES} times)"
+                f"a worker process was killed; its work is retried ({killed} of at most {RETRIES} times)"
             )
 
 

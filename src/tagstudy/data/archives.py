@@ -138,6 +138,6 @@ def only_member(path: Path, names: list[str], what: str, choose: Callable[[list[
     members = choose(names)
     if len(members) != 1:
         count = "several files" if members else "no file"
-        listed = ", ".join((members or names)[:SHOWN]) or "which holds no file"
+        listed = ", ".join((members or names)[:SHOWN]) or "which is empty"
         raise UserError(f"{path}: {count} of {what} in this archive, {listed}; unpack it and name the right file")
     return members[0]

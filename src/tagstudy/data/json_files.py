@@ -141,7 +141,7 @@ def json_array(file: File, stream: IO[bytes], encoding: str) -> Iterator[Row]:
                     place = prefix if place is None else place
                     if prefix != place:
                         raise UserError(
-                            f"{file.path}: lists of objects at {place!r:.40} and {prefix!r:.40}; give a file for each"
+                            f"{file.path}: lists of objects at {place!r:.40} and {prefix!r:.40}; put each list into its own file"
                         )
                 builder.event(event, value)
                 depth += event in ("start_map", "start_array")
@@ -155,7 +155,7 @@ def json_array(file: File, stream: IO[bytes], encoding: str) -> Iterator[Row]:
     except (ijson.JSONError, UnicodeDecodeError, ValueError, RecursionError) as problem:
         raise UserError(
             f"{file.path}, after row {number}: malformed JSON ({' '.join(str(problem).split())!s:.200}); fetch it "
-            "again, or write an object a line (.jsonl)"
+            "again, or write one object per line (.jsonl)"
         ) from None
     if is_empty and not number:  # as the last of several pages is
         file.detected["empty_page"] = True
@@ -178,7 +178,7 @@ def json_fields(file: File, rows: Iterator[Row]) -> Iterator[Row]:
         return
     sample: list[dict[str, Any]] = [row.fields for row in first if row.fields is not None]
     if not sample and first:
-        raise UserError(f"{file.path}, row {first[0].number}: {first[0].problem}; give an object a line")
+        raise UserError(f"{file.path}, row {first[0].number}: {first[0].problem}; write one object per line")
     names = dict.fromkeys(key for row in sample for key in row)
     columns = choose_columns(file, list(names), sample)
     tags = columns.names.get("tags", [])

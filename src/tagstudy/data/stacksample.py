@@ -104,7 +104,7 @@ def joined(questions: File, rows: Iterator[Row], tags: File, labels: Iterator[Ro
             continue
         question = number_of(questions, row, "id")
         if question <= last:
-            raise UserError(f"{questions.path}, row {row.number}: its id is not above that before; sort by Id")
+            raise UserError(f"{questions.path}, row {row.number}: its id is not greater than the one before; sort the file by Id")
         last = question
         while of_tags < question and (group := next(groups, None)):
             of_tags, names = group
@@ -129,7 +129,7 @@ def ascending(file: File, labels: Iterator[Row], malformed: list[Row]) -> Iterat
     last = -1
     for question, group in groupby(pairs(), key=itemgetter(0)):
         if question <= last:
-            raise UserError(f"{file.path}: the tags of {question} stand behind those of {last}; sort by Id")
+            raise UserError(f"{file.path}: the tags of {question} come after those of {last}; sort the file by Id")
         last = question
         yield question, [tag for _, tag in group]
 

@@ -174,7 +174,7 @@ def split_tags(value: Any, spelling: Spelling) -> list[Any]:
     if isinstance(value, str):
         value = split_text(value.strip(), spelling)
         if spelling.kind != "printed" and not spelling.told and (angled := list(filter(ANGLED.search, value))):
-            raise ValueError(f"{angled[0]!r:.60} holds marks of <a><b>, as other rows do not; set ingest.tag_separator")
+            raise ValueError(f"{angled[0]!r:.60} contains < or >, unlike other rows; set ingest.tag_separator")
     if spelling.kind == "number" and isinstance(value, int | float):
         value = [value]
     if not isinstance(value, list):
@@ -195,7 +195,7 @@ def split_text(text: str, spelling: Spelling) -> list[Any]:
         text = unescape(text)
     if kind in ("angle", "escaped"):
         if not (text.startswith("<") and text.endswith(">")):
-            raise ValueError(f"tags do not stand as {spelling}, as in other rows: {text!r:.60}")
+            raise ValueError(f"tags are not written as {spelling}, as in other rows: {text!r:.60}")
         return re.split(r">\s*[,;|]?\s*<", text[1:-1])
     if kind == "printed":
         return parse_list(text)

@@ -46,7 +46,7 @@ class Encoder(nn.Module):
         model.max_seq_length = longest_window(model, settings)
         self.window = model.max_seq_length - self.special_tokens
         if self.window < 1:
-            raise UserError(f"featurize_dense.max_length: {self.special_tokens} tokens go before any text; raise it")
+            raise UserError(f"featurize_dense.max_length: special tokens and prompt take {self.special_tokens} tokens; raise it")
         expected = reference_vector(model, self.prompt)
         for module in self.modules():
             if getattr(module, "pooler", None) is not None:
@@ -77,7 +77,7 @@ class Encoder(nn.Module):
             print_visible(self.hint)
         held = os.environ.get("ONEDNN_MAX_CPU_ISA") == "AVX2" and next(self.parameters()).device.type == "cpu"
         if self.in_bfloat16 and held:
-            print_visible("a CPU that has bfloat16 uses it with compute.instructions: native alone")
+            print_visible("a CPU's bfloat16 instructions are used only with compute.instructions: native")
 
     @torch.no_grad()
     def encode(self, texts: list[str]) -> np.ndarray:

@@ -57,5 +57,5 @@ def prompt_hint(model: "SentenceTransformer", settings: EncoderSettings) -> str 
     choice = f"one of its prompts ({', '.join(sorted(names))})" if names else f"one, such as {known[0]}"
     return (
         f"{settings.encoder}: such encoders expect a prompt before each text, and none is set; "
-        f'set featurize_dense.prompt to {choice}, or to "" for none, without this hint'
+        f'set featurize_dense.prompt to {choice}, or to "" for none, which also hides this hint'
     )

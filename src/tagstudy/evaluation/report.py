@@ -171,12 +171,12 @@ def draw(
         "difference_by_tag": (figures.difference_by_tag, shared["difference_by_tag"]),
         "cost": (figures.cost, costs),
         "loss": (figures.curves, "Loss by epoch", history, losses, "loss per post and tag"),
-        "hamming_distance": (
+        "hamming_loss": (
             figures.curves,
-            "Hamming distance on valid by epoch, at a threshold of 0.5",
+            "Hamming loss on valid by epoch, at a threshold of 0.5",
             history,
             {"valid_hamming": "valid"},
-            "Hamming distance",
+            "Hamming loss",
         ),
         "validation_micro_f1": (
             figures.curves,

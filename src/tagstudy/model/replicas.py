@@ -166,5 +166,5 @@ def check_equal(model: nn.Module) -> None:
         checksum = zlib.crc32(weights.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy(), checksum)
     if len({int(other) for other in gather(torch.tensor(checksum))}) > 1:
         raise UserError(
-            "the weights of the processes differ; let machines of one kind train, and all read the same folder"
+            "the weights of the processes differ; use identical machines that read the same folder"
         )

@@ -77,4 +77,4 @@ def quoted(key: str) -> str:
 
 
 def no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
