@@ -52,12 +52,12 @@ def test_confusion_counts_every_post_once_per_tag() -> None:
     assert cells["c", "yes", "yes"] == cells["c", "yes", "no"] == 0
 
 
-def test_co_occurrence_is_a_share_of_the_first_tag_s_posts() -> None:
+def test_co_occurrence_is_a_fraction_of_the_first_tag_s_posts() -> None:
     blocks = [labels_of(LABELS[:3]), labels_of(LABELS[3:])]
     table = tables.co_occurrence(blocks, ["a", "b"]).set_index(["tag", "with"])
     assert table["posts"].to_dict() == {("a", "a"): 3, ("a", "b"): 2, ("b", "a"): 2, ("b", "b"): 3}
-    assert table.loc[("a", "b"), "share"] == 2 / 3
-    assert np.isnan(table.loc[("a", "a"), "share"])
+    assert table.loc[("a", "b"), "fraction"] == 2 / 3
+    assert np.isnan(table.loc[("a", "a"), "fraction"])
 
 
 def test_history_is_a_mean_as_far_as_all_runs_went(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def f1_by_tag(path: Path, tables: dict[str, pd.DataFrame]) -> None:
 
 
 def confusion(path: Path, tables: dict[str, pd.DataFrame]) -> None:
-    """A two-by-two matrix for each tag and, one below the other, each arm; shades are shares of the actual class.
+    """A two-by-two matrix for each tag and, one below the other, each arm; shades are fractions of the actual class.
 
     All of them are cells of one image with empty ones between: axes for each would take many times as long.
     """
@@ -85,7 +85,7 @@ def confusion(path: Path, tables: dict[str, pd.DataFrame]) -> None:
     axes.grid(visible=False)
     axes.set_title("Confusion matrices on test", pad=22)
     axes.set_xlabel(
-        f"predicted{shown_of(len(shown), len(tags))}\ntest posts, shaded by their share of the row; P: "
+        f"predicted{shown_of(len(shown), len(tags))}\ntest posts, shaded by their fraction of the row; P: "
         "precision, R: recall"
     )
     axes.set_ylabel("actual", labelpad=18)
@@ -94,16 +94,16 @@ def confusion(path: Path, tables: dict[str, pd.DataFrame]) -> None:
 
 def draw_matrix(axes: Axes, posts: np.ndarray, top: int, left: int) -> np.ndarray:
     """Write the numbers of a confusion matrix [2, 2], and below it precision and recall; returns the shades [2, 2]."""
-    share = posts / np.maximum(posts.sum(axis=1, keepdims=True), 1)
-    precision, recall = posts[1, 1] / max(posts[:, 1].sum(), 1), share[1, 1]
+    fraction = posts / np.maximum(posts.sum(axis=1, keepdims=True), 1)
+    precision, recall = posts[1, 1] / max(posts[:, 1].sum(), 1), fraction[1, 1]
     texts = [axes.text(left + 0.5, top + 2, f"P {precision:.2f}  R {recall:.2f}", ha="center", va="center", fontsize=7)]
     for (y, x), value in np.ndenumerate(posts):
-        colour = "white" if share[y, x] > 0.5 else "black"
+        colour = "white" if fraction[y, x] > 0.5 else "black"
         number = axes.text(left + x, top + y, f"{value:,.0f}", ha="center", va="center", fontsize=8, color=colour)
         texts.append(number)
     for text in texts:
         text.set_in_layout(False)  # which would take long
-    return share
+    return fraction
 
 
 def tag_frequency(path: Path, table: pd.DataFrame) -> None:
@@ -116,15 +116,15 @@ def tag_frequency(path: Path, table: pd.DataFrame) -> None:
 
 
 def co_occurrence(path: Path, table: pd.DataFrame) -> None:
-    """Which tags occur together: the share of the row's posts that also have the column's tag."""
+    """Which tags occur together: the fraction of the row's posts that also have the column's tag."""
     tags = list(dict.fromkeys(table["tag"]))
-    share = table.pivot(index="tag", columns="with", values="share").reindex(index=tags, columns=tags).to_numpy()
+    fraction = table.pivot(index="tag", columns="with", values="fraction").reindex(index=tags, columns=tags).to_numpy()
     side = min(2.6 + 0.45 * len(tags), WIDTH)
     figure, axes = sheet("Tag co-occurrence", 0.9 * side, side)
-    axes.set_facecolor("#cfcfcf")  # of the diagonal, which has no share
-    image = axes.imshow(share, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    axes.set_facecolor("#cfcfcf")  # of the diagonal, which has no fraction
+    image = axes.imshow(fraction, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     if len(tags) <= 15:
-        for (row, column), value in np.ndenumerate(share):
+        for (row, column), value in np.ndenumerate(fraction):
             if row != column:
                 colour = "white" if value > 0.5 else "black"
                 text = f"{value:.2f}".removeprefix("0")
@@ -202,7 +202,7 @@ def reliability(path: Path, tables: dict[str, pd.DataFrame]) -> None:
     axes.plot([0, 1], [0, 1], color="#8c8c8c", linewidth=1, label="calibrated")
     for arm, table in tables.items():
         look, colour = MARKERS[arm] + "-", COLOURS[arm]
-        axes.plot(table["probability"], table["share"], look, color=colour, label=arm, clip_on=False, zorder=3)
+        axes.plot(table["probability"], table["fraction"], look, color=colour, label=arm, clip_on=False, zorder=3)
         counts.plot(table["probability"], table["decisions"], look, color=colour, markersize=3)
     axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="fraction of positives")
     counts.set(yscale="log", xlabel="predicted probability", ylabel="decisions")

@@ -134,18 +134,18 @@ class Reliability:
         return both
 
     def compute(self) -> pd.DataFrame:
-        """For each bin its lower edge, decisions, mean probability, the share that is true; 0 without decisions."""
-        mean, share = (ratio(part, self.decisions) for part in (self.probability, self.positives))
-        return pd.DataFrame({"bin": BINS, "decisions": self.decisions, "probability": mean, "share": share})
+        """For each bin its lower edge, decisions, mean probability, the fraction that is true; 0 without decisions."""
+        mean, fraction = (ratio(part, self.decisions) for part in (self.probability, self.positives))
+        return pd.DataFrame({"bin": BINS, "decisions": self.decisions, "probability": mean, "fraction": fraction})
 
     def calibration_error(self) -> float:
-        """The mean gap between probability and share, over decisions with a probability of .05 or more.
+        """The mean gap between probability and fraction, over decisions with a probability of .05 or more.
 
         Over all decisions (Naeini et al., AAAI 2015) it says little: most are easy negatives, and predicting the tag
         frequencies for every post already gives an error near 0.
         """
         bins = self.compute()[1:]
-        gaps = (bins["probability"] - bins["share"]).abs()
+        gaps = (bins["probability"] - bins["fraction"]).abs()
         return float(ratio((gaps * bins["decisions"]).sum(), bins["decisions"].sum()))
 
 

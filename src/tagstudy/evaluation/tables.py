@@ -60,18 +60,18 @@ def tag_frequency(corpus: Corpus) -> pd.DataFrame:
 
 
 def co_occurrence(blocks: Iterable[csr_array], tags: list[str]) -> pd.DataFrame:
-    """For every pair of tags, the number of posts with both, and their share of the first tag's posts.
+    """For every pair of tags, the number of posts with both, and their fraction of the first tag's posts.
 
-    ``blocks`` are labels [posts, tags or more]. A tag with itself has posts but no share, which would say nothing.
+    ``blocks`` are labels [posts, tags or more]. A tag with itself has posts but no fraction, which would say nothing.
     """
     posts = np.zeros((len(tags), len(tags)), dtype=np.int64)
     for labels in blocks:
         shown = labels[:, : len(tags)].astype(np.int64)
         posts += (shown.T @ shown).toarray()
-    share = posts / posts.diagonal()[:, None]
-    np.fill_diagonal(share, np.nan)
+    fraction = posts / posts.diagonal()[:, None]
+    np.fill_diagonal(fraction, np.nan)
     return pd.DataFrame(
-        {"tag": tag, "with": other, "posts": posts[row, column], "share": share[row, column]}
+        {"tag": tag, "with": other, "posts": posts[row, column], "fraction": fraction[row, column]}
         for row, tag in enumerate(tags)
         for column, other in enumerate(tags)
     )
