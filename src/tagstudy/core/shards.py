@@ -57,9 +57,7 @@ def map_by_processes(function: Callable[[Shard], Result], shards: Iterator[Shard
             killed += 1
             if killed > RETRIES:
                 raise
-            print_visible(
-                f"a worker process was killed; its work is retried ({killed} of at most {RETRIES} times)"
-            )
+            print_visible(f"a worker process was killed; its work is retried ({killed} of at most {RETRIES} times)")
 
 
 def map_by_pool(

@@ -104,7 +104,9 @@ def joined(questions: File, rows: Iterator[Row], tags: File, labels: Iterator[Ro
             continue
         question = number_of(questions, row, "id")
         if question <= last:
-            raise UserError(f"{questions.path}, row {row.number}: its id is not greater than the one before; sort the file by Id")
+            raise UserError(
+                f"{questions.path}, row {row.number}: its id is not greater than the one before; sort the file by Id"
+            )
         last = question
         while of_tags < question and (group := next(groups, None)):
             of_tags, names = group

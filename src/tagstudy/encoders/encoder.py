@@ -46,7 +46,8 @@ class Encoder(nn.Module):
         model.max_seq_length = longest_window(model, settings)
         self.window = model.max_seq_length - self.special_tokens
         if self.window < 1:
-            raise UserError(f"featurize_dense.max_length: special tokens and prompt take {self.special_tokens} tokens; raise it")
+            taken = f"special tokens and prompt take {self.special_tokens} tokens"
+            raise UserError(f"featurize_dense.max_length: {taken}; raise it")
         expected = reference_vector(model, self.prompt)
         for module in self.modules():
             if getattr(module, "pooler", None) is not None:

@@ -26,7 +26,7 @@ def reference_vector(model: "SentenceTransformer", prompt: str) -> np.ndarray:
         return features["sentence_embedding"][0, : model.truncate_dim].float().numpy()
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as problem:
         reason = " ".join(f"{type(problem).__name__} {problem}".split())
-        raise UserError(f"featurize_dense.encoder: this encoder cannot encode a text ({reason}); name another one") from None
+        raise UserError(f"featurize_dense.encoder: it cannot encode a text ({reason}); name another one") from None
 
 
 def check_vector(found: np.ndarray, expected: np.ndarray, name: str) -> None:

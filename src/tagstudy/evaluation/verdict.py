@@ -34,11 +34,13 @@ def verdict(
         reasons = " and ".join(f"the {arm} arm was {problem}" for arm, problem in unready.items())
         finding = f"Not comparable: {reasons}; " + " and ".join(dict.fromkeys(remedies[arm] for arm in unready))
     elif runs == 1:
-        finding = "No verdict from a single run; raise train.runs (or train_dense.runs, train_sparse.runs), or use ingest.folds: 5"
+        finding = "No verdict from a single run; raise train.runs (or what overrides it), or use ingest.folds: 5"
     elif np.isnan(p):
         finding = f"No verdict: the arms predict different tags for fewer than {DISCORDANT} test posts; give more posts"
     elif posts < TEST_POSTS:
-        finding = f"No verdict from {posts} test posts, enough to detect only differences of {half:.2f} or more; give more posts"
+        finding = (
+            f"No verdict from {posts} test posts, which detect a difference of {half:.2f} or more; give more posts"
+        )
     elif p < LEVEL:
         finding = f"The {'dense' if difference > 0 else 'sparse'} arm is better"
     elif max(-low, high) <= margin:

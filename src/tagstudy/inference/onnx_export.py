@@ -99,7 +99,7 @@ def encoder_arm(arm: Arm, folder: Path) -> EncoderArm:
     settings = EncoderSettings(**read_json(arm.features / "vectorizer.json")["encoder"])
     if settings.dtype == "int8":
         raise UserError(
-            "--export onnx: encoders in int8 cannot be exported; set featurize_dense.dtype to float32 and run `dvc repro`"
+            "--export onnx: int8 encoders cannot be exported; set featurize_dense.dtype to float32 and run `dvc repro`"
         )
     encoder = arm.network.encoder or Encoder(settings)
     tokenizer = getattr(encoder.tokenizer, "backend_tokenizer", None)

@@ -165,6 +165,4 @@ def check_equal(model: nn.Module) -> None:
     for weights in model.state_dict().values():
         checksum = zlib.crc32(weights.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy(), checksum)
     if len({int(other) for other in gather(torch.tensor(checksum))}) > 1:
-        raise UserError(
-            "the weights of the processes differ; use identical machines that read the same folder"
-        )
+        raise UserError("the weights of the processes differ; use identical machines that read the same folder")
