@@ -141,8 +141,8 @@ def json_array(file: File, stream: IO[bytes], encoding: str) -> Iterator[Row]:
                     place = prefix if place is None else place
                     if prefix != place:
                         raise UserError(
-                            f"{file.path}: lists of objects at {place!r:.40} and {prefix!r:.40}; put each list into its "
-                            "own file"
+                            f"{file.path}: lists of objects at {place!r:.40} and {prefix!r:.40}; put each "
+                            "list into its own file"
                         )
                 builder.event(event, value)
                 depth += event in ("start_map", "start_array")
