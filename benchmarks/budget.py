@@ -15,6 +15,7 @@ from bench import CORPORA, SMALL, prepare
 from common import ROOT, arguments, update
 from ours import Arm
 from tagstudy.core.config import Train, read_params
+from tagstudy.core.paths import ARMS
 from tagstudy.model.convergence import Budget
 from tagstudy.model.training import fit
 
@@ -22,6 +23,12 @@ SIZES = (100, 200, 500, 1000, 2000, 5000, 30000)
 STEPS = (1, 125, 250, 500, 1000)  # min_steps: 1 is ten epochs, as in the first edition
 SEEDS = 2
 TABLE = ROOT / "benchmarks/budget.csv"
+KEYS: dict[str, list] = {
+    "corpus": list(CORPORA | SMALL),
+    "posts": list(SIZES),
+    "arm": list(ARMS),
+    "min_steps": list(STEPS),
+}
 
 
 class Curve:
@@ -41,8 +48,8 @@ def main() -> None:
     options = arguments(
         __doc__,
         corpora={"nargs": "*", "choices": CORPORA | SMALL, "default": list(CORPORA | SMALL)},
-        sizes={"nargs": "*", "type": int, "default": list(SIZES)},
-        steps={"nargs": "*", "type": int, "default": list(STEPS)},
+        sizes={"nargs": "*", "type": int, "choices": SIZES, "default": list(SIZES)},
+        steps={"nargs": "*", "type": int, "choices": STEPS, "default": list(STEPS)},
     )
     for corpus in options.corpora:
         for size in options.sizes:
@@ -56,7 +63,7 @@ def main() -> None:
                     for steps in different(options.steps, size, arm.settings)
                     for row in train(arm, steps)
                 ]
-            update(TABLE, pd.DataFrame(rows), {"corpus": list(CORPORA | SMALL), "posts": list(SIZES)})
+            update(TABLE, pd.DataFrame(rows), KEYS)
     print(changes(pd.read_csv(TABLE)).round(4).to_string())
 
 

@@ -20,7 +20,7 @@ from scipy.sparse import csr_array
 from bench import CORPORA, prepare, run_stages
 from common import ROOT, arguments, update
 from tagstudy.core.corpus import Corpus
-from tagstudy.core.paths import ARMS, POSTS, PREDICTIONS
+from tagstudy.core.paths import ARMS, FUSION, POSTS, PREDICTIONS, SYSTEMS
 from tagstudy.evaluation.blocks import Block
 from tagstudy.evaluation.comparison import compare, interval, score
 from tagstudy.evaluation.meters import LOSSES
@@ -40,7 +40,6 @@ CHOICES = {  # evaluate.threshold, evaluate.calibrate
     "the best two tags": ("top_2", "pooled"),
 }
 BASELINE = "one threshold, not calibrated"
-SYSTEMS = (*ARMS, "fusion")
 RESAMPLES = 1000
 
 
@@ -108,7 +107,7 @@ def calibration_error(system: System) -> tuple[float, float, float]:
 
 def in_markdown(table: pd.DataFrame) -> str:
     """Of TF-IDF and of the fusion."""
-    shown = table[table["system"].isin(["sparse", "fusion"])]
+    shown = table[table["system"].isin(["sparse", FUSION])]
     cells = [
         f"{row.micro_f1_difference:+.3f} / {row.macro_f1_difference:+.3f}, {row.brier:.4f}, {row.log_loss:.3f}, "
         f"{row.calibration_error:.3f}"
@@ -117,7 +116,7 @@ def in_markdown(table: pd.DataFrame) -> str:
     return (
         shown.assign(cell=cells)
         .pivot(index=["system", "choice"], columns="corpus", values="cell")
-        .reindex(index=pd.MultiIndex.from_product([["sparse", "fusion"], CHOICES]), columns=list(CORPORA))
+        .reindex(index=pd.MultiIndex.from_product([["sparse", FUSION], CHOICES]), columns=list(CORPORA))
         .reset_index(names=["system", "choice"])
         .to_markdown(index=False)
     )

@@ -39,7 +39,7 @@ def main() -> None:
 def draw(table: pd.DataFrame) -> None:
     """Micro-F1 of each system, and below it the difference of the arms with its interval."""
     figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
-    panels = figure.subplots(2, len(CORPORA), sharex="col", height_ratios=(3, 2))
+    panels = figure.subplots(2, table["corpus"].nunique(), sharex="col", height_ratios=(3, 2), squeeze=False)
     for (upper, lower), (corpus, rows) in zip(panels.T, table.groupby("corpus", sort=False), strict=True):
         for arm in COLOURS:
             upper.plot(rows["posts"], rows[f"{arm}_micro_f1"], MARKERS[arm] + "-", color=COLOURS[arm], label=arm)

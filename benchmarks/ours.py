@@ -16,7 +16,7 @@ from tagstudy.core.paths import SPLITS, arm_folders, features_of_fold
 from tagstudy.core.store import open_matrix
 from tagstudy.model.batches import Posts
 from tagstudy.model.mlp import MLP
-from tagstudy.model.network import build, describe_network, load_pretrained_embedding
+from tagstudy.model.network import describe_network, initial_network
 from tagstudy.model.training import fit, predict
 from tagstudy.predictions.links import PROBABILITIES
 
@@ -32,14 +32,12 @@ class Arm:
         corpus, features = Corpus(folders.posts), open_matrix(features_folder / "matrix")
         self.posts = {split: Posts(features, corpus.labels, corpus.rows(split, fold)) for split in SPLITS}
         self.network = describe_network(self.settings, read_json(features_folder / "features.json"), len(corpus.tags))
-        self.embedding = features_folder / "embedding.npy"
+        self.features = features_folder
 
     def untrained(self, seed: int, **changes: Any) -> MLP:
         """The network before training, with some entries of its description changed."""
         torch.manual_seed(seed)
-        model = build(self.network | changes)
-        load_pretrained_embedding(model, self.embedding, self.settings.freeze)
-        return model
+        return initial_network(self.network | changes, self.features, self.posts["train"], self.settings)
 
     def labels(self, split: str) -> np.ndarray:
         """[posts, tags] booleans."""

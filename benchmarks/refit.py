@@ -17,7 +17,17 @@ from common import ROOT, arguments, update
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import read_json
-from tagstudy.core.paths import ARMS, FEATURES, MODELS, POSTS, PREDICTIONS, embedding_cache, features_of_fold
+from tagstudy.core.paths import (
+    ARMS,
+    FEATURES,
+    FUSION,
+    MODELS,
+    POSTS,
+    PREDICTIONS,
+    SYSTEMS,
+    embedding_cache,
+    features_of_fold,
+)
 from tagstudy.core.store import CsrMatrix, open_matrix
 from tagstudy.evaluation.comparison import compare, score
 from tagstudy.evaluation.scoring import COMPARED
@@ -30,7 +40,6 @@ from tagstudy.predictions.predictions import Predictions, PredictionWriter
 
 RESAMPLES = 1000
 TABLE = ROOT / "benchmarks/refit.csv"
-SYSTEMS = ("dense", "sparse", "fusion")
 
 
 def main() -> None:
@@ -65,7 +74,7 @@ def measure(scratch: Path) -> pd.DataFrame:
 
 def assess(assessor: Assessor, arms: dict[str, Predictions]) -> dict[str, System]:
     """Decisions come from the study's valid posts in both cases: valid's scores are the same."""
-    return {name: assessor.arm(arm) for name, arm in arms.items()} | {"fusion": assessor.fusion(**arms)[0]}
+    return {name: assessor.arm(arm) for name, arm in arms.items()} | {FUSION: assessor.fusion(**arms)[0]}
 
 
 def with_test(predictions: Predictions, arm: str, corpus: Corpus, scratch: Path) -> Predictions:

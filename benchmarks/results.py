@@ -55,7 +55,8 @@ def main() -> None:
                 print(f"{corpus}: glove needs --vectors", file=sys.stderr)
             else:
                 experiments.append(train(corpus, embedding, options.data, vectors, first=not experiments))
-        compare(corpus, experiments, code)
+        if experiments:
+            compare(corpus, experiments, code)
     draw()
     print(in_markdown())
 

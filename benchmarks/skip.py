@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from bench import prepare
 from common import ROOT, arguments, update
 from ours import Arm
+from tagstudy.model.arm import NoLog
 from tagstudy.model.embedding import CsrEmbedding
 from tagstudy.model.mlp import MLP
 from tagstudy.model.training import fit
@@ -54,14 +55,6 @@ class LowRank(MLP):
         return [*super().embedding_matrices, self.narrow.weight]
 
 
-class NoLog:
-    """Logs nothing."""
-
-    def log_metric(self, name: str, value: float) -> None: ...
-
-    def next_step(self) -> None: ...
-
-
 def main() -> None:
     options = arguments(__doc__, corpora={"nargs": "*", "choices": CORPORA, "default": list(CORPORA)})
     for name in options.corpora:
@@ -96,10 +89,7 @@ def untrained(arm: Arm, skip: str, seed: int) -> MLP:
     if way == "full":
         return arm.untrained(seed)
     if way == "terms":
-        model = arm.untrained(seed, skip_terms=terms // int(divisor))
-        assert model.skip is not None
-        model.skip.choose(arm.posts["train"].term_frequencies())
-        return model
+        return arm.untrained(seed, skip_terms=terms // int(divisor))
     model = arm.untrained(seed, skip_connection=False)
     if way == "off":
         return model

@@ -4,9 +4,10 @@ in:  data/posts; the section featurize_dense of params.yaml, and train.device; e
      in $TAGSTUDY_CACHE or the user's cache folder
 out: data/features/dense: features.json: the shape of the network's input; vectorizer.json: how features of other texts
      are made; matrix, a row for each post, by featurize_dense.embedding
-       learned, word2vec, glove, static: CSR [posts, words] of L2-normalised word frequencies, the weights of the
-         embedding matrix's rows in a post's sum; vocabulary.json: the words of train, in the order of the columns; but
-         for learned, embedding.npy [words, dims]: what the embedding matrix is initialised from
+       learned, word2vec, glove, static, in a folder for each fold: CSR [posts, words] of L2-normalised word
+         frequencies, the weights of the embedding matrix's rows in a post's sum; vocabulary.json: the words of train,
+         in the order of the columns; except for learned, embedding.npy [words, dims]: what the embedding matrix is
+         initialised from; with featurize_dense.subwords, subwords, CSR [words, n-grams]
        encoder: dense [posts, dims], the encoder's vectors; a title counts as much as its post
        finetuned: CSR, the input_ids of a post in their order, with those of its title before them
      data/timings/encode_dense.json: what encoding a post costs, where the network does not do it itself

@@ -1,9 +1,9 @@
 """Stage featurize_tfidf: turn each post into TF-IDF weights of its terms.
 
 in:  data/posts; the section featurize_tfidf of params.yaml
-out: data/features/tfidf: matrix, CSR [posts, terms] of L2-normalised TF-IDF weights; features.json: the shape of the
-     network's input; vocabulary.json: the terms in the order of the columns; idf.npy [terms]; vectorizer.json: how
-     features of other texts are made. Terms and idf come from train alone.
+out: data/features/tfidf, a folder for each fold: matrix, CSR [posts, terms] of L2-normalised TF-IDF weights;
+     features.json: the shape of the network's input; vocabulary.json: the terms in the order of the columns; idf.npy
+     [terms]; vectorizer.json: how features of other texts are made. Terms and idf come from train alone.
 """
 
 import tagstudy.core.processor  # noqa: F401 - before numpy and torch

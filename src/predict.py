@@ -1,11 +1,12 @@
-"""Tags for new posts, by what `dvc repro` has trained.
+"""Tags for new posts, by what `dvc repro` or `src/ship.py` has trained.
 
     python src/predict.py "How do I bind a click handler to rows added later?"
     python src/predict.py --file posts.csv --output tags.parquet
     python src/predict.py --serve
     python src/predict.py --export onnx
+    python src/predict.py --model shipped "How do I sort a map?"
 
-Each arm predicts with its first run, and so does their fusion, as data/decisions says.
+Of a study, each arm predicts with its first run, and so does their fusion.
 """
 
 import argparse
@@ -35,11 +36,10 @@ from tagstudy.core.printing import json_line, print_visible, visible
 from tagstudy.data.files import File, ReadOptions, described, distinct
 from tagstudy.data.readers import Post, Skipped, as_post, endings, holds_posts, read_posts
 from tagstudy.inference.models import SHIPPED, Scores
-from tagstudy.inference.predictor import Predictor
+from tagstudy.inference.predictor import BATCH, Predictor
 from tagstudy.inference.writers import WRITERS, schema_of
 from tagstudy.predictions.decisions import Decision
 
-BATCH = 256  # posts at a time
 SHOWN = 5  # tags of a text, at least
 PORT = 8000
 

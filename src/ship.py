@@ -14,15 +14,13 @@ from pathlib import Path
 import tagstudy.core.processor  # noqa: F401 - before numpy and torch
 
 # isort: split
-from dvc.exceptions import DvcException
-from dvc.lock import LockError
-from dvc.repo import Repo
 
 from tagstudy.core.config import read_params
 from tagstudy.core.errors import UserError, user_errors
 from tagstudy.core.files import atomic_folder, check_replaceable
 from tagstudy.core.paths import ARMS, embedding_cache
 from tagstudy.core.printing import print_visible
+from tagstudy.core.repository import changed_stages
 from tagstudy.inference.models import SHIPPED
 from tagstudy.inference.ship import Study, ship
 
@@ -48,14 +46,7 @@ def arguments() -> argparse.Namespace:
 
 def check_study() -> None:
     """Raise :class:`UserError` where data, parameters or code have changed since the study."""
-    try:
-        with Repo() as repo:
-            changed = repo.status()
-    except LockError:
-        raise UserError("another dvc command is running; wait until it is done") from None
-    except DvcException as problem:
-        raise UserError(f"the study cannot be read ({problem}); run it in the study's folder") from None
-    if changed:
+    if changed := changed_stages():
         raise UserError(f"the study is not up to date ({', '.join(changed)}); run `dvc repro`")
 
 

@@ -18,17 +18,18 @@ from typing import Any, NamedTuple
 import tagstudy.core.processor  # noqa: F401 - before numpy and torch
 
 # isort: split
-import optuna
-
 from tagstudy.core.config import Train, read_params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.device import choose_device
-from tagstudy.core.errors import UserError, user_errors
+from tagstudy.core.errors import UserError, needs, user_errors
 from tagstudy.core.paths import ARMS, POSTS, arm_folders
 from tagstudy.core.printing import print_visible
 from tagstudy.core.processes import worker_pool
 from tagstudy.model.arm import Job, NoLog, runs_at_once, untrained
 from tagstudy.model.training import fit
+
+with user_errors("tune"), needs("tune", "src/tune.py"):
+    import optuna
 
 
 def main() -> None:

@@ -32,8 +32,9 @@ from tagstudy.core import stage
 from tagstudy.core.checksums import seal
 from tagstudy.core.config import EncoderSettings
 from tagstudy.core.files import write_json
+from tagstudy.core.paths import SYSTEMS
 from tagstudy.core.store import CsrMatrix, CsrWriter
-from tagstudy.inference.models import FORMAT, SHIPPED, SYSTEMS
+from tagstudy.inference.models import FORMAT, SHIPPED
 from tagstudy.model.network import build, write_network
 from tagstudy.predictions.decisions import Decision, RunDecisions, write_decisions
 

@@ -79,6 +79,23 @@ def test_columns_that_are_told_go_before_those_with_usual_names(tmp_path: Path) 
     assert file.detected["text_columns_left_out"] == ["body"]
 
 
+@pytest.mark.parametrize(
+    ("options", "post"),
+    [
+        ({"tags": "summary"}, Post("a.csv:2", "t u", "", ["python", "sort"])),
+        ({"title": "summary"}, Post("a.csv:2", "python sort", "", ["x"])),
+        ({"body": "title"}, Post("a.csv:2", "", "t u", ["x"])),
+        ({"id": "title"}, Post("t u", "t u", "python sort", ["x"])),
+    ],
+)
+def test_a_column_that_is_named_for_one_field_is_not_taken_for_another(
+    tmp_path: Path, options: dict[str, str], post: Post
+) -> None:
+    """A text of tags would tell the network what to predict."""
+    posts, _, _ = read(tmp_path / "a.csv", "title,summary,tags\nt u,python sort,x\n", **options)
+    assert posts == [post]
+
+
 @pytest.mark.parametrize("delimiter", [",", "\t", ";", "|"])
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
 def test_columns_are_split_at_what_splits_the_header(tmp_path: Path, name: str, delimiter: str) -> None:
@@ -124,8 +141,9 @@ def test_columns_of_0_and_1_are_tags(tmp_path: Path) -> None:
 def test_columns_of_0_and_1_may_be_told(tmp_path: Path) -> None:
     posts, _, _ = read(tmp_path / "a.csv", MULTI_HOT, tags=["threat"])
     assert [post.tags for post in posts] == [[], [], ["threat"]]
-    posts, skipped, _ = read(tmp_path / "a.csv", MULTI_HOT, tags=["comment_text", "toxic"])
-    assert not posts and "'you are kind' in the column 'comment_text', neither 0 nor 1" in skipped[0].place
+    posts, skipped, _ = read(tmp_path / "a.csv", MULTI_HOT, tags=["id", "toxic"])
+    assert [post.tags for post in posts] == [["id"]]
+    assert "'2' in the column 'id', neither 0 nor 1" in skipped[0].place
 
 
 def test_where_there_are_tags_columns_of_0_and_1_are_not(tmp_path: Path) -> None:
@@ -168,7 +186,8 @@ def test_columns_of_0_and_1_in_parquet(tmp_path: Path, kind: pa.DataType) -> Non
         ("a.csv", "title,tags\nt,a\n", {"title": "titel"}, "no column 'titel'.*'title', 'tags'; did you mean 'title'?"),
         ("a.csv", "title,tags\nt,a\n", {"body": ["x"]}, "no column 'x'.*name one of them in ingest.columns.body"),
         ("a.jsonl", '{"title": "t", "tags": "a"}', {"tags": "x"}, "no column 'x'"),
-        ("Posts.xml", "<posts/>", {"title": "x"}, "a dump has no column 'x'; set ingest.columns to null"),
+        ("Posts.xml", "<posts/>", {"title": "x"}, "a dump's title is Title, not 'x'; set ingest.columns.title to null"),
+        ("Posts.xml", "<posts/>", {"title": "Body"}, "a dump's title is Title, not 'Body'; set"),
         ("a.txt", "__label__a x", {"title": "x"}, "no columns; set ingest.columns to null"),
         ("a.csv", "title,title,tags\nt,u,a\n", {}, "2 columns are named 'title'; rename all but one"),
         ("a.csv", "title,tag\nt,a\n", {}, "rename 'tag' to 'tags', if it is that, or name it in ingest.columns.tags"),

@@ -149,6 +149,9 @@ def test_a_file_that_is_escaped_once_more(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("Id,Title,Body,Tags\n" + rows)
     [post] = read_posts(tmp_path / "a.csv")
     assert post == Post("4", "Set opacity", "I use double.", ["c#", "winforms"])
+    options = ReadOptions(columns={"body": ["Title", "Body"]})
+    [post] = read_posts(tmp_path / "a.csv", options=options)
+    assert (post.title, post.body) == ("", "Set opacity\nI use double.")  # type: ignore[union-attr]
 
 
 LABEL = {"names": ["bug", "help wanted"], "_type": "ClassLabel"}

@@ -348,7 +348,12 @@ def test_a_vectorizer_of_another_version_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "changes"), [(featurize_dense, {"min_count": 99}), (featurize_tfidf, {"min_df": 99})]
+    ("module", "changes"),
+    [
+        (featurize_dense, {"min_count": 99}),
+        (featurize_dense, {"min_count": 99, "embedding": "word2vec", "subwords": True}),
+        (featurize_tfidf, {"min_df": 99}),
+    ],
 )
 def test_an_empty_vocabulary_is_one_line_and_leaves_the_old_features(
     tmp_path: Path, corpus: Corpus, module: ModuleType, changes: dict[str, int]

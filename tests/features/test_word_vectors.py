@@ -1,6 +1,8 @@
 """word_vectors.py: GloVe's and word2vec's files in every wrapping, and one line for what is none."""
 
 import gzip
+import shlex
+import sys
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,7 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import py7zr
 import pytest
-from conftest import damaged, marked, zipped
+from conftest import call, damaged, marked, zipped
 from gensim.models import KeyedVectors
 
 from tagstudy.core.errors import UserError
@@ -112,3 +114,16 @@ def test_an_archive_that_unpacks_to_far_more_than_it_weighs_is_refused(tmp_path:
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such file"):
         read_vectors(tmp_path / "none.txt", WORDS, 300)
+
+
+def test_a_disk_that_is_full_is_not_a_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "v.txt.7z"
+    with py7zr.SevenZipFile(path, "w") as archive:
+        archive.writestr("\n".join(f"word{number} {number}.5 1" for number in range(10_000)), "v.txt")
+    program = (
+        "from pathlib import Path; from tagstudy.core.errors import user_errors\n"
+        "from tagstudy.features.word_vectors import read_vectors\n"
+        f"with user_errors('test'): read_vectors(Path({str(path)!r}), ['word1'], 2)"
+    )
+    done = call("sh", "-c", f"ulimit -f 8 && exec {sys.executable} -c {shlex.quote(program)}", cwd=tmp_path)
+    assert done.stderr == "test: the disk or its quota is full; make room and run it again\n"

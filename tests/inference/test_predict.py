@@ -23,12 +23,12 @@ from scipy.sparse import csr_array
 
 from tagstudy.core.config import read_params
 from tagstudy.core.corpus import Corpus, Text
-from tagstudy.core.paths import ARMS, FEATURES, POSTS, PREDICTIONS, features_of_fold
+from tagstudy.core.paths import ARMS, FEATURES, POSTS, PREDICTIONS, SYSTEMS, features_of_fold
 from tagstudy.core.store import open_matrix
 from tagstudy.data.text import tokenize
 from tagstudy.evaluation.systems import assess_systems
 from tagstudy.inference import predictor
-from tagstudy.inference.models import SYSTEMS, arm_of_study
+from tagstudy.inference.models import arm_of_study
 from tagstudy.inference.predictor import Predictor, evidence, leave_out_each_word
 from tagstudy.predictions.predictions import Predictions
 

@@ -27,6 +27,14 @@ def test_adamw_steps_as_torch_s_class() -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_adamw_leaves_a_parameter_without_gradient_as_torch_s_does() -> None:
+    """Some encoders have parameters that a sentence does not pass."""
+    used, unused = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    used.grad = torch.ones(2)
+    AdamW([used, unused], 0.01, 0.1).step()
+    assert (used < 1).all() and (unused == 1).all()
+
+
 def test_adagrad_of_a_matrix_one_wide_is_torch_s() -> None:
     """With one column, the mean over a row is its only entry; rows outside the batch stay."""
     ours, theirs = torch.nn.Parameter(torch.ones(5, 1)), torch.nn.Parameter(torch.ones(5, 1))

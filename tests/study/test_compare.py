@@ -53,6 +53,22 @@ def test_experiments_can_be_named_and_the_table_be_markdown(study: Path) -> None
     assert "learned (workspace)" in compare(study, "narrow", "workspace")[1]
 
 
+def test_a_workspace_that_was_trained_without_dvc_is_one_line(study: Path, tmp_path: Path) -> None:
+    """dvc.lock would tell of another embedding."""
+    other = tmp_path / "study"
+    shutil.copytree(study, other)
+    params = yaml.safe_load((other / "params.yaml").read_text())
+    params["featurize_dense"]["embedding_dim"] = 4
+    (other / "params.yaml").write_text(yaml.safe_dump(params))
+    for stage in ("featurize_dense", "train_dense", "evaluate"):
+        assert call(sys.executable, f"src/{stage}.py", cwd=other).returncode == 0
+    status, _, err = compare(other)
+    assert (status, err) == (
+        1,
+        "compare: workspace: dvc.lock does not have what train_dense wrote last; run `dvc repro`\n",
+    )
+
+
 def test_no_folder_but_a_comparison_is_replaced(study: Path) -> None:
     status, _, err = compare(study, "--output", "data")
     assert (

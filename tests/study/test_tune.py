@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import DVC, call
+from conftest import DVC, ROOT, call
 
 import tune
 from tagstudy.core.config import read_params
@@ -33,6 +33,15 @@ def test_the_best_trial_wins_and_no_test_post_is_read(
     assert tune.valid_micro_f1(arm, 0, settings.model_copy(update=best.changes)) == best.micro_f1 > first
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and f"trial 1 of 3: micro-F1 on valid {first:.4f}" in lines[0]
+
+
+def test_without_optuna_it_says_what_to_install() -> None:
+    program = "import runpy, sys; sys.modules['optuna'] = None; runpy.run_path('src/tune.py', run_name='__main__')"
+    done = call(sys.executable, "-c", program, cwd=ROOT, cold=True)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "tune: src/tune.py needs optuna, which is not installed; run pip install -r requirements-tune.txt\n",
+    )
 
 
 @pytest.mark.slow

@@ -46,8 +46,9 @@ def ray_pool(address: str | None, workers: int, retries: int) -> Iterator[RayPoo
         if not ray.is_initialized():
             own: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if address is None else {}
             ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (OSError, ValueError, OverflowError) as problem:
-        raise UserError(f"compute.address: no cluster at {address!r:.100} ({problem!s:.200})") from None
+    except (OSError, ValueError, OverflowError, RuntimeError) as problem:  # RuntimeError: another version of Ray there
+        where = f"compute.address: no cluster at {address!r:.100}" if address else "compute.engine: ray does not start"
+        raise UserError(f"{where} ({' '.join(str(problem).split()):.200})") from None
     try:
         yield RayPool(int(ray.cluster_resources().get("CPU", 1)), ray.remote(max_retries=retries)(run_in))
     except RayError as problem:

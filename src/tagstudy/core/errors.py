@@ -51,13 +51,18 @@ def explain(problem: BaseException, again: str) -> str | None:
         return f"{problem.filename or message} is missing; `dvc repro` runs the stages that write it"
     if isinstance(problem, KeyboardInterrupt):
         return f"interrupted; {again}"
-    if any(sign in message for sign in DISK_FULL):
+    if is_disk_full(problem):
         return f"the disk or its quota is full; make room and {again}"
     if "CUDA out of memory" in message:
-        return "not enough memory on the GPU; lower the arm's batch_size, or use train.device: cpu"
+        return "not enough memory on the GPU; free some, lower batch_size in training, or set CUDA_VISIBLE_DEVICES="
     if isinstance(problem, MemoryError) or any(sign in message for sign in NO_MEMORY):
         return "not enough memory; free some, or give fewer posts or tags"
     return message if isinstance(problem, OSError) else None
+
+
+def is_disk_full(problem: BaseException) -> bool:
+    """Whether an error means that a disk or a quota is full, and not that a file is damaged."""
+    return any(sign in str(problem) for sign in DISK_FULL)
 
 
 @contextmanager

@@ -36,9 +36,15 @@ def atomic_folder(final: Path, made_from: Iterable[Path] | None = None) -> Itera
         yield fresh
         if made_from is not None:
             seal(fresh, *made_from, final=final)
-        if final.exists():
-            final.rename(Path(scratch) / "stale")
-        fresh.rename(final)
+        stale = Path(scratch) / "stale"
+        try:
+            if final.exists():
+                final.rename(stale)
+            fresh.rename(final)
+        except BaseException:  # such as Ctrl-C between the two
+            if stale.exists():
+                stale.rename(final)
+            raise
 
 
 def check_replaceable(folder: Path, known_by: str, what: str) -> None:
@@ -51,8 +57,11 @@ def check_replaceable(folder: Path, known_by: str, what: str) -> None:
 def atomic_file(final: Path) -> Iterator[Path]:
     """A path that becomes ``final`` when the block ends without an error: a file is there as a whole, or is not."""
     fresh = final.with_name(f".{final.name}-{uuid4()}")
-    yield fresh
-    fresh.replace(final)
+    try:
+        yield fresh
+        fresh.replace(final)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def is_running(process: int) -> bool:
@@ -83,7 +92,7 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def undamaged(path: Path) -> Iterator[None]:
-    """A context for parsing a file without checksums: an error in it means that the file is damaged."""
+    """A context for parsing a file that a stage wrote: an error in it means that the file is damaged."""
     try:
         yield
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as problem:

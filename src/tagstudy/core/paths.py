@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 SPLITS = ("train", "valid", "test")
 ARMS = {"dense": "dense", "sparse": "tfidf"}  # the arms, the two sides of the comparison, and their features' folders
+FUSION = "fusion"  # of the two arms
+SYSTEMS = (*ARMS, FUSION)
 POSTS = Path("data/posts")
 FEATURES = Path("data/features")
 MODELS = Path("data/models")

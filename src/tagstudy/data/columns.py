@@ -42,9 +42,9 @@ SHOWN = 20  # columns that a message names
 
 
 class Columns(NamedTuple):
-    """The columns of each field. Several for body are read as one text; several for tags hold a tag each.
+    """The columns of each field. Several for body are read as one text.
 
-    Its name or, ``multi_hot``, 0 or 1.
+    Several for tags hold a tag each: its name or, where ``multi_hot``, 0 or 1.
     """
 
     names: dict[str, list[str]]
@@ -106,15 +106,17 @@ def choose_columns(file: File, names: Sequence[str], sample: Sequence[Mapping[st
     }
     if not file.options.tagged:
         chosen.pop("tags", None)
-    body_is_told = "body" in chosen
+    body_is_named = "body" in chosen
+    # A column named for one field is not taken for another: tags would be in the text that they are predicted from.
+    named = {name for field, columns in chosen.items() if field != "id" for name in columns}
     simple = {simplified(name): name for name in reversed(names)}
     simple |= {name.strip().lower(): name for name in reversed(names)}
     for field, usuals in USUAL.items():
         if field in chosen or (field == "tags" and not file.options.tagged):
             continue
-        if field in ("markdown", "text") and body_is_told:
+        if field in ("markdown", "text") and body_is_named:
             continue
-        if usual := next((usual for usual in usuals if usual in simple), None):
+        if usual := next((usual for usual in usuals if usual in simple and simple[usual] not in named), None):
             chosen[field] = [simple[usual]]
     if tags := chosen.get("tags"):
         number = REPEATED_HERE if "tags" in file.options.columns else REPEATED

@@ -126,10 +126,15 @@ def read_dump(file: File, stream: IO[bytes]) -> Iterator[Row]:
     if b"<!DOCTYPE" in stream.peek(2**12):  # type: ignore[attr-defined]
         raise UserError(f"{file.path}: declares a DOCTYPE, which no data dump does; remove it")
     names = {"id": "Id", "plain_title": "Title", "body": "Body"} | ({"tags": "Tags"} if file.options.tagged else {})
-    unknown = [name for name in file.options.columns.values() if name not in names.values()]
-    if unknown and file.options.binding:
-        raise UserError(f"{file.path}: a dump has no column {unknown[0]!r:.40}; set ingest.columns to null for it")
-    file.detected["columns"] = {field.removeprefix("plain_"): [name] for field, name in names.items()}
+    columns = {field.removeprefix("plain_"): [name] for field, name in names.items()}
+    for field in file.options.columns if file.options.binding else ():
+        named = file.options.columns_of(field)
+        if named != columns.get(field, named):
+            raise UserError(
+                f"{file.path}: a dump's {field} is {columns[field][0]}, not {named[0]!r:.40}; set "
+                f"ingest.columns.{field} to null"
+            )
+    file.detected["columns"] = columns
     if file.start:
         stream.seek(file.start)
     for attributes in parsed(file, stream):

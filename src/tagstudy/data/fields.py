@@ -38,7 +38,7 @@ def as_post(fields: dict[str, Any], default_id: str, split: str | None, spelling
     Raises ValueError for tags that do not parse and for lone surrogates, which no file can hold.
     """
     if spelling.escaped:
-        fields = fields | {name: unescape(as_text(fields.get(name))) for name in ("title", "body")}
+        fields = fields | {name: unescaped(fields.get(name)) for name in ("title", "body")}
     row_split = as_text(fields.get("split")).strip().lower()
     post = Post(
         id=visible(as_text(fields.get("id"))).strip() or default_id,
@@ -55,6 +55,11 @@ def as_post(fields: dict[str, Any], default_id: str, split: str | None, spelling
         if not text.isascii():
             text.encode()  # raises for lone surrogates
     return post
+
+
+def unescaped(value: Any) -> Any:
+    """A text with its entities as characters; of several columns, each."""
+    return [unescape(as_text(part)) for part in value] if isinstance(value, list) else unescape(as_text(value))
 
 
 def clean_all(value: Any) -> str:

@@ -151,9 +151,7 @@ def read_parquet(file: File, stream: IO[bytes]) -> Iterator[Row]:
         tags = [] if columns.multi_hot else columns.names.get("tags", [])
         classes = [class_names(table.schema, name) for name in tags]
         rows = table.rows(columns.needed(), file.start, file.end)
-        for row in name_classes(fields_of(columns, rows), classes):
-            file.row = row.number
-            yield row
+        yield from name_classes(fields_of(columns, rows), classes)
     except (pa.ArrowException, UnicodeDecodeError) as problem:
         raise UserError(
             f"{file.path}, after row {file.row}: not Parquet that can be read ({problem!s:.200}); fetch it again"

@@ -3,7 +3,6 @@
 Files are only data: they are never executed and never unpickled, and an XML file that declares entities is refused.
 """
 
-import errno
 import json
 import os
 import re
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from tagstudy.core.errors import UserError
+from tagstudy.core.errors import UserError, is_disk_full
 from tagstudy.data.archives import ARCHIVES, UNREADABLE, opened, refuse_packed
 from tagstudy.data.fields import SPLIT_NAMES, Post, as_post
 from tagstudy.data.files import SAMPLE, File, ReadOptions, Row, and_more, numbered, peek
@@ -169,7 +168,7 @@ def readable(file: File) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as problem:
-        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:  # on the disk where a 7z archive is unpacked
+        if is_disk_full(problem):  # where a 7z archive is unpacked
             raise
         remedy = "allow reading it" if isinstance(problem, PermissionError) else "fetch it again"
         raise UserError(f"{file.path}, after row {file.row}: cannot be read ({problem!s:.200}); {remedy}") from None

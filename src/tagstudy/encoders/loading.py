@@ -58,7 +58,8 @@ def load_model(settings: EncoderSettings) -> "SentenceTransformer":
     """A model that sentence-transformers reads, with its settings in force.
 
     Raises :class:`UserError` where it is missing, not in safetensors, or needs code of its own, and where it has fewer
-    dimensions than are to be kept.
+    dimensions than are to be kept. Of a model id, a layer behind the transformer may be pickled: sentence-transformers
+    then reads tensors alone.
     """
     name, path = settings.encoder, locate(settings)
     with needs_pretrained():
@@ -66,7 +67,6 @@ def load_model(settings: EncoderSettings) -> "SentenceTransformer":
         from transformers.utils import logging
     logging.disable_progress_bar()
     with readable(name):
-        # sentence-transformers would unpickle the weights of a layer behind the transformer.
         for file in Path(path).rglob("pytorch_model.bin"):
             if not file.with_name("model.safetensors").exists():
                 raise ValueError(f"{file} is not in safetensors")

@@ -11,8 +11,9 @@ import yaml
 
 from tagstudy.core.checksums import check_made_from
 from tagstudy.core.corpus import Corpus
-from tagstudy.core.errors import UserError
-from tagstudy.core.paths import ARMS, DECISIONS, METRICS, MODELS, PLOTS, POSTS, PREDICTIONS
+from tagstudy.core.errors import UserError, is_disk_full
+from tagstudy.core.paths import ARMS, DECISIONS, FUSION, METRICS, MODELS, PLOTS, POSTS, PREDICTIONS
+from tagstudy.core.repository import changed_stages
 from tagstudy.evaluation.systems import Assessor, System
 from tagstudy.predictions.predictions import Predictions
 
@@ -57,6 +58,7 @@ def open_experiment(name: str, posts: str, scratch: Path) -> Experiment:
             check_made_from(DECISIONS, *(MODELS / arm for arm in ARMS))
             for side in ARMS:
                 check_made_from(PREDICTIONS / side, POSTS, MODELS / side)
+            check_lock()
         arms = {arm: Predictions(root / PREDICTIONS / arm) for arm in ARMS}
         cost = pd.read_csv(root / PLOTS / "cost.csv", index_col="arm")
         locked = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
@@ -78,6 +80,13 @@ def open_experiment(name: str, posts: str, scratch: Path) -> Experiment:
     return Experiment(name, embedding, arms, hashes, cost)
 
 
+def check_lock() -> None:
+    """Raise :class:`UserError` where the arms were trained without DVC, so that dvc.lock is of other predictions."""
+    for stage, changes in changed_stages(*(f"train_{arm}" for arm in ARMS)).items():
+        if any("changed outs" in change for change in changes):
+            raise UserError(f"{WORKSPACE}: dvc.lock does not have what {stage} wrote last; run `dvc repro`")
+
+
 def fetch(name: str, folder: Path) -> Path:
     """Copy what is compared of an experiment or commit into a folder, from git and DVC's cache."""
     from dvc.api import DVCFileSystem
@@ -94,6 +103,8 @@ def fetch(name: str, folder: Path) -> Path:
     except RevError:
         raise UserError(f"{name}: no such experiment or commit; `dvc exp list` names the experiments") from None
     except (DvcException, DataIndexDirError, OSError) as problem:
+        if is_disk_full(problem):
+            raise
         reason = " ".join(str(problem).split())
         raise UserError(
             f"{name}: its predictions are not in DVC's cache ({reason}); run the experiment again"
@@ -135,7 +146,7 @@ def gather_systems(
             parts = " + ".join(name_of[experiment.hashes[arm]] for arm in ("sparse", "dense"))
             name_of[digest] = parts
             fusion, _ = assessor.fusion(dense, sparse)
-            cost = experiment.cost.loc["fusion", "multiply_adds"]
+            cost = experiment.cost.loc[FUSION, "multiply_adds"]
             candidates[parts] = Candidate(fusion, cost, dense.problem or sparse.problem)
     best = max(arms, key=lambda name: candidates[name].system.valid_micro_f1())
     if control := assessor.control(arms[best]):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import read_json, undamaged, write_json
-from tagstudy.core.paths import ARMS
+from tagstudy.core.paths import ARMS, FUSION, SYSTEMS
 from tagstudy.core.processes import available_cores, worker_pool
 from tagstudy.evaluation import figures, style, tables
 from tagstudy.evaluation.comparison import Scores, compare
@@ -32,7 +32,7 @@ class Results(NamedTuple):
 
 
 def read_costs(models: Path, timings: Path) -> dict[str, dict[str, float]]:
-    """What each arm costs, its encoder included, tokenization excluded."""
+    """What each arm costs, its encoder and the encoder's tokenizer included; counting words is not."""
     costs = {}
     for arm in ARMS:
         network, seconds = read_json(models / arm / "model.json")["cost"], read_json(timings / f"{arm}.json")
@@ -69,7 +69,7 @@ def write_metrics(folder: Path, results: Results, costs: pd.DataFrame) -> None:
 def write_run_decisions(folder: Path, systems: Mapping[str, System], weights: list[float]) -> None:
     """Write what each run of both arms and of their fusion decides by; ``weights`` are the dense arm's."""
     for number, weight in enumerate(weights):
-        decisions = {name: systems[name].runs[number].decision for name in (*ARMS, "fusion")}
+        decisions = {name: systems[name].runs[number].decision for name in SYSTEMS}
         write_decisions(folder / f"run-{number}.json", RunDecisions(decisions, weight))
 
 
@@ -90,9 +90,9 @@ def run_table(systems: Mapping[str, System]) -> pd.DataFrame:
 def fusion_gains(scores: Mapping[str, Scores]) -> pd.DataFrame:
     """The fusion's gain over every other system, a row for each of COMPARED: over, score, difference, low, high, p."""
     rows = [
-        compare(scores["fusion"], scores[name])[: len(COMPARED)].assign(over=name, score=COMPARED)
+        compare(scores[FUSION], scores[name])[: len(COMPARED)].assign(over=name, score=COMPARED)
         for name in scores
-        if name != "fusion"
+        if name != FUSION
     ]
     return pd.concat(rows)[["over", "score", "difference", "low", "high", "p"]]
 
@@ -100,8 +100,8 @@ def fusion_gains(scores: Mapping[str, Scores]) -> pd.DataFrame:
 def cost_table(costs: Mapping[str, Mapping[str, float]], systems: Mapping[str, System]) -> pd.DataFrame:
     """Costs of the arms and of their fusion, which runs both, beside their micro-F1."""
     cost = pd.DataFrame.from_dict(costs, orient="index").rename_axis("arm")
-    cost.loc["fusion"] = cost.sum()
-    cost.loc["fusion", "posts_per_second"] = 1 / (1 / cost["posts_per_second"][list(ARMS)]).sum()
+    cost.loc[FUSION] = cost.sum()
+    cost.loc[FUSION, "posts_per_second"] = 1 / (1 / cost["posts_per_second"][list(ARMS)]).sum()
     cost["micro_f1"] = [systems[arm].scores()["micro_f1"] for arm in cost.index]
     return cost
 
@@ -123,7 +123,7 @@ def write_plots(folder: Path, results: Results, costs: pd.DataFrame, corpus: Cor
 def arm_tables(systems: Mapping[str, System], tags: list[str], models: Path) -> dict[str, dict[str, pd.DataFrame]]:
     """The tables that exist for each arm, or for each arm and the fusion."""
     counts = {arm: [at[0] for at in systems[arm].counts()] for arm in ARMS}  # at the threshold for micro-F1
-    runs = {arm: systems[arm].runs for arm in (*ARMS, "fusion")}
+    runs = {arm: systems[arm].runs for arm in SYSTEMS}
     return {
         "history": {arm: tables.history(models / arm) for arm in ARMS},
         "tags": {arm: tables.by_tag(counts[arm], tags) for arm in ARMS},
@@ -137,7 +137,7 @@ def shared_tables(results: Results, corpus: Corpus) -> dict[str, pd.DataFrame]:
     """The tables that exist once per study."""
     tested = corpus.tested()
     labels = corpus.labels.take(tested)
-    decisions = {arm: results.systems[arm].decisions() for arm in (*ARMS, "fusion")}
+    decisions = {arm: results.systems[arm].decisions() for arm in SYSTEMS}
     frequency = tables.tag_frequency(corpus)
     differences = results.differences[len(COMPARED) :].rename(columns={"score": "tag"})
     support = np.bincount(labels.indices, minlength=len(corpus.tags))

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.sparse import csr_array, vstack
 
 from tagstudy.core.corpus import Corpus
+from tagstudy.core.paths import FUSION
 from tagstudy.evaluation import scoring
 from tagstudy.evaluation.blocks import Block, calibrated, compared, decide, read_blocks, search_thresholds
 from tagstudy.evaluation.calibration import count_scores, fit_per_tag, fit_pooled, thresholds_per_tag
@@ -112,7 +113,7 @@ class Assessor:
         if len(arms) > 1:
             dense, sparse = readers.values()
             weight, _ = tune_weight(dense("valid"), sparse("valid"))
-            readers["fusion"] = fused_reader(dense, sparse, weight)
+            readers[FUSION] = fused_reader(dense, sparse, weight)
         tags = self.labels[0]["valid"].shape[1]
         return RunDecisions({name: self.decision(read, tags) for name, read in readers.items()}, weight)
 
@@ -146,7 +147,7 @@ def assess_systems(
     """
     assessor = Assessor(corpus, threshold, calibrate)
     systems = {"dense": assessor.arm(dense), "sparse": assessor.arm(sparse)}
-    systems["fusion"], weights = assessor.fusion(dense, sparse)
+    systems[FUSION], weights = assessor.fusion(dense, sparse)
     better = dense if systems["dense"].valid_micro_f1() > systems["sparse"].valid_micro_f1() else sparse
     if control := assessor.control(better):
         systems["control"] = control

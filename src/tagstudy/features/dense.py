@@ -46,7 +46,7 @@ def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: 
     for fold in range(corpus.folds):
         _, total = counts.frequencies(corpus.is_in("train", fold))
         chosen = np.flatnonzero(total >= min_count)
-        if not len(chosen):
+        if total.max(initial=0) < (settings.min_count if settings.embedding == "word2vec" else min_count):
             raise UserError(f"no word occurs {min_count} times in train; lower featurize_dense.min_count")
         vocabularies.append(counts.names(chosen))
         occurrences.append(total[chosen])

@@ -6,7 +6,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from tagstudy.core.errors import UserError
+from tagstudy.core.errors import UserError, is_disk_full
 from tagstudy.data.archives import UNREADABLE, opened
 
 MAX_WORD = 10_000  # bytes
@@ -41,6 +41,8 @@ def read_vectors(path: Path, words: list[str], dims: int) -> np.ndarray:
                     raise ValueError(f"the vector of {word!r} is not finite")
                 known[row], same_case[row] = True, word in row_of
     except (ValueError, *UNREADABLE) as problem:
+        if is_disk_full(problem):  # where a 7z archive is unpacked
+            raise
         raise UserError(
             f"{path}, after {number:,} words: not readable as word vectors ({problem}); featurize_dense.vectors "
             "takes GloVe's or word2vec's text, or word2vec's binary as .bin, each also in an archive"

@@ -6,7 +6,7 @@ from pathlib import Path
 from tagstudy.core.config import Params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import read_json
-from tagstudy.core.paths import METRICS
+from tagstudy.core.paths import FUSION, METRICS
 from tagstudy.core.printing import visible
 
 SHOWN = 30  # tags
@@ -19,7 +19,7 @@ NO_LICENCE = (
 
 def model_card(corpus: Corpus, params: Params, epochs: Mapping[str, int], posts: int, licence: str | None) -> str:
     """Markdown. ``epochs`` are those of each arm, ``posts`` how many it was trained on."""
-    system = "fusion" if len(epochs) > 1 else next(iter(epochs))
+    system = FUSION if len(epochs) > 1 else next(iter(epochs))
     scores = read_json(METRICS / "metrics.json")[system]
     tags = ", ".join(f"`{tag}`" for tag in corpus.tags[:SHOWN])
     more = f" and {len(corpus.tags) - SHOWN} more" * (len(corpus.tags) > SHOWN)

@@ -19,8 +19,6 @@ from tagstudy.model.network import build, open_encoder
 from tagstudy.predictions.decisions import RunDecisions, read_decisions
 from tagstudy.predictions.links import PROBABILITIES
 
-FUSION = "fusion"
-SYSTEMS = (*ARMS, FUSION)
 SHIPPED = "shipped.json"  # which a shipped folder has, and no study
 FORMAT = 2  # of a shipped folder
 AGAIN = "copy it again, or ship it again with src/ship.py"

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tagstudy.core.corpus import Text
+from tagstudy.core.paths import FUSION
 from tagstudy.data.text import tokenize
-from tagstudy.inference.models import FUSION, Scores, open_models
+from tagstudy.inference.models import Scores, open_models
 
 BATCH = 256  # posts at a time
 WORDS = 200  # of a text that are left out in turn
 SHOWN_WORDS = 5  # of a tag
-WEAK, NOTHING = 1 / 3, 0.05
+WEAK, NOTHING = 1 / 3, 0.05  # falls of a logit that are not shown: below this fraction of the largest, and below this
 SHOWN_TAGS = 30  # of a text, with their evidence
 
 
@@ -29,7 +30,8 @@ class Predictor:
     """Tags for posts, by the models in a folder: a finished study, or what src/ship.py writes.
 
     ``systems`` are the arms that the folder has, and their fusion if it has both; ``system``, the last one, is the one
-    that tags are taken from. ``device`` is where a sentence encoder runs; all else runs on the CPU. Raises
+    that tags are taken from. ``device`` is where a sentence encoder runs; all else runs on the CPU. A frozen encoder
+    encodes batches side by side, for which torch is set to one thread in the whole process. Raises
     FileNotFoundError where a stage has not run, and :class:`UserError` where features, models and thresholds do not
     belong together or are damaged.
     """

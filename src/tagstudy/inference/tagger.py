@@ -1,4 +1,4 @@
-"""A predictor's systems as one torch module, from the words of a post to its tags, in the form that ONNX can hold.
+"""The system that a predictor takes tags from, as one torch module that ONNX can hold: from a post's words to its tags.
 
 The module takes a post at a time: `columns` and `counts` [terms] of its words where an arm counts them; `input_ids`,
 `attention_mask` [windows, longest] and `of_title` [windows] where an arm has an encoder, with 1 for each window of the

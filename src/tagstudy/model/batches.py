@@ -79,7 +79,8 @@ def part_of(batch: tuple[np.ndarray, ...], share: slice) -> tuple[np.ndarray, ..
 def draw_mixup(posts: int, share: slice, mixup: float, rng: np.random.Generator) -> tuple[float, Tensor] | None:
     """The fraction that each post keeps, and the posts that the rest comes from (Zhang et al., mixup, 2018).
 
-    Both are of this process's ``share`` of posts alone: those of the batch's permutation, in its order.
+    All processes draw the same permutation of the batch. Each takes its ``share`` of it and replaces the entries by
+    their ranks, so that its own posts are mixed; with one process that is the permutation itself.
     """
     if not mixup:
         return None

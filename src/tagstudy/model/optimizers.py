@@ -45,7 +45,7 @@ class AdamW(EagerOptimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            parameters = group["params"]
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             state = [self.state[parameter] for parameter in parameters]
             adamw(
                 parameters,
