@@ -21,8 +21,8 @@ def main() -> str:
     settings = params.ingest
     with atomic_folder(POSTS, made_from=[]) as folder:
         summary = ingest(settings, folder, params.compute, UNFINISHED / "posts")
-    for found in summary["files"]:
-        print_visible(described(found))
+    for file in summary["files"]:
+        print_visible(described(file))
     if unseen := summary["unseen_tags"]:
         in_scores = {"leave_out": "left out of networks and scores", "count": "never predicted, and counted as missed"}
         print_visible(

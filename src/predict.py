@@ -180,7 +180,7 @@ def predict_file(options: argparse.Namespace) -> None:
     name = "standard input" if source == "-" else source
     read_options = ReadOptions(tagged=False, binding=False) if options.model else read_options_of_study()
     files = list[File]()
-    found = skipped = unknown = 0
+    read = skipped = unknown = 0
     with TemporaryDirectory(dir=output and output.parent, prefix=".predict-") as scratch:
         if source == "-":
             source = f"{scratch}/stdin.{format}"
@@ -195,25 +195,25 @@ def predict_file(options: argparse.Namespace) -> None:
             rows = iter(tqdm(records, desc="predict", unit=" posts", disable=None))
             while batch := next_rows(rows, source, name):
                 posts = [row for row in batch if isinstance(row, Post)]
-                found += len(posts)
+                read += len(posts)
                 skipped += len(batch) - len(posts)
                 if posts:
                     scores = predictor.scores([post.text for post in posts])
                     unknown += int((~scores[predictor.system].known).sum())
                     write(tags_of(predictor, posts, scores, schema))
-            if not found:
+            if not read:
                 write(schema.empty_table())
         if output:
             half.replace(output)
     if read_options.columns or read_options.encoding:
         for alike in distinct(files):
             print_visible(f"predict: {described(alike)}", sys.stderr)
-    tell_of_posts(name, found, unknown, skipped)
+    tell_of_posts(name, read, unknown, skipped)
 
 
-def tell_of_posts(name: str, found: int, unknown: int, skipped: int) -> None:
+def tell_of_posts(name: str, read: int, unknown: int, skipped: int) -> None:
     """What a table of tags does not show."""
-    if not found:
+    if not read:
         print_visible(f"predict: {name} holds no posts", sys.stderr)
     if unknown:
         posts = "1 post has no known word and gets" if unknown == 1 else f"{unknown:,} posts have no known word and get"

@@ -75,7 +75,7 @@ def test_a_tag_may_be_of_several_words_where_other_rows_have_separators(separato
 
 
 def test_a_few_cells_do_not_change_a_file_s_spelling() -> None:
-    with pytest.raises(ValueError, match="',' in tags that stand as a b in other rows: 'a, b'"):
+    with pytest.raises(ValueError, match="',' in tags that are written as a b in other rows: 'a, b'"):
         parse("a, b", *["a b"] * 50)
     with pytest.raises(ValueError, match="tags are not written as <a><b>, as in other rows"):
         parse("a b", *["<a><b>"] * 50)

@@ -44,8 +44,8 @@ def ray_pool(address: str | None, workers: int, retries: int) -> Iterator[RayPoo
             import ray
             from ray.exceptions import RayError
         if not ray.is_initialized():
-            own: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if address is None else {}
-            ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+            options: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if address is None else {}
+            ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, ValueError, OverflowError, RuntimeError) as problem:  # RuntimeError: another version of Ray there
         where = f"compute.address: no cluster at {address!r:.100}" if address else "compute.engine: ray does not start"
         raise UserError(f"{where} ({' '.join(str(problem).split()):.200})") from None

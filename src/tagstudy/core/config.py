@@ -268,8 +268,8 @@ def chosen(section: dict, parts: Sequence[str], embedding: object) -> dict:
 
 def places(section: dict, arm: str, part: str) -> dict[str, str]:
     """Where each of the overrides of an arm's section stands."""
-    own = {key: f"{arm}.{key}" for key in section if key not in get_args(Embedding)}
-    return own | {key: f"{arm}.{part}.{key}" for key in section.get(part) or {}}
+    of_arm = {key: f"{arm}.{key}" for key in section if key not in get_args(Embedding)}
+    return of_arm | {key: f"{arm}.{part}.{key}" for key in section.get(part) or {}}
 
 
 def describe(problem: ValidationError) -> str:

@@ -17,6 +17,6 @@ def fingerprint(*facts: object, code: Iterable[Path] = (), files: Iterable[Path]
     for source in sorted(path for folder in code for path in folder.rglob("*.py")):
         digest.update(source.read_bytes())
     for file in sorted(files):
-        about = file.stat()
-        digest.update(os.fsencode(file) + f" {about.st_size} {about.st_mtime_ns}".encode())
+        status = file.stat()
+        digest.update(os.fsencode(file) + f" {status.st_size} {status.st_mtime_ns}".encode())
     return digest.hexdigest()

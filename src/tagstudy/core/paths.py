@@ -40,8 +40,8 @@ def repro(path: Path) -> str:
 
 def features_of_fold(features: Path, fold: int) -> Path:
     """The folder of a fold's features in an arm's folder; an encoder's features are the same for all folds."""
-    own = features / f"fold-{fold}"
-    return own if own.exists() else features
+    of_fold = features / f"fold-{fold}"
+    return of_fold if of_fold.exists() else features
 
 
 def embedding_cache() -> Path | None:

@@ -179,12 +179,12 @@ def check_columns(file: File, names: list[str], chosen: dict[str, list[str]]) ->
             continue
         usual = [name for field in wanted for name in USUAL[field]]
         taken = {name for columns in chosen.values() for name in columns}
-        found = nearest([name for name in names if name not in taken], wanted)
-        field = found[1] if found else wanted[0]
-        remedy = f"rename {found[0]!r:.40} to {field!r}, if it is that" if found else "add one"
+        likeliest = nearest([name for name in names if name not in taken], wanted)
+        field = likeliest[1] if likeliest else wanted[0]
+        remedy = f"rename {likeliest[0]!r:.40} to {field!r}, if it is that" if likeliest else "add one"
         if file.options.tagged:
             remedy += ", or name it in ingest.columns." + field
-        if wanted == ("tags",) and not found:
+        if wanted == ("tags",) and not likeliest:
             remedy += ", or name posts that have tags in ingest.source"
         raise UserError(
             f"{file.path}: needs a column {' or '.join(map(repr, usual[:3]))}; its columns are {listed(names)}; "
@@ -221,11 +221,11 @@ def is_flags(name: str, sample: Sequence[Mapping[str, Any]]) -> bool:
     return bool(values) and scalars and all(str(value).strip().lower() in FLAGS for value in values)
 
 
-def are_flags(tags: list[str], sample: Sequence[Mapping[str, Any]], told: bool) -> bool:
-    """Whether columns of tags hold 0 or 1, not names: told ones where half of the cells do, others where all do."""
+def are_flags(tags: list[str], sample: Sequence[Mapping[str, Any]], named: bool) -> bool:
+    """Whether columns of tags hold 0 or 1, not names: named ones where half of the cells do, others where all do."""
     values = [value for name in tags for value in cells(name, sample)]
     flags = sum(str(value).strip().lower() in FLAGS for value in values)
-    return 0 < 2 * flags >= len(values) if told else len(tags) > 1 and 0 < flags == len(values)
+    return 0 < 2 * flags >= len(values) if named else len(tags) > 1 and 0 < flags == len(values)
 
 
 def is_text(name: str, sample: Sequence[Mapping[str, Any]]) -> bool:

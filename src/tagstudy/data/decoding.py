@@ -74,9 +74,9 @@ def encoding_of(file: File, stream: IO[bytes]) -> str:
     """The encoding that is set, or detected."""
     encoding = file.options.encoding
     if encoding is None or not file.options.binding:
-        found = find_encoding(stream)
-        if encoding is None or found.startswith("utf"):
-            return found
+        detected = find_encoding(stream)
+        if encoding is None or detected.startswith("utf"):
+            return detected
     try:
         name = codecs.lookup(encoding).name
         "".encode(name)

@@ -83,10 +83,10 @@ class ParquetRows:
         number = self.first[groups[0]] if groups else 0
         size = 0
         for batch in self.batches(groups, list(columns)):
-            own = sum(text_bytes(column) for column in batch.columns) + ROW_BYTES * len(batch)
-            size += own
+            decoded = sum(text_bytes(column) for column in batch.columns) + ROW_BYTES * len(batch)
+            size += decoded
             self.check_size(size, allowance)
-            step = len(batch) if own <= BATCH_BYTES else 1
+            step = len(batch) if decoded <= BATCH_BYTES else 1
             before = min(len(batch), max(0, start - number))
             number += before
             for first in range(before, len(batch), step):

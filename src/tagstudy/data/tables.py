@@ -98,10 +98,10 @@ def is_quoted(cell: str) -> bool:
 
 def distinct_tag_columns(file: File, header: list[str]) -> list[str]:
     """The header with numbers behind a repeated column of tags, as Jira exports it; all of them hold tags."""
-    told, seen = file.options.columns_of("tags"), Counter[str]()
+    named, seen = file.options.columns_of("tags"), Counter[str]()
     names = []
     for name in header:
-        is_of_tags = file.options.tagged and (name in told or simplified(name) in USUAL["tags"])
+        is_of_tags = file.options.tagged and (name in named or simplified(name) in USUAL["tags"])
         names.append(f"{name} ({seen[name] + 1})" if is_of_tags and seen[name] else name)
         seen[name] += 1
     return names

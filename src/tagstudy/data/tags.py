@@ -51,7 +51,7 @@ class Spelling(NamedTuple):
 
     kind: str  # separator, angle, escaped, printed or number
     separator: str | None = None  # of the kind separator; "": a cell is one tag
-    told: bool = False  # by ``ingest.tag_separator``
+    is_set: bool = False  # by ``ingest.tag_separator``
 
     def __str__(self) -> str:
         if self.kind != "separator":
@@ -82,10 +82,10 @@ def find_spelling(file: File, values: Iterable[Any]) -> Spelling:
     texts = [value.strip() for value in values if isinstance(value, str)]
     holds_lists = any(isinstance(value, list) for value in values)
     separator = file.options.tag_separator
-    spelling = guess(texts) if separator is None else Spelling("separator", separator, told=True)
+    spelling = guess(texts) if separator is None else Spelling("separator", separator, is_set=True)
     if values and all(isinstance(value, int | float) for value in values):  # of classes
         spelling = Spelling("number")
-    if (several and spelling == WORDS) or (holds_lists and spelling.kind == "separator" and not spelling.told):
+    if (several and spelling == WORDS) or (holds_lists and spelling.kind == "separator" and not spelling.is_set):
         spelling = Spelling("separator", "")
     if texts or separator is not None or spelling.kind == "number":
         file.detected["tag_spelling"] = str(spelling)
@@ -148,7 +148,7 @@ def parse_tags(value: Any, spelling: Spelling) -> list[str]:
         return list(dict.fromkeys([tag for cell in value for tag in parse_tags(cell, spelling)]))
     if is_missing(value):
         return []
-    name = tag_name if spelling.told else checked_name
+    name = tag_name if spelling.is_set else checked_name
     tags = dict.fromkeys([name(unescape(as_text(tag))) for tag in split_tags(value, spelling)])
     tags.pop("", None)
     return list(tags)
@@ -173,7 +173,7 @@ def split_tags(value: Any, spelling: Spelling) -> list[Any]:
         value = as_text(value)
     if isinstance(value, str):
         value = split_text(value.strip(), spelling)
-        if spelling.kind != "printed" and not spelling.told and (angled := list(filter(ANGLED.search, value))):
+        if spelling.kind != "printed" and not spelling.is_set and (angled := list(filter(ANGLED.search, value))):
             raise ValueError(f"{angled[0]!r:.60} contains < or >, unlike other rows; set ingest.tag_separator")
     if spelling.kind == "number" and isinstance(value, int | float):
         value = [value]
@@ -190,7 +190,7 @@ def name_of(tag: dict[str, Any]) -> Any:
 
 
 def split_text(text: str, spelling: Spelling) -> list[Any]:
-    kind, separator, told = spelling
+    kind, separator, is_set = spelling
     if kind != "printed" or not ("'" in text or '"' in text):  # there an escaped quote would end a tag
         text = unescape(text)
     if kind in ("angle", "escaped"):
@@ -202,15 +202,15 @@ def split_text(text: str, spelling: Spelling) -> list[Any]:
     if not separator:
         return [text]
     tags = [unquoted(tag) for tag in (text.split() if separator == " " else text.split(separator))]
-    if told:
+    if is_set:
         return tags
     foreign = SEPARATORS[: SEPARATORS.index(separator)] if separator in SEPARATORS else []
-    found = [mark for mark in [*foreign, *(PATHS if separator == " " else [])] if mark in text]
+    marks = [mark for mark in [*foreign, *(PATHS if separator == " " else [])] if mark in text]
     if separator != " " and any("\n" in tag.strip() for tag in tags):
-        found.append("\n")
-    if found:
+        marks.append("\n")
+    if marks:
         raise ValueError(
-            f"{found[0]!r} in tags that stand as {spelling} in other rows: {text!r:.60}; set ingest.tag_separator"
+            f"{marks[0]!r} in tags that are written as {spelling} in other rows: {text!r:.60}; set ingest.tag_separator"
         )
     return tags
 

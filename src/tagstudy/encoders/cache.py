@@ -91,7 +91,7 @@ class EmbeddingCache:
 
     def read(self, keys: set[bytes]) -> dict[bytes, np.ndarray]:
         """Those of the vectors that the file has, whole."""
-        found: dict[bytes, np.ndarray] = {}
+        cached: dict[bytes, np.ndarray] = {}
         order = sorted(keys)
         with self.usable():
             for group in (order[start : start + READ] for start in range(0, len(order), READ)):
@@ -100,8 +100,8 @@ class EmbeddingCache:
                 places = ", ".join("?" * len(group))
                 rows = self.database.execute(f"SELECT text, vector FROM vectors WHERE text IN ({places})", group)
                 vectors = ((key, self.unpack(key, blob)) for key, blob in rows if key in keys)
-                found |= {key: vector for key, vector in vectors if vector is not None}
-        return found
+                cached |= {key: vector for key, vector in vectors if vector is not None}
+        return cached
 
     def write(self, vectors: dict[bytes, np.ndarray]) -> None:
         """Add vectors to the file in one commit; where it has passed LIMIT, drop twice as many of the oldest."""

@@ -87,8 +87,8 @@ def open_session(encoder: Encoder) -> "InferenceSession":
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # windows are read side by side
     versions = FORMAT, torch.__version__, onnxruntime.__version__, onnxscript.__version__
-    about = identity(encoder), encoder.prompt_length, [repr(module) for module in encoder.body], versions
-    name = f"int8-{hashlib.blake2b(repr(about).encode(), digest_size=8).hexdigest()}.onnx"
+    facts = identity(encoder), encoder.prompt_length, [repr(module) for module in encoder.body], versions
+    name = f"int8-{hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()}.onnx"
     cache = embedding_cache()
     with TemporaryDirectory() as scratch:
         path = cache.parent / name if cache else Path(scratch) / name

@@ -29,10 +29,10 @@ def reference_vector(model: "SentenceTransformer", prompt: str) -> np.ndarray:
         raise UserError(f"featurize_dense.encoder: it cannot encode a text ({reason}); name another one") from None
 
 
-def check_vector(found: np.ndarray, expected: np.ndarray, name: str) -> None:
+def check_vector(actual: np.ndarray, expected: np.ndarray, name: str) -> None:
     """Raises :class:`UserError` where the directions of two vectors differ."""
-    found, expected = (vector / max(float(np.linalg.norm(vector)), 1e-12) for vector in (found, expected))
-    gap = float(np.linalg.norm(found - expected))
+    actual, expected = (vector / max(float(np.linalg.norm(vector)), 1e-12) for vector in (actual, expected))
+    gap = float(np.linalg.norm(actual - expected))
     if not gap < TOLERANCE:
         raise UserError(
             f"featurize_dense.encoder: {name} has settings that the study does not support (its vectors are {gap:.0%} "

@@ -55,9 +55,9 @@ def ranks(logits: csr_array) -> np.ndarray:
     """[entries] From 1; equal logits rank in the order of the tags."""
     posts = np.repeat(np.arange(logits.shape[0]), np.diff(logits.indptr))
     order = np.lexsort((-logits.data, posts))  # stable
-    found = np.empty(len(order), dtype=np.int64)
-    found[order] = np.arange(len(order)) - logits.indptr[posts] + 1
-    return found
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order)) - logits.indptr[posts] + 1
+    return rank
 
 
 def search_thresholds(blocks: Iterable[Block]) -> ThresholdSearch:

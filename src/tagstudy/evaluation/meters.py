@@ -51,8 +51,8 @@ class Ranking:
         self.sums["lrap"] += float((place / ranks / positives[posts]).sum())
         gains = 1 / np.log2(1 + np.arange(1, max(CUTOFFS) + 1))
         for k, first in self.cutoffs.items():
-            found = ranks <= k
-            of_post, rank = positives[posts[found]], ranks[found]
+            within = ranks <= k
+            of_post, rank = positives[posts[within]], ranks[within]
             ideal = gains.cumsum()[np.minimum(of_post, first) - 1]
             self.sums[f"precision_at_{k}"] += len(rank) / first
             self.sums[f"recall_at_{k}"] += float((1 / of_post).sum())

@@ -96,10 +96,10 @@ def exact_changes(
     """
     posts = block.labels.shape[0]
     right = block.relevant[passing]
-    found = np.bincount(post[right], minlength=posts)
+    hits = np.bincount(post[right], minlength=posts)
     begin = np.zeros(posts, dtype=np.int64)
     np.maximum.at(begin, post[right], first[right])
-    begin[found < np.diff(block.labels.indptr)] = thresholds  # a tag of the post is never predicted
+    begin[hits < np.diff(block.labels.indptr)] = thresholds  # a tag of the post is never predicted
     end = np.full(posts, thresholds)
     np.minimum.at(end, post[~right], first[~right])
     exact = np.flatnonzero(begin < end)

@@ -49,9 +49,9 @@ def rank(
     best = names[0]
     rows = []
     for name in names:
-        own = scores[name]
-        observed, posts = own.observed[place], own.decisions[0].shape[0]
-        low, high, _ = interval(observed, own.replicates[:, place], own.units[:, place], posts)
+        system = scores[name]
+        observed, posts = system.observed[place], system.decisions[0].shape[0]
+        low, high, _ = interval(observed, system.replicates[:, place], system.units[:, place], posts)
         row = {"system": name, metric: observed, "low": max(low, 0), "high": min(high, 1)}
         against = pairs[(pairs["one"] == best) & (pairs["other"] == name)]
         if len(against):

@@ -42,11 +42,11 @@ class Arm:
         else runs on the CPU.
         """
         self.tags, self.loss, self.features = tags, loss, features
-        about = read_json(network / "network.json")
-        encoder = open_encoder(about)
+        described = read_json(network / "network.json")
+        encoder = open_encoder(described)
         self.vectorize = open_vectorizer(features, device, encoder)  # says so if the encoder is another one now
         self.device = choose_device(device) if encoder else torch.device("cpu")
-        self.network = build(about, encoder).to(self.device).eval()
+        self.network = build(described, encoder).to(self.device).eval()
         self.network.load_state_dict(load_file(checked(network / "weights.safetensors")))
 
     @torch.no_grad()
@@ -85,10 +85,11 @@ def arm_of_study(folder: Path, name: str, device: str) -> Arm:
 
 def open_shipped(folder: Path, device: str) -> tuple[dict[str, Arm], RunDecisions]:
     check_whole(folder, AGAIN)
-    about = read_json(folder / SHIPPED)
-    if about["format"] != FORMAT:
+    shipped = read_json(folder / SHIPPED)
+    if shipped["format"] != FORMAT:
         raise UserError(f"{folder}: shipped by another version of this project; ship it again with src/ship.py")
     arms = {
-        name: Arm(about["tags"], loss, folder / name, folder / name, device) for name, loss in about["losses"].items()
+        name: Arm(shipped["tags"], loss, folder / name, folder / name, device)
+        for name, loss in shipped["losses"].items()
     }
     return arms, read_decisions(folder / "decisions.json")

@@ -108,8 +108,8 @@ def encoder_arm(arm: Arm, folder: Path) -> EncoderArm:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.save(str(folder / "tokenizer.json"))
-    about = {name: getattr(encoder, name) for name in ("prompt", "lead", "window", "prefix", "suffix")}
-    write_text(folder / "encoder.json", about | {"padding": encoder.tokenizer.pad_token_id or 0})
+    described = {name: getattr(encoder, name) for name in ("prompt", "lead", "window", "prefix", "suffix")}
+    write_text(folder / "encoder.json", described | {"padding": encoder.tokenizer.pad_token_id or 0})
     fine_tuned = arm.network.encoder is not None  # then a post without a token is none that the arm knows: Arm.scores
     return EncoderArm(arm.network, arm.loss, encoder, encoder.special_tokens + 1 if fine_tuned else 0)
 
@@ -122,11 +122,11 @@ def expressions() -> dict[str, str]:
     """
     rest = rf"\w*(?:{MARK}+{JOINERS}?\w*)*"
     token = PATTERN.replace("REST", rest).replace(r"\b", r"(?!\w)")
-    found = {"plain": f"[{PLAIN}{EMOJI}]*", "run": RUN.pattern, "character": CHARACTER.pattern, "token": token}
+    patterns = {"plain": f"[{PLAIN}{EMOJI}]*", "run": RUN.pattern, "character": CHARACTER.pattern, "token": token}
     separating = [character for character in map(chr, range(128)) if character not in MATTERS]
-    found["separator"] = "[" + "".join("\\" * (each in r"\[^-") + each for each in separating) + "]"
+    patterns["separator"] = "[" + "".join("\\" * (each in r"\[^-") + each for each in separating) + "]"
     number = re.compile(r"\\u([0-9a-f]{4})|\\U([0-9a-f]{8})")
-    return {name: number.sub(lambda code: chr(int(code[1] or code[2], 16)), text) for name, text in found.items()}
+    return {name: number.sub(lambda code: chr(int(code[1] or code[2], 16)), text) for name, text in patterns.items()}
 
 
 def write_text(path: Path, value: Any) -> None:

@@ -77,8 +77,8 @@ def ship(folder: Path, study: Study, arms: Sequence[str], licence: str | None) -
 def study_epochs(arm: str, study: Study) -> int:
     """For how many epochs an arm is trained again."""
     check_made_from(MODELS / arm, POSTS, FEATURES / ARMS[arm])
-    about = read_json(MODELS / arm / "model.json")
-    return epochs_of([about["runs"][run] for run in study.runs], arm, about["remedy"])
+    model = read_json(MODELS / arm / "model.json")
+    return epochs_of([model["runs"][run] for run in study.runs], arm, model["remedy"])
 
 
 def ship_arm(folder: Path, arm: str, study: Study, epochs: int) -> None:

@@ -152,8 +152,7 @@ def train_run(job: Job) -> RunResult:
     files = [path for source in (features_of_fold(folders.features, fold), folders.posts) for path in source.rglob("*")]
     device, processor = choose_device(settings.device).type, torch.backends.cpu.get_cpu_capability()
     facts = settings, network, seed, fold, device, processor, replicas.ranks(), torch.__version__
-    about = fingerprint(*facts, code=CODE, files=files)
-    checkpoint = Checkpoint(folders.unfinished / f"run-{number}.pt", about)
+    checkpoint = Checkpoint(folders.unfinished / f"run-{number}.pt", fingerprint(*facts, code=CODE, files=files))
     # With its defaults Live would rewrite dvc.yaml in the middle of a repro.
     live = Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) if replicas.rank() == 0 else None
     with live or nullcontext(NoLog()) as log:

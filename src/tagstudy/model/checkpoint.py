@@ -24,13 +24,13 @@ class Stateful(Protocol):
 
 
 class Checkpoint:
-    """The state of a run, in a file that is whole or absent; ``about`` is its fingerprint.
+    """The state of a run, in a file that is whole or absent; ``fingerprint`` is that of all it depends on.
 
     The file starts with a digest, without which it is not read.
     """
 
-    def __init__(self, path: Path, about: str) -> None:
-        self.path, self.about = path, about
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        self.path, self.fingerprint = path, fingerprint
         self.before = 0.0  # seconds that the run had taken when it was stopped
         self.start = self.saved = time.monotonic()
 
@@ -61,7 +61,7 @@ class Checkpoint:
 
     def digest(self, state: memoryview) -> bytes:
         """[DIGEST bytes] Of the run and its state: torch does not find out that a file is damaged."""
-        return blake2b(state, digest_size=DIGEST, key=blake2b(self.about.encode()).digest()).digest()
+        return blake2b(state, digest_size=DIGEST, key=blake2b(self.fingerprint.encode()).digest()).digest()
 
     def seconds(self) -> float:
         """Seconds of the run, with those before it was stopped."""

@@ -76,14 +76,14 @@ def as_json(decision: Decision) -> dict[str, Any]:
 
 
 def read_decisions(path: Path) -> RunDecisions:
-    found = read_json(path)
-    return RunDecisions({name: from_json(part) for name, part in found["systems"].items()}, found["dense_weight"])
+    stored = read_json(path)
+    return RunDecisions({name: from_json(part) for name, part in stored["systems"].items()}, stored["dense_weight"])
 
 
-def from_json(found: dict[str, Any]) -> Decision:
-    calibration, threshold = found["calibration"], found["threshold"]
+def from_json(stored: dict[str, Any]) -> Decision:
+    calibration, threshold = stored["calibration"], stored["threshold"]
     return Decision(
         calibration and Calibration(**{name: np.array(part, dtype=float) for name, part in calibration.items()}),
         np.array(threshold, dtype=float) if isinstance(threshold, list) else threshold,
-        found["top"],
+        stored["top"],
     )

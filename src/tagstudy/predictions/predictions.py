@@ -51,17 +51,17 @@ class Predictions:
     """What an arm's runs say."""
 
     def __init__(self, folder: Path) -> None:
-        about = read_json(folder / "predictions.json")
-        self.posts: str = about["posts"]  # the fingerprint of the corpus
-        self.remedy: str = about["remedy"]  # for runs that have not converged
-        self.probability = PROBABILITIES[about["loss"]]
+        described = read_json(folder / "predictions.json")
+        self.posts: str = described["posts"]  # the fingerprint of the corpus
+        self.remedy: str = described["remedy"]  # for runs that have not converged
+        self.probability = PROBABILITIES[described["loss"]]
         self.runs = [
             RunPredictions(
                 run["fold"],
                 run["problem"],
                 {split: CsrMatrix(folder / f"run-{number}" / split) for split in ("valid", "test")},
             )
-            for number, run in enumerate(about["runs"])
+            for number, run in enumerate(described["runs"])
         ]
 
     @property
@@ -79,8 +79,8 @@ def is_relevant(labels: csr_array, scores: csr_array) -> np.ndarray:
         return np.repeat(np.arange(posts), np.diff(matrix.indptr)) * np.int64(tags) + matrix.indices
 
     scored, true = places(scores), places(labels)  # both ascending
-    found = np.searchsorted(scored, true)
-    found = found[found < len(scored)]
+    entries = np.searchsorted(scored, true)
+    entries = entries[entries < len(scored)]
     relevant = np.zeros(len(scored), dtype=bool)
-    relevant[found[scored[found] == true[: len(found)]]] = True
+    relevant[entries[scored[entries] == true[: len(entries)]]] = True
     return relevant
