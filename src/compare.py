@@ -23,7 +23,7 @@ from tagstudy.core.files import atomic_folder, check_replaceable
 from tagstudy.core.paths import POSTS
 from tagstudy.core.printing import print_visible
 from tagstudy.evaluation import figures
-from tagstudy.evaluation.experiments import gather_systems, names_of_experiments, open_experiments
+from tagstudy.evaluation.experiments import gather_systems, open_experiments
 from tagstudy.evaluation.ranking import rank_candidates, sentence
 from tagstudy.evaluation.report import write_csv
 from tagstudy.evaluation.scoring import COMPARED
@@ -36,7 +36,7 @@ def main() -> None:
     options = arguments()
     check_replaceable(options.output, SYSTEMS, "a comparison")
     params, corpus = read_params().evaluate, Corpus(POSTS)
-    with open_experiments(options.experiments or names_of_experiments(), corpus.fingerprint) as experiments:
+    with open_experiments(options.experiments, corpus.fingerprint) as experiments:
         candidates = gather_systems(corpus, experiments, params.threshold, params.calibrate)
         ranking = rank_candidates(corpus, candidates, params.resamples, options.metric)
     with atomic_folder(options.output) as folder:

@@ -54,7 +54,7 @@ def test_the_part_of_the_chosen_embedding_goes_before_its_arm(tmp_path: Path) ->
 @pytest.mark.parametrize("embedding", ["learned", "encoder", "finetuned"])
 def test_a_part_is_checked_whether_or_not_it_is_chosen(tmp_path: Path, embedding: str) -> None:
     write_params(tmp_path, featurize_dense={"embedding": embedding}, train_dense={"finetuned": {"hiden": 1}})
-    assert message(tmp_path).endswith("train_dense.hiden: no such parameter; did you mean hidden?")
+    assert message(tmp_path).endswith("train_dense.finetuned.hiden: no such parameter; did you mean hidden?")
 
 
 def test_only_the_dense_arm_has_parts(tmp_path: Path) -> None:
@@ -135,7 +135,10 @@ def test_a_number_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
         ("featurize_dense", {"prompt": 7}, "featurize_dense.prompt"),
         ("featurize_dense", {"trust_remote_code": True}, "featurize_dense.trust_remote_code: no such parameter"),
         ("train_dense", {"layer_decay": 0}, "train_dense.layer_decay"),
-        ("train_dense", {"encoder": {"lr": "fast"}}, "train_dense.lr: .*not 'fast'"),
+        ("train_dense", {"encoder": {"lr": "fast"}}, "train_dense.encoder.lr: .*not 'fast'"),
+        ("train_dense", {"encoder": {"foo": 1}}, "train_dense.encoder.foo: no such parameter"),
+        ("train", {"min_steps": 20, "max_steps": 10, "epochs": 1}, "min_steps: 20 is more than max_steps .10.; lower"),
+        ("train", {"min_steps": 1, "max_steps": 3, "epochs": 4}, "epochs: 4 is more than max_steps .3.; lower"),
         ("train_dense", {"encoder": 7}, "train_dense.encoder: no such parameter"),
         ("train_dense", {"word2vec": {"epochss": 5}}, "did you mean epochs"),
         ("evaluate", {"threshold": 1.5}, "evaluate.threshold"),

@@ -147,16 +147,30 @@ FILES: dict[str, tuple[str, bytes, str]] = {
 A = ["a", "b"]
 SETTINGS: dict[str, tuple[dict, bytes, str]] = {
     "no such tag": ({"tags": ["a", "bb"]}, rows(A), r"no post has the tag 'bb'; did you mean one of \['b'"),
-    "no split named": ({"split": "given"}, rows(A), "needs a column 'split'"),
+    "no split named": (
+        {"split": "given"},
+        rows(A),
+        "post posts.jsonl:1 has no split; write train, valid or test into a column 'split', or give files",
+    ),
+    "another split": (
+        {"split": "given"},
+        rows(A, A, split=["train", "holdout"]),
+        "post posts.jsonl:2 is in the split 'holdout'; write train, valid or test",
+    ),
+    "a tag for each post": (
+        {"tags": 9, "min_tags": 1, "folds": 1},
+        "\n".join(f'{{"title": "t{number}", "tags": ["tag{number}"]}}' for number in range(9)).encode(),
+        "no valid post has a tag that can be learned; give more posts or set ingest.unseen_tags to count",
+    ),
     "tags in test alone": (
         {"tags": ["rare", "b"], "min_tags": 0, "split": "given"},
         rows(["a"], ["a"], ["b", "rare"], split=["train", "valid", "test"]),
-        "no train post has a tag; use ingest.split: random or raise ingest.min_tags",
+        "no train post has a tag that can be learned; use ingest.split: random or raise ingest.min_tags",
     ),
     "no tag in valid": (
         {"tags": 2, "min_tags": 0, "split": "given"},
         rows(A, A, [], A, split=["train", "train", "valid", "test"]),
-        "no valid post has a tag; use ingest.split: random or raise ingest.min_tags",
+        "no valid post has a tag that can be learned; use ingest.split: random or raise ingest.min_tags",
     ),
     "nothing to train on": (
         {"split": "given", "max_train": 10},

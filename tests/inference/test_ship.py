@@ -40,7 +40,7 @@ def study(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def shipped(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shipped folder, away from its study."""
-    done = call(sys.executable, "src/ship.py", "--licence", "cc-by-sa-4.0", cwd=study)
+    done = call(sys.executable, "src/ship.py", "--licence", "CC BY-SA 4.0: see LICENSE", cwd=study)
     assert done.returncode == 0, done.stderr
     posts = len(Corpus(study / POSTS))
     assert done.stdout.startswith("ship: shipped: trained the dense arm for ") and f"on {posts:,} posts" in done.stdout
@@ -69,7 +69,7 @@ def test_three_lines_of_python_and_predict_give_the_same_tags(shipped: Path, tmp
 def test_the_card_has_the_scores_of_the_study_and_the_licence(shipped: Path, study: Path) -> None:
     card = (shipped / "README.md").read_text(encoding="utf-8")
     header, _, text = card.removeprefix("---\n").partition("---\n")
-    assert yaml.safe_load(header)["license"] == "cc-by-sa-4.0"
+    assert yaml.safe_load(header)["license"] == "CC BY-SA 4.0: see LICENSE"
     scores = read_json(study / METRICS / "metrics.json")["fusion"]
     assert f"| {scores['micro_f1']:.4f} | {scores['macro_f1']:.4f} | {scores['hamming_loss']:.4f} |" in text
     assert all(tag in text for tag in read_json(study / POSTS / "tags.json"))

@@ -81,7 +81,7 @@ def one_core() -> Iterator[None]:
 def written(study: Path, arm: str, done: subprocess.CompletedProcess) -> dict[str, bytes]:
     """What a training stage has written, but for seconds."""
     assert done.returncode == 0, done.stderr
-    assert "parameters" in done.stdout and "trained 3 times" in done.stdout
+    assert "parameters" in done.stdout and "trained 3 runs" in done.stdout
     assert "run 2, fold 2: best validation micro-F1" in done.stdout
     folders = [study / f"data/models/{arm}", study / f"data/predictions/{arm}"]
     paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]

@@ -231,7 +231,7 @@ def test_the_first_process_writes_and_another_number_of_them_begins_anew(
     study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = in_processes(partial(train_stage, study))
-    assert "run 1: best validation micro-F1" in first and "trained 2 times" in first
+    assert "run 1: best validation micro-F1" in first and "trained 2 runs" in first
     assert second == ""
     two = written(study)
     with one_core():
@@ -301,7 +301,7 @@ def torchrun(study: Path) -> subprocess.Popen:
 def test_torchrun_trains_and_what_it_starts_ends_with_it(study: Path) -> None:
     printed, said = (process := torchrun(study)).communicate()
     assert process.returncode == 0, said
-    assert printed.count("trained 2 times") == 1 and written(study)
+    assert printed.count("trained 2 runs") == 1 and written(study)
 
     write_params(study, train=TRAIN | {"lr": 1e30, "clip_value": None})
     _, said = (process := torchrun(study)).communicate()

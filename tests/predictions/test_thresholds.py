@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score
 
-from tagstudy.predictions.thresholds import BINS, EXACT, ThresholdSearch
+from tagstudy.predictions.thresholds import BELOW, BINS, EXACT, ThresholdSearch
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(2, 5))
 
@@ -42,7 +42,7 @@ def test_many_scores_are_counted_in_bins_with_the_same_result_to_a_bin() -> None
     scores = rng.random(2000).astype(np.float32)
     relevant = rng.random(2000) < scores**2
     exact, binned = search(scores, relevant).best(), search(scores, relevant, size=300, exact=1000).best()
-    assert 0 <= exact.value - binned.value < 1 / BINS
+    assert abs(exact.value - binned.value) < 1 / BINS
     assert binned.micro_f1 == pytest.approx(exact.micro_f1, abs=1e-3)
     assert binned.micro_f1 == pytest.approx(f1_score(relevant, scores >= np.float32(binned.value)))
 
@@ -50,4 +50,15 @@ def test_many_scores_are_counted_in_bins_with_the_same_result_to_a_bin() -> None
 def test_positives_without_a_score_count_as_missed() -> None:
     found = ThresholdSearch()
     found.update(np.array([0.9, 0.5]), np.array([True, True]), positives=4)
-    assert found.best() == (0.5, pytest.approx(2 * 2 / (2 + 4)))
+    assert found.best() == pytest.approx((0.5, 2 * 2 / (2 + 4)), abs=BELOW)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_threshold_is_no_score(dtype: type) -> None:
+    """Programs that compute a score to another last digit predict the same."""
+    scores = np.array([0.9, 0.9 - 1e-6, 0.5, 1e-7, 0], dtype)
+    found = search(scores, np.array([True, False, True, True, False]))
+    thresholds = found.below(found.curve()[0])
+    assert [(scores >= threshold).sum() for threshold in thresholds] == [1, 2, 3, 4, 5]
+    assert (thresholds[:-1] < scores[:-1]).all() and (scores - thresholds <= 1.01 * BELOW).all()
+    assert 0.5 - thresholds[2] == pytest.approx(BELOW)

@@ -88,6 +88,9 @@ def test_what_cannot_be_compared_is_one_line(study: Path, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     status, _, err = compare(other, "narrow")
     assert status == 1 and "narrow: was tested on other posts" in err and err.count("\n") == 1
+    assert call(*DVC, "repro", cwd=other).returncode == 0
+    status, out, err = compare(other)
+    assert (status, err) == (0, "") and out.startswith("left out: narrow: was tested on other posts")
     shutil.rmtree(other / ".dvc/cache/files")
     call("git", "restore", ".", cwd=other)
     status, _, err = compare(other, "HEAD")

@@ -3,6 +3,7 @@
 params.yaml says what each parameter does; the classes below say which values it may take.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -137,6 +138,13 @@ class Train(Section):
     threads: Annotated[int, Field(ge=1, le=256)]
     top_tags: Count
 
+    @model_validator(mode="after")
+    def bound_the_budget(self) -> "Train":
+        for name in ("min_steps", "epochs"):
+            if getattr(self, name) > self.max_steps:
+                raise ValueError(f"{name}: {getattr(self, name)} is more than max_steps ({self.max_steps}); lower it")
+        return self
+
     def place(self, parameter: str) -> str:
         """Where params.yaml sets a parameter, such as train_dense.encoder.lr."""
         return self._places.get(parameter, f"train.{parameter}")
@@ -208,12 +216,9 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         raise UserError(f"{path}: holds no sections; restore the repository's with `git restore params.yaml`")
     featurize = raw.get("featurize_dense")
     embedding = featurize.get("embedding") if isinstance(featurize, dict) else None
-    try:
-        params = Params.model_validate(merged(raw, embedding))
-        for other in get_args(Embedding):  # the parts for other embeddings are checked as well
-            Params.model_validate(merged(raw, other))
-    except ValidationError as problem:
-        raise UserError(f"{path}: {describe(problem)}") from None
+    params = validated(raw, embedding, path)
+    for other in get_args(Embedding):  # the parts for other embeddings are checked as well
+        validated(raw, other, path)
     for arm, part in (("train_dense", params.featurize_dense.embedding), ("train_sparse", "")):
         getattr(params, arm)._places.update(places(raw[arm], arm, part))
     pretrained = params.featurize_dense.embedding in ("word2vec", "glove", "static")
@@ -232,8 +237,18 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
     return params
 
 
+def validated(raw: dict, embedding: Any, path: Path) -> Params:
+    """The parameters in force with this embedding."""
+    try:
+        return Params.model_validate(merged(raw, embedding))
+    except ValidationError as problem:
+        of_arm = raw.get("train_dense")
+        overrides = places(of_arm, "train_dense", embedding) if isinstance(of_arm, dict) else {}
+        raise UserError(f"{path}: {describe(problem, overrides)}") from None
+
+
 class PlainLoader(yaml.SafeLoader):
-    """Loads YAML without aliases, a few lines of which may stand for gigabytes, and of little depth."""
+    """Loads YAML without aliases, a few lines of which may stand for gigabytes, of little depth, each key once."""
 
     depth = 0
 
@@ -246,6 +261,13 @@ class PlainLoader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = Counter(self.construct_object(key) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and keys[self.construct_object(key)] > 1:
+                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: {key.value!r:.50} again; remove one of them")
+        return super().construct_mapping(node, deep)
 
 
 def merged(raw: dict, embedding: object) -> dict:
@@ -269,11 +291,15 @@ def chosen(section: dict, parts: Sequence[str], embedding: object) -> dict:
 def places(section: dict, arm: str, part: str) -> dict[str, str]:
     """Where each of the overrides of an arm's section stands."""
     of_arm = {key: f"{arm}.{key}" for key in section if key not in get_args(Embedding)}
-    return of_arm | {key: f"{arm}.{part}.{key}" for key in section.get(part) or {}}
+    of_part = section.get(part)
+    return of_arm | {key: f"{arm}.{part}.{key}" for key in (of_part if isinstance(of_part, dict) else ())}
 
 
-def describe(problem: ValidationError) -> str:
-    """All problems in one line, each with its parameter and, for an unknown one, the most similar name."""
+def describe(problem: ValidationError, overrides: dict[str, str]) -> str:
+    """All problems in one line, each with its parameter and, for an unknown one, the most similar name.
+
+    ``overrides``: where each of the dense arm's own parameters stands
+    """
     errors = problem.errors()
     places = {error["loc"] for error in errors}
     lines: dict[str, list[str]] = {}
@@ -290,6 +316,9 @@ def describe(problem: ValidationError) -> str:
         elif not isinstance(error["input"], dict):
             message += f", not {error['input']!r:.100}"
         depth = 3 if error["loc"][:2] == ("ingest", "columns") else 2  # behind it stand the types of a union
-        lines.setdefault(".".join(f"{part!s:.50}" for part in error["loc"][:depth]), []).append(message)
+        place = ".".join(f"{part!s:.50}" for part in error["loc"][:depth])
+        if section == "train_dense" and inner:
+            place = overrides.get(str(inner[0]), place)
+        lines.setdefault(place, []).append(message)
     problems = [(name and f"{name}: ") + " or ".join(messages[:SHOWN]) for name, messages in lines.items()]
     return "; ".join(problems[:SHOWN] + [f"and {len(problems) - SHOWN} more"] * (len(problems) > SHOWN))

@@ -28,6 +28,8 @@ from tagstudy.data.labels import LEFT_OUT, choose_tags, merge, order_tags, unite
 from tagstudy.data.parts import TEXTS
 from tagstudy.data.splits import TEST, TRAIN, VALID, check_split, split_posts
 
+SHOWN = 10  # tags that a message names
+
 
 def ingest(
     settings: Ingest, folder: Path, compute: Compute = EVERY_CORE, unfinished: Path | None = None
@@ -85,8 +87,9 @@ def with_enough_tags(labels: csr_array, tags: list[str], is_first: np.ndarray, s
     """The posts that are kept, by their places. Raises :class:`UserError` where none is."""
     kept = np.flatnonzero(is_first & (labels.sum(axis=1) >= settings.min_tags))
     if not len(kept):
+        shown = ", ".join(tags[:SHOWN]) + ", …" * (len(tags) > SHOWN)
         raise UserError(
-            f"{settings.source}: no post has {settings.min_tags} of the tags {tags!s:.500}; lower ingest.min_tags"
+            f"{settings.source}: no post has {settings.min_tags} of the tags {shown:.500}; lower ingest.min_tags"
         )
     return kept
 

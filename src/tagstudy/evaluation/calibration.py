@@ -39,9 +39,9 @@ def fit_pooled(valid: Iterable[Block], tags: int) -> Calibration:
     Two decisions are made up, a right one at a score of 0 and a wrong one at 1, so that no probability is 0 or 1.
     Before the first mean and after the last, log-odds change by APART: scores that differ stay different.
     """
-    thresholds, *above = search_thresholds(valid).curve()
+    distinct, *above = search_thresholds(valid).curve()
     decisions, positives = (np.diff(counts, prepend=0)[::-1] for counts in above)
-    scores = np.concatenate([[0], thresholds[::-1], [1]])
+    scores = np.concatenate([[0], distinct[::-1], [1]])
     decisions, positives = np.concatenate([[1], decisions, [1]]), np.concatenate([[1], positives, [0]])
     blocks = isotonic_regression(positives / decisions, weights=decisions).blocks[:-1]
     weight, positive, total = (np.add.reduceat(part, blocks) for part in (decisions, positives, scores * decisions))

@@ -13,6 +13,7 @@ from tagstudy.core.checksums import check_made_from
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import UserError, is_disk_full
 from tagstudy.core.paths import ARMS, DECISIONS, FUSION, METRICS, MODELS, PLOTS, POSTS, PREDICTIONS
+from tagstudy.core.printing import print_visible
 from tagstudy.core.repository import changed_stages
 from tagstudy.evaluation.systems import Assessor, System
 from tagstudy.predictions.predictions import Predictions
@@ -41,13 +42,22 @@ def names_of_experiments() -> list[str]:
 
 @contextmanager
 def open_experiments(names: list[str], posts: str) -> Iterator[list[Experiment]]:
-    """Experiments by name or commit; ``posts`` is the fingerprint of the posts that they must have been tested on.
+    """Experiments by name or commit, or the workspace and all that can be compared with it where none is named.
 
-    Raises :class:`UserError` for an experiment that there is not, whose predictions are not in the cache, or that was
-    tested on other posts.
+    ``posts`` is the fingerprint of the posts that they must have been tested on. Raises :class:`UserError` for an
+    experiment that there is not, whose predictions are not in the cache, or that was tested on other posts; where none
+    is named, prints that it is left out.
     """
+    experiments = []
     with TemporaryDirectory(prefix="tagstudy-") as scratch:
-        yield [open_experiment(name, posts, Path(scratch) / str(number)) for number, name in enumerate(names)]
+        for number, name in enumerate(names or names_of_experiments()):
+            try:
+                experiments.append(open_experiment(name, posts, Path(scratch) / str(number)))
+            except UserError as problem:
+                if names or name == WORKSPACE:
+                    raise
+                print_visible(f"left out: {problem}")
+        yield experiments
 
 
 def open_experiment(name: str, posts: str, scratch: Path) -> Experiment:

@@ -27,8 +27,8 @@ def candidate_thresholds(valid: Iterable[Block]) -> np.ndarray:
     """Thresholds from the highest down; the best for micro-F1 on valid is one of them."""
     search = search_thresholds(valid)
     best: Threshold = search.best()
-    thresholds, predicted, _ = search.curve()
-    thresholds = thresholds[thresholds > 0]  # at 0 every stored tag would be predicted
+    scores, predicted, _ = search.curve()
+    thresholds = search.below(scores)[scores > 0]  # at 0 every stored tag would be predicted
     at_best = predicted[np.searchsorted(-thresholds, -best.value)]
     places = np.searchsorted(predicted, RATIOS * at_best)
     return np.unique([best.value, *thresholds[:1], *thresholds[places[places < len(thresholds)]]])[::-1]

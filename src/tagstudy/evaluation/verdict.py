@@ -34,7 +34,7 @@ def verdict(
         reasons = " and ".join(f"the {arm} arm was {problem}" for arm, problem in unready.items())
         finding = f"Not comparable: {reasons}; " + " and ".join(dict.fromkeys(remedies[arm] for arm in unready))
     elif runs == 1:
-        finding = "No verdict from a single run; raise train.runs (or what overrides it), or use ingest.folds: 5"
+        finding = "No verdict from a single run; raise train.runs (or what overrides it)"
     elif np.isnan(p):
         finding = f"No verdict: the arms predict different tags for fewer than {DISCORDANT} test posts; give more posts"
     elif posts < TEST_POSTS:

@@ -62,7 +62,7 @@ def read_text(stream: IO[bytes]) -> Iterator[tuple[str, Sequence[bytes]]]:
         dims = dims or len(parts) - 1
         word, *numbers = line.rstrip().rsplit(b" ", dims)  # a word may hold spaces
         if dims < 1 or len(numbers) != dims:
-            raise ValueError(f"a line of {len(numbers)} numbers, not {dims}")
+            raise ValueError(f"a line of {len(numbers)} numbers, not {dims}" if dims > 0 else "a line without numbers")
         yield word.decode(errors="replace"), numbers
     if not dims:
         raise ValueError("the file is empty")

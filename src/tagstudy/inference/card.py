@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
+
 from tagstudy.core.config import Params
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.files import read_json
@@ -25,7 +27,7 @@ def model_card(corpus: Corpus, params: Params, epochs: Mapping[str, int], posts:
     more = f" and {len(corpus.tags) - SHOWN} more" * (len(corpus.tags) > SHOWN)
     studied = int(corpus.is_in("train", fold=0).sum())
     return visible_lines(f"""---
-license: {licence or "other"}
+{yaml.safe_dump({"license": licence or "other"}, allow_unicode=True, width=10_000).strip()}
 library_name: tagstudy
 pipeline_tag: text-classification
 ---

@@ -105,7 +105,7 @@ def train_arm(settings: Train, folders: ArmFolders) -> str:
     write_json(folders.timings, seconds | {"seconds_per_post": min(result.seconds_per_post for result in results)})
     for problem, count in Counter(best.problem for best in unready).items():
         print(f"{count} of {len(results)} runs have not converged: {problem}; {remedy}")
-    return f"trained {len(results)} times on {posts:,} posts"
+    return f"trained {len(results)} run{'s' * (len(results) > 1)} on {posts:,} posts"
 
 
 def make_jobs(settings: Train, folds: int, folders: ArmFolders) -> list[Job]:

@@ -27,8 +27,8 @@ class Budget(NamedTuple):
         batches = math.ceil(posts / settings.batch_size)
         if settings.epochs == 0:
             return cls(0, settings.patience, batches, posts)
-        batches = min(batches, max(1, settings.max_steps // settings.epochs))
-        epochs = max(settings.epochs, math.ceil(settings.min_steps / batches))
+        batches = min(batches, settings.max_steps // settings.epochs)
+        epochs = max(settings.epochs, min(math.ceil(settings.min_steps / batches), settings.max_steps // batches))
         patience = math.ceil(settings.patience * epochs / settings.epochs)
         return cls(epochs, patience, batches, min(posts, batches * settings.batch_size))
 

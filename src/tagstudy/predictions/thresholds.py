@@ -1,7 +1,8 @@
 """The one search for the threshold with the best micro-F1: in training, on valid in evaluation, for every fusion.
 
 A post gets the tags whose score is at least the threshold. Scores are between 0 and 1 and arrive in blocks. Up to EXACT
-of them, every distinct score is tried. More are counted in bins, and a threshold is the lower edge of a bin.
+of them, a threshold just below every distinct score is tried. More are counted in bins, and a threshold is the lower
+edge of a bin.
 """
 
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 
 EXACT = 2**22  # scores above 0: 20 MB
 BINS = 2**20  # a threshold to six decimals. Powers of two leave a float32 exact when it is multiplied.
+BELOW = 1e-6  # how far a threshold is below a score, at most: more than other programs' last digits differ
 
 
 class Threshold(NamedTuple):
@@ -54,25 +56,38 @@ class ThresholdSearch:
         self.held.clear()
 
     def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Thresholds from the highest down; how many tags each predicts, and how many of these are right."""
+        """Scores from the highest down; how many decisions have at least that score, and how many of these are right.
+
+        In bins, a score is the lower edge of its bin.
+        """
         if self.bins is None:
             scores, relevant = (np.concatenate(parts) for parts in zip(*self.held, strict=True))
-            thresholds, predicted = np.unique(scores, return_counts=True)
-            correct = np.bincount(np.searchsorted(thresholds, np.sort(scores[relevant])), minlength=len(thresholds))
+            levels, predicted = np.unique(scores, return_counts=True)
+            correct = np.bincount(np.searchsorted(levels, np.sort(scores[relevant])), minlength=len(levels))
         else:
             bins = self.bins + np.pad(self.zeros[:, None], ((0, 0), (0, self.bin_count)))  # with scores of 0
             filled = np.flatnonzero(bins[0])
-            thresholds, (predicted, correct) = filled / self.bin_count, bins[:, filled]
+            levels, (predicted, correct) = filled / self.bin_count, bins[:, filled]
         if self.zeros[0] and self.bins is None:
-            thresholds, predicted, correct = (
+            levels, predicted, correct = (
                 np.append(zero, values)
-                for zero, values in zip((0, *self.zeros), (thresholds, predicted, correct), strict=True)
+                for zero, values in zip((0, *self.zeros), (levels, predicted, correct), strict=True)
             )
-        return thresholds[::-1], predicted[::-1].cumsum(), correct[::-1].cumsum()
+        return levels[::-1], predicted[::-1].cumsum(), correct[::-1].cumsum()
+
+    def below(self, scores: np.ndarray) -> np.ndarray:
+        """Thresholds from which the same is predicted as from these scores of :meth:`curve`, just below each.
+
+        If a threshold were a score, the last digit of a program's arithmetic would decide about it.
+        """
+        if self.bins is not None:
+            return scores
+        gaps = np.diff(-scores.astype(float), append=0)
+        return scores - np.minimum(gaps / 2, BELOW)
 
     def best(self) -> Threshold:
         """The threshold with the highest micro-F1, 2 TP / (2 TP + FP + FN); of equals the highest."""
-        thresholds, predicted, correct = self.curve()
+        scores, predicted, correct = self.curve()
         micro_f1 = 2 * correct / (predicted + self.positives)
         best = int(micro_f1.argmax())
-        return Threshold(float(thresholds[best]), float(micro_f1[best]))
+        return Threshold(float(self.below(scores)[best]), float(micro_f1[best]))
