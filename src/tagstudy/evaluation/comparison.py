@@ -12,8 +12,12 @@ posts. Its variance has two parts, which overlap, so that the interval is rather
 They overlap because folds differ by their test posts, too. Nothing is subtracted for that: five folds tell it too
 poorly, and where training varies more than the posts do, such intervals of 95% would cover 91% (simulated).
 
-The interval is Student's t, with Satterthwaite's degrees of freedom: few folds make it wide. On a single split, runs
-with different seeds take the place of folds, and the interval does not cover the choice of the split.
+Each part has Student's quantile for its own degrees of freedom, of which folds have few, and the squares of the two
+half-widths are added (Banerjee, Sankhya 1960): such an interval covers at least what it should. One quantile for both,
+with Satterthwaite's degrees of freedom, is too small just where the folds are alike by luck: without a difference, up
+to 8% of simulated studies with three runs had p < .05, and p corrected for 55 pairs was that low four times too often
+with five folds. On a single split, runs with different seeds take the place of folds, and the interval does not cover
+the choice of the split.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,19 +29,20 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
-from scipy.special import stdtr, stdtrit  # Student's t; importing scipy.stats for it would take a second
+from scipy.special import stdtrit  # of Student's t; importing scipy.stats for it would take a second
 
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.processes import available_cores
 from tagstudy.evaluation import scoring
 from tagstudy.evaluation.outcomes import at_thresholds, best_thresholds
-from tagstudy.evaluation.scoring import COMPARED, Counts, ratio
+from tagstudy.evaluation.scoring import COMPARED, Counts
 from tagstudy.evaluation.systems import Run, System
 
 LEVEL = 0.05  # of the test; the interval's is 1 − this
 POSITIVES = 10  # test posts that have a tag: with fewer its F1 has no interval
 # Posts that two systems treat differently: with fewer no sign test could reach LEVEL, and there is no interval.
 DISCORDANT = 6
+SMALLEST_P, BISECTIONS = 1e-16, 60
 AT_A_TIME = 50  # resamples
 WEIGHTS = 2**26  # of posts in the resamples of a time, at most: 256 MB
 
@@ -137,14 +142,23 @@ def interval(
     """
     over_posts = np.mean((replicates - observed) ** 2, axis=0)
     over_runs = units.var(axis=0, ddof=1) / len(units) if len(units) > 1 else np.full(observed.shape, np.nan)
-    variance = over_posts + over_runs
-    # Satterthwaite's: the variance squared, over the sum of each part squared over its own degrees of freedom.
-    weighed = over_posts**2 / max(posts - 1, 1) + over_runs**2 / max(len(units) - 1, 1)
-    freedom = np.maximum(ratio(variance**2, weighed), 1)
-    error = np.sqrt(np.where(variance > 0, variance, np.nan))
-    margin = stdtrit(freedom, 1 - LEVEL / 2 / comparisons) * error
-    p = 2 * stdtr(freedom, -np.abs(observed) / error) * comparisons
-    return Interval(observed - margin, observed + margin, np.minimum(p, 1))
+    known = over_posts + over_runs > 0
+
+    def margin(level: np.ndarray | float) -> np.ndarray:
+        """Half the width of an interval of 1 − level."""
+        parts = ((over_posts, posts), (over_runs, len(units)))
+        squares = (part * stdtrit(max(number - 1, 1), level / 2) ** 2 for part, number in parts)
+        return np.where(known, np.sqrt(sum(squares)), np.nan)
+
+    half = margin(LEVEL / comparisons)
+    # p is the level whose interval ends at 0, between these two logarithms.
+    low, high = np.full(observed.shape, np.log(SMALLEST_P)), np.zeros(observed.shape)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        excludes = margin(np.exp(middle)) < np.abs(observed)
+        low, high = np.where(excludes, low, middle), np.where(excludes, middle, high)
+    p = np.where(known, np.minimum(np.exp(high) * comparisons, 1), np.nan)
+    return Interval(observed - half, observed + half, p)
 
 
 def compare(one: Scores, other: Scores, comparisons: int = 1) -> pd.DataFrame:
