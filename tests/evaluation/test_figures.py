@@ -40,8 +40,8 @@ def draw(tags: list[str], folder: Path) -> dict[str, bytes]:
     figures.f1_by_frequency(folder / "f1_by_frequency.png", dict.fromkeys(arms, of_tags), frequency)
     values = {"difference": of_tags["f1"] - 0.3, "low": of_tags["f1"] - 0.4, "high": of_tags["f1"] - 0.2}
     by_tag = of_tags[["tag", "support"]].assign(**values)
-    figures.difference_by_tag(folder / "difference_by_tag.png", by_tag)
-    figures.differences(folder / "verdict.png", pd.DataFrame({"score": "hamming_loss", **values}))
+    figures.difference_by_tag(folder / "difference_by_tag.png", by_tag, decided=True)
+    figures.differences(folder / "verdict.png", pd.DataFrame({"score": "hamming_loss", **values}), decided=False)
     reliability = tables.reliability([bins])
     figures.reliability(folder / "reliability.png", dict.fromkeys([*arms, "fusion"], reliability))
     recall = tables.precision_recall([1 - RECALLS])

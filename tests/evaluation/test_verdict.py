@@ -56,7 +56,7 @@ def test_an_arm_that_has_not_converged_does_not_lose() -> None:
 def test_few_test_posts_name_no_winner_and_say_what_they_could_show() -> None:
     sentence = judge(row(0.2, 0.15, 0.01), posts=29)
     assert sentence.startswith(
-        "No verdict from 29 test posts, which detect a difference of 0.15 or more; give more posts"
+        "No verdict from 29 test posts, with which only a difference above 0.15 would be significant; give more posts"
     )
     assert judge(row(0.2, 0.15, 0.01), posts=30).startswith("The dense arm is better")
 

@@ -139,24 +139,24 @@ def co_occurrence(path: Path, table: pd.DataFrame) -> None:
     save(figure, path)
 
 
-def differences(path: Path, table: pd.DataFrame) -> None:
+def differences(path: Path, table: pd.DataFrame, decided: bool) -> None:
     """Each score's difference between the arms, with its interval: to the right the dense arm is better."""
     table = table.copy()
     turned = table["score"] == "hamming_loss"
     table.loc[turned, ["difference", "low", "high"]] = -table.loc[turned, ["difference", "high", "low"]].to_numpy()
     names = table["score"].str.replace("_f1", "-F1").str.replace("_", " ")
     names = names.str.replace("hamming loss", "Hamming loss,\nsign flipped")
-    figure, axes = rows("Dense − sparse on test, 95% intervals", list(names), 0.4)
-    intervals(axes, table)
+    figure, axes = rows("Dense − sparse on test, each with its 95% interval", list(names), 0.4)
+    intervals(axes, table, decided)
     axes.set_xlabel("← sparse is better        difference        dense is better →")
     save(figure, path)
 
 
-def difference_by_tag(path: Path, table: pd.DataFrame) -> None:
+def difference_by_tag(path: Path, table: pd.DataFrame, decided: bool) -> None:
     """Each tag's difference in F1, with intervals that hold for all tags together."""
     shown = table[:SHOWN]
     figure, axes = rows("F1 of each tag on test, dense − sparse", with_counts(shown["tag"], shown["support"]), 0.26)
-    intervals(axes, shown)
+    intervals(axes, shown, decided)
     axes.set(
         xlabel="← sparse is better        difference        dense is better →\n(95% intervals for all tags together)",
         ylabel="tag (posts in test)" + shown_of(len(shown), len(table)),
@@ -164,15 +164,25 @@ def difference_by_tag(path: Path, table: pd.DataFrame) -> None:
     save(figure, path)
 
 
-def intervals(axes: Axes, table: pd.DataFrame) -> None:
-    """Points with their intervals, a row each, and a line at 0; hollow and grey where the interval includes 0."""
+def intervals(axes: Axes, table: pd.DataFrame, decided: bool) -> None:
+    """Points with their intervals, a row each, and a line at 0; hollow and grey where the interval includes 0.
+
+    Unless ``decided``, no point says which arm is better: the verdict does not, either.
+    """
     axes.axvline(0, color="#8c8c8c", linewidth=1)
-    significant = (table["low"] > 0) | (table["high"] < 0)
+    untested = table["low"].isna()
+    significant = decided & ((table["low"] > 0) | (table["high"] < 0))
     dense = table["difference"] > 0
     styles = {
         "dense is better": (significant & dense, MARKERS["dense"], COLOURS["dense"], COLOURS["dense"]),
         "sparse is better": (significant & ~dense, MARKERS["sparse"], COLOURS["sparse"], COLOURS["sparse"]),
-        "no significant difference": (~significant, "o", "#8c8c8c", "white"),
+        "no significant difference" if decided else "not compared (verdict.txt says why)": (
+            ~significant & ~untested,
+            "o",
+            "#8c8c8c",
+            "white",
+        ),
+        "no interval: too few posts or runs": (untested, "x", "#8c8c8c", "white"),
     }
     for label, (here, marker, colour, fill) in styles.items():
         places = np.flatnonzero(here)
@@ -218,7 +228,7 @@ def precision_recall(path: Path, tables: dict[str, pd.DataFrame], operating: dic
         axes.plot(table["recall"], table["precision"], dashes, color=COLOURS[arm], label=arm)
         axes.plot(*operating[arm], MARKERS[arm], color=COLOURS[arm], markeredgecolor="white", zorder=3)
     low = max(0, np.floor(10 * min(min(point) for point in operating.values()) - 2) / 10)
-    axes.set(xlim=(low, 1), ylim=(low, 1), xlabel="recall (points: at the threshold for micro-F1)", ylabel="precision")
+    axes.set(xlim=(low, 1), ylim=(low, 1), xlabel="recall (points: at the thresholds in use)", ylabel="precision")
     axes.set_aspect("equal")
     save(figure, path)
 

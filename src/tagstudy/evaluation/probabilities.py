@@ -17,11 +17,15 @@ from tagstudy.evaluation.systems import System
 
 def loss_table(systems: Mapping[str, System]) -> pd.DataFrame:
     """A row for each system, and one for the arms' difference, and each of LOSSES: system, score, value, low, high."""
-    losses = {name: run_losses(system) for name, system in systems.items()}
-    runs = min(len(losses["dense"]), len(losses["sparse"]))
-    pairs = zip(losses["dense"][:runs], losses["sparse"][:runs], strict=True)
-    losses["dense - sparse"] = [one - other for one, other in pairs]
-    tables = [mean_with_interval(posts, systems["dense"].folds).assign(system=name) for name, posts in losses.items()]
+    by_fold = {name: losses_by_fold(system) for name, system in systems.items()}
+    units = {
+        name: np.stack([part.mean(axis=0) for part in (by_fold[name] if system.folds > 1 else run_losses(system))])
+        for name, system in systems.items()
+    }
+    by_fold["dense - sparse"] = [one - other for one, other in zip(by_fold["dense"], by_fold["sparse"], strict=True)]
+    pairs = min(len(units["dense"]), len(units["sparse"]))
+    units["dense - sparse"] = units["dense"][:pairs] - units["sparse"][:pairs]
+    tables = [mean_with_interval(by_fold[name], units[name]).assign(system=name) for name in by_fold]
     return pd.concat(tables)[["system", "score", "value", "low", "high"]]
 
 
@@ -29,13 +33,16 @@ def run_losses(system: System) -> list[np.ndarray]:
     return [run.losses for run in system.runs]
 
 
-def mean_with_interval(runs: list[np.ndarray], folds: int) -> pd.DataFrame:
-    """The mean over posts, and over the repeats of each fold; ``runs`` are [posts, LOSSES], fold by fold."""
-    by_fold = [np.mean(runs[fold::folds], axis=0) for fold in range(folds)]
+def losses_by_fold(system: System) -> list[np.ndarray]:
+    """Of each fold the LOSSES of its posts [posts, LOSSES], means over its runs."""
+    return [np.mean(run_losses(system)[fold :: system.folds], axis=0) for fold in range(system.folds)]
+
+
+def mean_with_interval(by_fold: list[np.ndarray], units: np.ndarray) -> pd.DataFrame:
+    """The mean over the posts of all folds, [posts, LOSSES] each; ``units`` are as :func:`interval` takes them."""
     posts = sum(len(fold) for fold in by_fold)
     observed = np.concatenate(by_fold).mean(axis=0)
     variance = sum(((fold - fold.mean(axis=0)) ** 2).sum(axis=0) for fold in by_fold) / posts**2
     replicates = observed + np.sqrt(variance) * np.array([[-1], [1]])  # two that have this variance
-    units = np.stack([part.mean(axis=0) for part in (by_fold if folds > 1 else runs)])
     low, high, _ = interval(observed, replicates, units, posts)
     return pd.DataFrame({"score": LOSSES, "value": observed, "low": low, "high": high})

@@ -60,18 +60,24 @@ def rank(
             row["p"] = pair["p"]
         tied = problems[name] is None and (name == best or not row["p"] < LEVEL)
         rows.append(row | {"tied": tied, "multiply_adds": cost[name], "problem": problems[name]})
-    return Ranking(pd.DataFrame(rows), pairs)
+    systems = pd.DataFrame(rows)
+    if len(names) > 1 and pairs["p"].isna().all():  # nothing is tested, and so nothing is tied
+        systems["tied"] = False
+    return Ranking(systems, pairs)
 
 
 def compare_pairs(scores: Mapping[str, Scores], names: list[str], place: int) -> pd.DataFrame:
-    """Every pair, the better one first; those that have not converged come last."""
+    """Every pair, the better one first; those that have not converged come last.
+
+    low, high and p are corrected for all pairs; ``p_alone`` is that of a study of the two alone.
+    """
     chosen = list(combinations(names, 2))
     rows = []
     for one, other in chosen:
         together, alone = (compare(scores[one], scores[other], n).iloc[place] for n in (len(chosen), 1))
-        rows.append({"one": one, "other": other, **together[["difference", "low", "high"]], "p": alone["p"]})
-    table = pd.DataFrame(rows, columns=["one", "other", "difference", "low", "high", "p"])
-    table["p"] = holm(table["p"].to_numpy(float))
+        rows.append({"one": one, "other": other, **together[["difference", "low", "high"]], "p_alone": alone["p"]})
+    table = pd.DataFrame(rows, columns=["one", "other", "difference", "low", "high", "p_alone"])
+    table.insert(5, "p", holm(table["p_alone"].to_numpy(float)))
     return table
 
 

@@ -16,6 +16,7 @@ from tagstudy.evaluation.comparison import Scores, compare
 from tagstudy.evaluation.probabilities import loss_table
 from tagstudy.evaluation.scoring import COMPARED
 from tagstudy.evaluation.systems import System
+from tagstudy.evaluation.verdict import UNDECIDED
 from tagstudy.predictions.decisions import RunDecisions, write_decisions
 
 HEADLINE = ["micro_f1", "macro_f1", "hamming_loss"]
@@ -161,6 +162,7 @@ def draw(
     """Draw every figure, on all cores: this takes longer than all else in evaluation."""
     history, tags, frequency = by_arm["history"], by_arm["tags"], shared["tag_frequency"]
     losses = {"train_loss": "train", "valid_loss": "valid"}
+    decided = not results.verdict.startswith(UNDECIDED)
     scores = {arm: results.systems[arm].scores() for arm in by_arm["recall"]}
     operating = {arm: (of_arm["micro_recall"], of_arm["micro_precision"]) for arm, of_arm in scores.items()}
     jobs: dict[str, tuple] = {  # the longest first
@@ -168,7 +170,7 @@ def draw(
         "co_occurrence": (figures.co_occurrence, shared["co_occurrence"]),
         "tag_frequency": (figures.tag_frequency, frequency),
         "f1_by_tag": (figures.f1_by_tag, tags),
-        "difference_by_tag": (figures.difference_by_tag, shared["difference_by_tag"]),
+        "difference_by_tag": (figures.difference_by_tag, shared["difference_by_tag"], decided),
         "cost": (figures.cost, costs),
         "loss": (figures.curves, "Loss by epoch", history, losses, "loss per post and tag"),
         "hamming_loss": (
@@ -189,7 +191,7 @@ def draw(
         "reliability": (figures.reliability, by_arm["reliability"]),
         "precision_recall": (figures.precision_recall, by_arm["recall"], operating),
         "groups": (figures.groups, shared["groups"]),
-        "verdict": (figures.differences, results.differences[: len(COMPARED)]),
+        "verdict": (figures.differences, results.differences[: len(COMPARED)], decided),
     }
     with worker_pool(min(available_cores(), len(jobs)), fork=True) as pool:
         drawings = [

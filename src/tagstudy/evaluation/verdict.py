@@ -8,6 +8,7 @@ import pandas as pd
 from tagstudy.evaluation.comparison import DISCORDANT, LEVEL
 
 TEST_POSTS = 30  # with fewer no winner is named
+UNDECIDED = ("Not comparable", "No verdict")  # what a sentence begins with that compares nothing
 
 
 def verdict(
@@ -39,7 +40,8 @@ def verdict(
         finding = f"No verdict: the arms predict different tags for fewer than {DISCORDANT} test posts; give more posts"
     elif posts < TEST_POSTS:
         finding = (
-            f"No verdict from {posts} test posts, which detect a difference of {half:.2f} or more; give more posts"
+            f"No verdict from {posts} test posts, with which only a difference above {half:.2f} would be significant; "
+            "give more posts"
         )
     elif p < LEVEL:
         finding = f"The {'dense' if difference > 0 else 'sparse'} arm is better"
@@ -51,5 +53,6 @@ def verdict(
     if np.isnan(p):
         return f"{finding}: {scores}"
     covered = "posts, training sets and seeds" if folds > 1 else "posts and seeds, on this split,"
-    chance = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+    digits = 3 if p >= LEVEL or round(p, 3) < LEVEL else 5  # so that it does not read as LEVEL where it is below
+    chance = f"p = {p:.{digits}f}" if p >= 0.001 else "p < 0.001"
     return f"{finding}: {scores} ({1 - LEVEL:.0%} interval over {covered} {low:+.4f} to {high:+.4f}, {chance})"
