@@ -96,6 +96,11 @@ def change_special_tokens(encoder: Encoder) -> None:
     encoder.suffix = []
 
 
+def change_config(encoder: Encoder) -> None:
+    """As of a new revision, with the same weights."""
+    encoder.body[0].model.config.max_position_embeddings += 1
+
+
 def change_normalization(encoder: Encoder) -> None:
     encoder.normalized = False
 
@@ -104,7 +109,7 @@ def change_normalization(encoder: Encoder) -> None:
     "change",
     [
         *(change_weights, change_window, change_tokenizer, change_pooling, change_prompt, change_dims),
-        *(change_special_tokens, change_normalization),
+        *(change_special_tokens, change_config, change_normalization),
     ],
 )
 def test_another_encoder_encodes_anew(encoder: Encoder, path: Path, change: Callable[[Encoder], None]) -> None:

@@ -284,3 +284,41 @@ def test_a_fine_tuned_encoder_reads_what_a_frozen_one_reads(tmp_path: Path) -> N
     with torch.no_grad():
         vectors = own(torch.from_numpy(input_ids), torch.from_numpy(offsets), torch.ones(len(input_ids)))
     np.testing.assert_allclose(vectors, encode_posts(own, own.encode, posts), atol=1e-6)
+
+
+def test_a_text_without_a_token_has_a_vector_where_no_special_token_is_added(tmp_path: Path) -> None:
+    folder = make(tmp_path, Pooling(WIDTH))
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer | {"post_processor": None}))
+    own = encoder(folder)
+    assert not own.special_tokens
+    vectors = own.encode(["", "a list", "\u200b"])
+    assert np.isfinite(vectors).all() and (vectors[0] != vectors[1]).any()
+
+
+@pytest.mark.parametrize("kind", ["SparseEncoder", "MultiVectorEncoder", "CrossEncoder"])
+def test_a_model_that_gives_no_vector_of_a_text_is_one_line(tmp_path: Path, kind: str) -> None:
+    folder = make(tmp_path, Pooling(WIDTH))
+    path = folder / "config_sentence_transformers.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": kind}))
+    with pytest.raises(UserError, match=f"cannot be loaded .it is a {kind}, which gives no single vector of a text"):
+        encoder(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("1_Pooling/config.json", "{}"),
+        ("1_Pooling/config.json", "[]"),
+        ("modules.json", '[{"idx": 0, "name": "0", "type": "sentence_transformers.models.Transformer"}]'),
+        ("config_sentence_transformers.json", "[]"),
+        ("config.json", "[]"),
+        ("tokenizer_config.json", "[]"),
+    ],
+)
+def test_a_damaged_folder_is_one_line(tmp_path: Path, file: str, text: str) -> None:
+    folder = make(tmp_path, Pooling(WIDTH))
+    assert (folder / file).exists()
+    (folder / file).write_text(text)
+    with pytest.raises(UserError, match=r"^featurize_dense\.encoder: "):
+        encoder(folder)

@@ -255,6 +255,14 @@ def test_a_request_that_does_not_arrive_is_refused(monkeypatch: pytest.MonkeyPat
     assert refused.value.status == 408
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [b"", b"GET /health HTTP/1.1\r\nHost: loc"])
+def test_a_connection_whose_request_does_not_begin_is_closed(port: int, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=3 * app.SECONDS) as connection:
+        connection.sendall(sent)
+        assert connection.recv(1) == b""
+
+
 def test_it_listens_on_this_machine_alone_and_ends_quietly(model: Path) -> None:
     with served(model) as (process, port):
         with pytest.raises(UserError, match=f"--port {port}: Address already in use; name another, or 0"):

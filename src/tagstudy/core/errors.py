@@ -56,7 +56,8 @@ def explain(problem: BaseException, again: str) -> str | None:
     if is_disk_full(problem):
         return f"the disk or its quota is full; make room and {again}"
     if "CUDA out of memory" in message:
-        return "not enough memory on the GPU; free some, lower batch_size in training, or set CUDA_VISIBLE_DEVICES="
+        remedy = "lower batch_size in training or featurize_dense.max_length, or set CUDA_VISIBLE_DEVICES="
+        return f"not enough memory on the GPU; free some, {remedy}"
     if isinstance(problem, MemoryError) or any(sign in message for sign in NO_MEMORY):
         return "not enough memory; free some, or give fewer posts or tags"
     return message if isinstance(problem, OSError) else None

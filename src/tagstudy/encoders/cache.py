@@ -25,7 +25,7 @@ from tagstudy.encoders.frozen import frozen_encoder
 from tagstudy.encoders.identity import identity
 from tagstudy.encoders.reference import PROBE  # its vector shows what settings do not: architecture, device, libraries
 
-FORMAT = 1  # raise it whenever a change of the code changes vectors, so that cached ones are no longer used
+FORMAT = 2  # raise it whenever a change of the code changes vectors, so that cached ones are no longer used
 DIGEST = 8  # bytes, behind each vector
 WAIT = 600  # seconds, for another run that is writing to the file
 COMMIT = 256  # texts encoded between two commits

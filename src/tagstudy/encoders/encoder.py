@@ -18,7 +18,7 @@ from tagstudy.core.errors import UserError
 from tagstudy.core.printing import print_visible
 from tagstudy.core.processes import available_cores
 from tagstudy.encoders.batching import count_windows, make_batches, split_windows
-from tagstudy.encoders.loading import load, longest_window
+from tagstudy.encoders.loading import load, longest_window, readable
 from tagstudy.encoders.prompts import choose_prompt, prompt_hint, shown
 from tagstudy.encoders.reference import PROBE, check_vector, reference_vector
 
@@ -43,7 +43,8 @@ class Encoder(nn.Module):
         self.normalized = type(last).__name__ == "Normalize"  # then means of its vectors are, too
         self.body = nn.ModuleList(body if self.normalized else [*body, last])
         self.find_special_tokens()
-        model.max_seq_length = longest_window(model, settings)
+        with readable(self.name):
+            model.max_seq_length = longest_window(model, settings)
         self.window = model.max_seq_length - self.special_tokens
         if self.window < 1:
             taken = f"special tokens and prompt take {self.special_tokens} tokens"
@@ -54,7 +55,9 @@ class Encoder(nn.Module):
                 module.register_module("pooler", None)  # of BERT's pre-training; sentences do not pass it
         self.eval()
         if len(self.tokenize([PROBE])[0]) <= self.window:
-            check_vector(self.encode([PROBE])[0], expected, self.name)
+            with readable(self.name):
+                vector = self.encode([PROBE])[0]
+            check_vector(vector, expected, self.name)
 
     def find_special_tokens(self) -> None:
         """Those that stand before and behind the text of each window; the prompt is among them."""
@@ -92,7 +95,9 @@ class Encoder(nn.Module):
         """The input_ids of each text, as they stand behind the prompt, without it and without special tokens."""
 
         def input_ids(texts: list[str]) -> list[list[int]]:
-            return self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+            rows = self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+            # A text without a token needs one where no special token is added.
+            return rows if self.special_tokens else [row or [self.tokenizer.pad_token_id or 0] for row in rows]
 
         if not self.prompt:
             return input_ids(texts)

@@ -29,7 +29,7 @@ from tagstudy.encoders.to_onnx import quiet, to_onnx
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-FORMAT = 1  # raise it whenever a change of the code changes what is converted
+FORMAT = 2  # raise it whenever a change of the code changes what is converted
 NEAR = 0.95  # cosine similarity of a vector to that in float32, at least
 INPUTS = ("token_ids", "attention_mask")  # [windows, longest]
 
@@ -83,10 +83,11 @@ def open_session(encoder: Encoder) -> "InferenceSession":
     with needs("onnx", "featurize_dense.dtype: int8"):
         import onnxruntime
         import onnxscript  # torch exports with it
+        import transformers
         from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # windows are read side by side
-    versions = FORMAT, torch.__version__, onnxruntime.__version__, onnxscript.__version__
+    versions = FORMAT, torch.__version__, transformers.__version__, onnxruntime.__version__, onnxscript.__version__
     facts = identity(encoder), encoder.prompt_length, [repr(module) for module in encoder.body], versions
     name = f"int8-{hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()}.onnx"
     cache = embedding_cache()

@@ -1,9 +1,11 @@
 """Sentence encoders as sentence-transformers loads them, and models of static embeddings, such as model2vec's."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 PACKAGED = "all-MiniLM-L6-v2"  # comes with requirements-pretrained.txt and needs no network
+# What loading a model of missing, damaged or odd files raises.
+BROKEN = (
+    *(OSError, ValueError, ImportError, RuntimeError, SafetensorError),
+    *(AttributeError, LookupError, TypeError, AssertionError, UnpicklingError),
+)
 NO_LIMIT, USUAL = 10**6, 512  # tokens: what stands for no limit of a model's window, and the window that it has then
 
 
@@ -49,7 +56,7 @@ def encode_words(words: list[str], settings: EncoderSettings) -> np.ndarray | No
             return None
     model = load_model(settings)
     prompt = choose_prompt(model, settings)
-    vectors = model.encode(words, prompt=prompt or None, show_progress_bar=False)
+    vectors = model.encode(words, prompt=prompt, show_progress_bar=False)
     print_visible(f"{settings.encoder}: static embeddings, {vectors.shape[1]} dimensions, {shown(prompt)}")
     return vectors
 
@@ -67,6 +74,7 @@ def load_model(settings: EncoderSettings) -> "SentenceTransformer":
         from transformers.utils import logging
     logging.disable_progress_bar()
     with readable(name):
+        check_kind(path, settings)
         for file in Path(path).rglob("pytorch_model.bin"):
             if not file.with_name("model.safetensors").exists():
                 raise ValueError(f"{file} is not in safetensors")
@@ -85,12 +93,22 @@ def load_model(settings: EncoderSettings) -> "SentenceTransformer":
     return model
 
 
+def check_kind(path: str, settings: EncoderSettings) -> None:
+    """Raises ValueError for a sparse or multi-vector model, which sentence-transformers would turn into an encoder."""
+    from sentence_transformers.util import load_file_path
+
+    described = load_file_path(path, "config_sentence_transformers.json", revision=settings.revision)
+    kind = json.loads(Path(described).read_text(encoding="utf-8")).get("model_type") if described else None
+    if kind not in (None, "SentenceTransformer"):
+        raise ValueError(f"it is a {kind}, which gives no single vector of a text")
+
+
 @contextmanager
 def readable(name: str) -> Iterator[None]:
     """Turns what loading a model may raise into a :class:`UserError`."""
     try:
         yield
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as problem:
+    except BROKEN as problem:
         reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
         if "trust_remote_code" in str(problem):
             reason = "it needs code of its own, which the study does not run"
@@ -130,9 +148,12 @@ def longest_window(model: "SentenceTransformer", settings: EncoderSettings) -> i
 
 
 def positions(model: "SentenceTransformer") -> int:
-    """How many tokens the transformer has positions for; NO_LIMIT where it says none."""
-    places = getattr(getattr(model[0], "config", None), "max_position_embeddings", None)
-    if not isinstance(places, int) or places < 1:
+    """How many tokens the transformer has positions for; NO_LIMIT where it says none. Of several, the fewest."""
+    configs: list[Any] = [module.config for module in model.modules() if hasattr(module, "config")]
+    texts = [config.get_text_config() for config in configs if hasattr(config, "get_text_config")]
+    of_each = [getattr(config, "max_position_embeddings", None) for config in texts]
+    places = min((number for number in of_each if isinstance(number, int) and number > 0), default=NO_LIMIT)
+    if places == NO_LIMIT:
         return NO_LIMIT
     for module in model.modules():  # RoBERTa and its kin count positions from behind that of padding
         table, padding = getattr(module, "position_embeddings", None), getattr(module, "padding_idx", None)

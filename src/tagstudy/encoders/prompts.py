@@ -1,6 +1,7 @@
 """What an encoder wants to read before each text."""
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagstudy.core.config import EncoderSettings
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
 KNOWN = {
     "e5": '"query: "',
     "nomic": '"classification: "',
-    "bge": '"Represent this sentence for searching relevant passages: "',
+    "bge": '"Represent this sentence for searching relevant passages: " (posts that are questions; others need none)',
     "instructor": '"Represent the question for classification: "',
 }
+NO_PROMPT = {"m3", "instruct"}  # parts of names of models that want none, or an instruction of one's own
 
 
 def choose_prompt(model: "SentenceTransformer", settings: EncoderSettings) -> str:
@@ -51,7 +53,8 @@ def prompt_hint(model: "SentenceTransformer", settings: EncoderSettings) -> str 
     if settings.prompt is not None or model.default_prompt_name:
         return None
     names = registered(model)
-    known = [KNOWN[part] for part in re.split("[^a-z0-9]+", settings.encoder.lower()) if part in KNOWN]
+    parts = re.split("[^a-z0-9]+", Path(settings.encoder).name.lower())
+    known = [KNOWN[part] for part in parts if part in KNOWN and not NO_PROMPT & set(parts)]
     if not names and not known:
         return None
     choice = f"one of its prompts ({', '.join(sorted(names))})" if names else f"one, such as {known[0]}"

@@ -24,7 +24,7 @@ def reference_vector(model: "SentenceTransformer", prompt: str) -> np.ndarray:
         with torch.no_grad():  # not encode's inference mode: what a model keeps of it cannot be fine-tuned
             features = model(model.preprocess([PROBE], prompt=prompt or None))
         return features["sentence_embedding"][0, : model.truncate_dim].float().numpy()
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as problem:
+    except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as problem:
         reason = " ".join(f"{type(problem).__name__} {problem}".split())
         raise UserError(f"featurize_dense.encoder: it cannot encode a text ({reason}); name another one") from None
 

@@ -1,5 +1,6 @@
 """The server itself, on this machine alone."""
 
+import asyncio
 import os
 import socket
 from contextlib import suppress
@@ -10,14 +11,33 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from tagstudy.core.errors import UserError
 from tagstudy.core.printing import json_line, print_visible
 from tagstudy.inference.predictor import Predictor
-from tagstudy.serving.app import make_app
+from tagstudy.serving.app import SECONDS, make_app
 
 HOST = "127.0.0.1"
 CONNECTIONS = 500  # at a time; more get 503
 
 
 class Protocol(H11Protocol):
-    """HTTP/1.1; a request that cannot be parsed also gets its error as a line of JSON."""
+    """HTTP/1.1; a request that cannot be parsed also gets its error as a line of JSON.
+
+    A connection whose next request has not begun after SECONDS is closed: uvicorn would wait for its headers for ever.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.await_request()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self.deadline.cancel()
+        self.await_request()
+
+    def await_request(self) -> None:
+        self.deadline = self.loop.call_later(SECONDS, self.close_unless_asked)
+
+    def close_unless_asked(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         super().send_400_response(json_line({"error": msg}))

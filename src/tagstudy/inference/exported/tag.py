@@ -65,6 +65,8 @@ def split_windows(title: str, body: str) -> dict[str, np.ndarray]:
         lead, ids = ENCODER["lead"], tokenizer.encode(ENCODER["prompt"] + text, add_special_tokens=False).ids
         whole = ids[: len(lead)] == lead  # else the prompt and the text have merged, and the text is read alone
         ids = ids[len(lead) :] if whole else tokenizer.encode(text, add_special_tokens=False).ids
+        if not ids + ENCODER["prefix"] + ENCODER["suffix"]:  # a text without a token
+            ids = [ENCODER["padding"]]
         windows = max(1, -(-len(ids) // ENCODER["window"]))
         edges = [len(ids) * window // windows for window in range(windows + 1)]
         rows += [ENCODER["prefix"] + ids[a:b] + ENCODER["suffix"] for a, b in pairwise(edges)]
