@@ -1,23 +1,20 @@
 """Is one system better than another, or is it chance: of the posts, of the training sets and of the seeds?
 
 Every post is tested once, by the run of its fold. The difference of two systems is that of their scores on all of these
-posts. Its variance has two parts, which overlap, so that the interval is rather too wide than too narrow:
+posts. Its interval is the wider of two:
 
-    variance = posts + runs
-    posts: mean squared deviation of the difference over bootstrap resamples of the posts, drawn within each fold, the
-           same ones for both systems; thresholds are tuned again on the valid posts of each resample
-    runs:  variance of the difference of the folds, each of which has a training set and a seed of its own, divided by
-           their number
+    posts: the bootstrap. Posts are drawn within each fold, the same ones for both systems, and thresholds are tuned
+           again on the valid posts of each resample.
+    folds: Student's t, from the differences in the folds. Each has test posts, a training set and a seed of its own, so
+           that this one covers the choice of all three; of a few folds it is wide.
 
-They overlap because folds differ by their test posts, too. Nothing is subtracted for that: five folds tell it too
-poorly, and where training varies more than the posts do, such intervals of 95% would cover 91% (simulated).
+So p is small no more often than the folds alone make it. On a single split, runs with different seeds take the place of
+folds. These have the same test posts, so that the two parts do not overlap: the squares of the half-widths are added
+(Banerjee, Sankhya 1960), and the interval does not cover the choice of the split.
 
-Each part has Student's quantile for its own degrees of freedom, of which folds have few, and the squares of the two
-half-widths are added (Banerjee, Sankhya 1960): such an interval covers at least what it should. One quantile for both,
-with Satterthwaite's degrees of freedom, is too small just where the folds are alike by luck: without a difference, up
-to 8% of simulated studies with three runs had p < .05, and p corrected for 55 pairs was that low four times too often
-with five folds. On a single split, runs with different seeds take the place of folds, and the interval does not cover
-the choice of the split.
+Not used: one Student's interval of the sum of both variances, with Satterthwaite's degrees of freedom. It is too narrow
+just where the folds are alike by luck: without a difference, up to 8% of simulated studies with three runs had p < .05,
+and p corrected for 55 pairs was that low four times too often with five folds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,6 +55,7 @@ class Scores(NamedTuple):
     replicates: np.ndarray  # [resamples, metrics + tags] on resampled posts
     decisions: list[csr_array]  # of each repeat, [posts, tags]
     positives: np.ndarray  # [tags] test posts that have the tag
+    folds: int
 
 
 def score(corpus: Corpus, systems: Mapping[str, System], resamples: int) -> dict[str, Scores]:
@@ -78,7 +76,7 @@ def score(corpus: Corpus, systems: Mapping[str, System], resamples: int) -> dict
         units = runs.reshape(-1, system.folds, runs.shape[1]).mean(axis=0) if system.folds > 1 else runs
         observed = np.mean([measure(at) for at in system.counts()], axis=0)
         replicates = np.concatenate([part[name] for part in parts])
-        scores[name] = Scores(observed, units, replicates, system.decisions(), positives)
+        scores[name] = Scores(observed, units, replicates, system.decisions(), positives, corpus.folds)
     return scores
 
 
@@ -134,21 +132,27 @@ class Interval(NamedTuple):
 
 
 def interval(
-    observed: np.ndarray, replicates: np.ndarray, units: np.ndarray, posts: int, comparisons: np.ndarray | int = 1
+    observed: np.ndarray,
+    replicates: np.ndarray,
+    units: np.ndarray,
+    posts: int,
+    folds: int,
+    comparisons: np.ndarray | int = 1,
 ) -> Interval:
     """The interval of a score or difference [...] with its ``replicates`` [resamples, ...] and ``units`` [units, ...].
 
-    Corrected for the number of ``comparisons`` (Bonferroni): with 95% probability all intervals hold.
+    Units are folds or, of a single one, runs. Corrected for the number of ``comparisons`` (Bonferroni): with 95%
+    probability all intervals hold.
     """
-    over_posts = np.mean((replicates - observed) ** 2, axis=0)
-    over_runs = units.var(axis=0, ddof=1) / len(units) if len(units) > 1 else np.full(observed.shape, np.nan)
-    known = over_posts + over_runs > 0
+    over_posts = np.sqrt(np.mean((replicates - observed) ** 2, axis=0))  # standard errors
+    over_units = np.sqrt(units.var(axis=0, ddof=1) / len(units)) if len(units) > 1 else np.full(observed.shape, np.nan)
+    known = over_posts + over_units > 0
+    combined = np.maximum if folds > 1 else np.hypot
 
     def margin(level: np.ndarray | float) -> np.ndarray:
         """Half the width of an interval of 1 − level."""
-        parts = ((over_posts, posts), (over_runs, len(units)))
-        squares = (part * stdtrit(max(number - 1, 1), level / 2) ** 2 for part, number in parts)
-        return np.where(known, np.sqrt(sum(squares)), np.nan)
+        parts = ((over_posts, posts), (over_units, len(units)))
+        return np.where(known, combined(*(-stdtrit(max(n - 1, 1), level / 2) * error for error, n in parts)), np.nan)
 
     half = margin(LEVEL / comparisons)
     # p is the level whose interval ends at 0, between these two logarithms.
@@ -181,6 +185,7 @@ def compare(one: Scores, other: Scores, comparisons: int = 1) -> pd.DataFrame:
             one.replicates - other.replicates,
             one.units[:units] - other.units[:units],
             one.decisions[0].shape[0],
+            one.folds,
             together,
         )
     )
