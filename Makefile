@@ -37,7 +37,8 @@ test-slow: $(VENV)/dev ## simulations, kills, fuzzing, a browser if there is one
 	pytest -m slow
 
 bench: $(VENV)/bench ## both arms and the baselines on the posts in DATA=folder (requirements-bench.txt; 45 minutes)
-	python benchmarks/bench.py --data $(DATA)
+	@test -n "$(DATA)" || { echo "name the folder of the posts: make bench DATA=folder"; exit 1; }
+	python benchmarks/bench.py --data "$(DATA)"
 
 # What torch's build for NVIDIA's GPUs brings along is not pinned, so that the files work with each of its builds.
 NVIDIA := cuda-bindings cuda-toolkit nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13 triton

@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
+# isort: split
 import numpy as np
 import py7zr
 import pytest
@@ -33,6 +34,7 @@ from tagstudy.core.checksums import seal
 from tagstudy.core.config import EncoderSettings
 from tagstudy.core.files import write_json
 from tagstudy.core.paths import SYSTEMS
+from tagstudy.core.processor import COMMON
 from tagstudy.core.store import CsrMatrix, CsrWriter
 from tagstudy.inference.models import FORMAT, SHIPPED
 from tagstudy.model.network import build, write_network
@@ -78,8 +80,11 @@ CACHE = tempfile.TemporaryDirectory(prefix="tagstudy-")  # deleted at the end
 os.environ["TAGSTUDY_CACHE"] = CACHE.name  # not the user's
 os.environ["HF_HUB_OFFLINE"] = "1"  # without a network it would try again for a minute
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same bytes each time are promised on the CPU alone
-# This Python's programs first on the path.
-ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+torch.set_num_threads(1)  # as the stages do; networks this small only wait for one another
+# This Python's programs first on the path; each chooses its instructions by itself.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in COMMON} | {
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+}
 
 
 def save_csr(folder: Path, rows: csr_array, dtype: type = np.float32) -> CsrMatrix:

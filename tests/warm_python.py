@@ -10,6 +10,7 @@ import json
 import os
 import random
 import runpy
+import shutil
 import signal
 import socket
 import subprocess
@@ -50,6 +51,7 @@ def start() -> str:
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     assert server.stdin and server.stdout and server.stdout.readline()  # it listens
     atexit.register(server.stdin.close)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return str(folder)
 
 

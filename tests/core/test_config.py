@@ -125,8 +125,8 @@ def test_a_number_that_yaml_reads_as_text_is_a_number(tmp_path: Path) -> None:
         ("ingest", {"folds": 0}, "ingest.folds"),
         ("ingest", {"folds": 2}, "folds: 2 is too few: .*; use 1, or 3 and more"),
         ("train", {"runs": "some"}, "train.runs: .*not 'some'"),
-        ("train", {"min_steps_per_epoch": 0}, "train.min_steps_per_epoch"),
-        ("train", {"max_steps_per_epoch": 0}, "train.max_steps_per_epoch"),
+        ("train", {"min_steps": 0}, "train.min_steps: .*greater than or equal to 1"),
+        ("train", {"max_steps": 0}, "train.max_steps: .*greater than or equal to 1"),
         ("evaluate", {"margin": -0.1}, "evaluate.margin"),
         ("featurize_dense", {"embedding": "bert"}, "featurize_dense.embedding"),
         ("featurize_dense", {"truncate_dim": 0}, "featurize_dense.truncate_dim"),
@@ -271,3 +271,12 @@ def test_what_is_fine_tuned_is_not_in_integers(tmp_path: Path) -> None:
     assert "featurize_dense.dtype: int8 is for frozen encoders; set float32 or bfloat16 to fine-tune" in message(
         tmp_path
     )
+
+
+def test_a_parameter_that_stands_twice_is_named_with_its_line(tmp_path: Path) -> None:
+    write_params(tmp_path)
+    path = tmp_path / "params.yaml"
+    lines = path.read_text().splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("  folds:"))
+    path.write_text("\n".join([*lines[:place], "  folds: 3", *lines[place:]]))
+    assert f"cannot be read (line {place + 2}: 'folds' again; remove one of them)" in message(tmp_path)

@@ -31,7 +31,7 @@ EMULATOR = shutil.which("qemu-x86_64")
 
 
 def trained(study: Path, *processor: str, **variables: str) -> str:
-    """What the program prints: the checksums of both arms' weights after two epochs, and their scores."""
+    """What the program prints: the checksums of both arms' weights after three epochs, and their scores."""
     environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT / "src")} | variables
     command = [*processor, sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, cwd=study, env=environment, capture_output=True, text=True)

@@ -234,9 +234,7 @@ def test_a_fold_without_enough_posts_is_refused() -> None:
 
 @given(LABELS, st.floats(0.05, 0.9), st.integers(0, 2**32 - 1))
 def test_valid_that_is_cut_from_train_leaves_it_a_post_of_each_tag(labels: np.ndarray, valid: float, seed: int) -> None:
-    settings = read_params(ROOT / "params.yaml").ingest.model_copy(
-        update={"split": "given", "valid": valid, "seed": seed}
-    )
+    settings = INGEST.model_copy(update={"split": "given", "valid": valid, "seed": seed})
     source_split = np.where(np.arange(len(labels)) % 4 == 3, TEST, TRAIN).astype(np.int8)
     [split] = split_posts(csr_array(labels), source_split, False, settings)
     assert np.array_equal(split == TEST, source_split == TEST)

@@ -137,7 +137,7 @@ def test_an_edited_comment_keeps_the_cache(encoder: Encoder, tmp_path: Path, mon
     assert sys.modules[cache.__name__].fingerprint(again) == before
 
 
-def test_code_that_changes_vectors_encodes_anew(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_format_encodes_anew(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint(encoder)
     monkeypatch.setattr(cache, "FORMAT", cache.FORMAT + 1)
     assert fingerprint(encoder) != before

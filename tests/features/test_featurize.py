@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from conftest import ENVIRONMENT, PARAMS, ROOT, run_stage, save_csr, write_params
 from scipy.sparse import csr_array
 from sklearn.decomposition import PCA
@@ -31,6 +32,7 @@ from tagstudy.core.paths import SPLITS, features_of_fold
 from tagstudy.core.store import CsrMatrix, open_matrix
 from tagstudy.data.counts import COUNTS, write_counts
 from tagstudy.data.text import token_sequences
+from tagstudy.encoders import encoder as encoder_module
 from tagstudy.features.dense import write_dense
 from tagstudy.features.pretrained import without_common_parts
 from tagstudy.features.subwords import ngrams_of
@@ -323,11 +325,9 @@ def test_other_texts_are_read_with_the_settings_of_the_encoder(tmp_path: Path, c
 def test_another_encoder_of_the_same_name_is_one_line(
     tmp_path: Path, corpus: Corpus, embedding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch = pytest.importorskip("torch")
-    encoder = pytest.importorskip("tagstudy.encoders.encoder")
     words(tmp_path / "features", corpus, embedding=embedding)
     assert open_vectorizer(tmp_path / "features")([Text("a cat", "")])
-    load = encoder.load
+    load = encoder_module.load
 
     def changed(settings: EncoderSettings) -> object:
         model = load(settings)
@@ -335,7 +335,7 @@ def test_another_encoder_of_the_same_name_is_one_line(
             next(model.parameters())[0, 0] += 1
         return model
 
-    monkeypatch.setattr(encoder, "load", changed)
+    monkeypatch.setattr(encoder_module, "load", changed)
     with pytest.raises(UserError, match=r"is not the encoder that .*features was made with; restore that one"):
         open_vectorizer(tmp_path / "features")
 

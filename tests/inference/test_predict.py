@@ -15,8 +15,7 @@ from unittest import mock
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
-from conftest import ENVIRONMENT, PARAMS, call
+from conftest import ENVIRONMENT, call
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
@@ -31,8 +30,6 @@ from tagstudy.inference import predictor
 from tagstudy.inference.models import arm_of_study
 from tagstudy.inference.predictor import Predictor, evidence, leave_out_each_word
 from tagstudy.predictions.predictions import Predictions
-
-torch.set_num_threads(PARAMS["train"]["threads"])  # as evaluate does: a threshold is a probability, to the last digit
 
 
 @pytest.fixture(autouse=True)

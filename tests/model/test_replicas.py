@@ -312,8 +312,7 @@ def test_torchrun_trains_and_what_it_starts_ends_with_it(study: Path) -> None:
     for number, lines in ((signal.SIGINT, ["train_sparse: interrupted; run `dvc repro` again"]), (signal.SIGKILL, [])):
         process = torchrun(study)
         assert process.stdout
-        while "parameters" not in process.stdout.readline():
-            pass
+        assert any("parameters" in line for line in process.stdout)  # the line before training begins
         process.send_signal(number)
         _, said = process.communicate(timeout=20)  # it has the pipes of all that it starts
         assert process.returncode

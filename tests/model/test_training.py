@@ -29,7 +29,6 @@ from tagstudy.model.network import build, describe_network
 from tagstudy.predictions.links import PROBABILITIES
 
 POSTS, WORDS, TAGS = 40, 60, 3
-torch.set_num_threads(1)  # networks this small only wait for one another
 
 
 def dense_labels(posts: Posts) -> torch.Tensor:

@@ -257,7 +257,8 @@ OTHERS = {"embedding cache": damage_cache, "checkpoint": damage_checkpoint, "par
 @pytest.mark.parametrize("kind", OTHERS)
 def test_a_damaged_cache_checkpoint_or_params_is_one_line_or_read_rightly(tmp_path: Path, kind: str) -> None:
     chance = random.Random(kind)
-    assert Counter(OTHERS[kind](tmp_path, chance) for _ in range(QUICK)).total() == QUICK
+    outcomes = Counter(OTHERS[kind](tmp_path, chance) for _ in range(QUICK))
+    assert outcomes["none" if kind == "checkpoint" else "one line"]
 
 
 @pytest.mark.slow
@@ -275,4 +276,4 @@ def test_fuzzing_of_all_files_between_stages(study: Path, tmp_path: Path) -> Non
             again.write_text(repr(state))
             raise AssertionError(f"{kind}; the state of chance is in {again}") from problem
     print(*(f"{kind}: {came} {count}" for (kind, came), count in sorted(outcomes.items())), sep="\n")
-    assert outcomes.total() > SECONDS / 10
+    assert {kind for kind, _ in outcomes} == {*KINDS, *OTHERS}

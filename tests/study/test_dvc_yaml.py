@@ -4,17 +4,21 @@ import ast
 import json
 import re
 from collections import defaultdict
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import OUTPUTS, PARAMS, ROOT
 
+from tagstudy.core.repository import changed_stages
+
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 SRC = ROOT / "src"
 # Imported where a network holds an encoder, which that of the sparse arm never does.
 NEVER_THERE = defaultdict(set, train_sparse={"src/tagstudy/encoders"})
 STAGES = list(OUTPUTS)
+OF_DVC = {"dvc_inferred_y_value", "dvc_data_version_info", "filename", "field"}  # what DVC adds to a row
 
 
 def imported(path: Path) -> set[Path]:
@@ -46,11 +50,35 @@ def test_deps_are_what_the_stage_imports(stage: str) -> None:
     assert deps | NEVER_THERE[stage] == {str(file.parent.relative_to(ROOT)) for file in files} | NEVER_THERE[stage]
 
 
-def test_every_section_of_params_belongs_to_a_stage() -> None:
-    """But who does the work, which changes no result, to none."""
-    named = {str(name) for stage in PIPELINE["stages"].values() for name in stage["params"]}
-    assert {name.split(".")[0] for name in named} == set(PARAMS)
-    assert {name for name in named if name.startswith("compute")} == {"compute.instructions"}
+def test_each_stage_names_the_parameters_that_it_reads() -> None:
+    """Who does the work changes no result, and is named by none."""
+    read = {
+        "ingest": {"ingest"},
+        "featurize_dense": {"featurize_dense", "train.device"},
+        "featurize_tfidf": {"featurize_tfidf"},
+        "train_dense": {"train", "train_dense", "featurize_dense.embedding"},
+        "train_sparse": {"train", "train_sparse"},
+        "evaluate": {"evaluate"},
+    }
+    named = {stage: set(about["params"]) for stage, about in PIPELINE["stages"].items()}
+    assert named.pop("ingest") == read.pop("ingest")  # which computes nothing
+    assert named == {stage: names | {"compute.instructions"} for stage, names in read.items()}
+    assert {name.split(".")[0] for names in named.values() for name in names} == set(PARAMS) - {"ingest"}
+
+
+def test_the_committed_results_are_those_of_the_committed_code() -> None:
+    """Where this fails, `dvc repro` makes them."""
+    with chdir(ROOT):
+        stages = changed_stages()
+    changes = [
+        part
+        for changes in stages.values()
+        for change in changes
+        if isinstance(change, dict)
+        for part in change.values()
+    ]
+    paths = {path for part in changes for path in part}
+    assert not {path for path in paths if path.startswith(("src", "params.yaml", "data/sample", "metrics", "plots"))}
 
 
 def test_the_launcher_starts_the_training_stages_alone() -> None:
@@ -73,12 +101,17 @@ def test_features_and_models_come_from_the_run_cache() -> None:
 )
 def test_plots_name_columns_that_the_committed_files_have(plot: dict) -> None:
     [options] = plot.values()
-    assert "template" not in options or (ROOT / f".dvc/plots/{options['template']}.json").exists()
+    needed = set()
+    if "template" in options:
+        template = (ROOT / f".dvc/plots/{options['template']}.json").read_text(encoding="utf-8")
+        needed = set(re.findall(r'"field": "(\w+)"|datum\.(\w+)', template))
+        needed = {name for pair in needed for name in pair if name} - set(re.findall(r'"as": "(\w+)"', template))
     for axis in ("x", "y"):
         files = options[axis] if isinstance(options[axis], dict) else dict.fromkeys(options["y"], options[axis])
         for file, columns in files.items():
             header = (ROOT / file).read_text(encoding="utf-8").splitlines()[0].split(",")
             assert ({columns} if isinstance(columns, str) else set(columns)) <= set(header)
+            assert needed - {"rev"} - OF_DVC <= set(header)
 
 
 def test_the_page_of_plots_takes_the_versions_of_vega_that_the_docs_install() -> None:

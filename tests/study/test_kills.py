@@ -125,8 +125,7 @@ def test_an_interrupt_is_one_line_and_loses_nothing(study: Path) -> None:
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, cwd=study, stdout=pipe, stderr=pipe, text=True, preexec_fn=heard)
     assert process.stdout
-    while "parameters" not in process.stdout.readline():  # the line before training begins
-        pass
+    assert any("parameters" in line for line in process.stdout)  # the line before training begins
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 1

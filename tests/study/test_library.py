@@ -86,13 +86,6 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     TopologicalSorter({file: imported(file) for file in FILES}).prepare()  # raises for a circle
 
 
-def test_evaluation_needs_no_torch() -> None:
-    program = "import evaluate, sys; print(*{'torch', 'tagstudy.evaluation'} & set(sys.modules))"
-    environment = ENVIRONMENT | {"PYTHONPATH": str(SRC)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-    assert done.stdout == "tagstudy.evaluation\n", done.stderr
-
-
 def test_every_folder_says_its_purpose_in_a_sentence() -> None:
     assert {path.parent.name for path in LIBRARY.glob("*/__init__.py")} == IMPORTS.keys()
     for folder in IMPORTS:

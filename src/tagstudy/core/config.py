@@ -3,7 +3,6 @@
 params.yaml says what each parameter does; the classes below say which values it may take.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
 from tagstudy.core.errors import UserError
+from tagstudy.core.plain_yaml import PlainLoader
 
 # Every number has an upper end, far above what is of use.
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -23,7 +23,6 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Names = Annotated[list[Name], Field(min_length=1)]
 Top = Annotated[str, StringConstraints(pattern=r"^top_[1-9]\d{0,8}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-DEEPEST = 10  # levels of lists and sections in params.yaml
 SHOWN = 20  # problems that a message names
 Embedding = Literal["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 
@@ -245,29 +244,6 @@ def validated(raw: dict, embedding: Any, path: Path) -> Params:
         of_arm = raw.get("train_dense")
         overrides = places(of_arm, "train_dense", embedding) if isinstance(of_arm, dict) else {}
         raise UserError(f"{path}: {describe(problem, overrides)}") from None
-
-
-class PlainLoader(yaml.SafeLoader):
-    """Loads YAML without aliases, a few lines of which may stand for gigabytes, of little depth, each key once."""
-
-    depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError(f"line {self.line + 1}: an alias; write out what it stands for")
-        if self.depth == DEEPEST:
-            raise yaml.YAMLError(f"line {self.line + 1}: more than {DEEPEST} levels of lists and sections")
-        self.depth += 1
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = Counter(self.construct_object(key) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and keys[self.construct_object(key)] > 1:
-                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: {key.value!r:.50} again; remove one of them")
-        return super().construct_mapping(node, deep)
 
 
 def merged(raw: dict, embedding: object) -> dict:
