@@ -176,14 +176,11 @@ def intervals(axes: Axes, table: pd.DataFrame, decided: bool) -> None:
     styles = {
         "dense is better": (significant & dense, MARKERS["dense"], COLOURS["dense"], COLOURS["dense"]),
         "sparse is better": (significant & ~dense, MARKERS["sparse"], COLOURS["sparse"], COLOURS["sparse"]),
-        "no significant difference" if decided else "not compared (verdict.txt says why)": (
-            ~significant & ~untested,
-            "o",
-            "#8c8c8c",
-            "white",
-        ),
-        "no interval: too few posts or runs": (untested, "x", "#8c8c8c", "white"),
     }
+    undecided = "no significant difference" if decided else "no verdict"
+    styles[undecided] = (~significant & ~untested, "o", "#8c8c8c", "white")
+    if untested.any():
+        styles["no interval"] = (untested, "x", "#8c8c8c", "white")
     for label, (here, marker, colour, fill) in styles.items():
         places = np.flatnonzero(here)
         axes.hlines(places, table["low"][here], table["high"][here], colors=colour, linewidth=2)
