@@ -37,3 +37,14 @@ def test_intervals_are_those_of_a_bootstrap(folds: int, repeats: int, tmp_path: 
         units = units.reshape(-1, folds, 2).mean(axis=0) if folds > 1 else units
         drawn = interval(posts.mean(axis=0), weights @ posts / len(posts), units, len(posts), folds)
         np.testing.assert_allclose(rows["high"] - rows["low"], drawn.high - drawn.low, rtol=0.05)
+
+
+@pytest.mark.parametrize("folds", [3, 1])
+def test_with_more_runs_of_one_arm_the_difference_is_still_that_of_the_arms(folds: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random((POSTS, TAGS)) < 0.3
+    corpus = corpus_of(tmp_path, labels, folds)
+    logits = labels + rng.normal(size=(6, POSTS, TAGS)) - rng.random((6, 1, 1))
+    systems = {"dense": system_of(corpus, labels, logits), "sparse": system_of(corpus, labels, logits[:3] - 0.2)}
+    values = loss_table(systems).set_index(["system", "score"])["value"].unstack()
+    np.testing.assert_allclose(values.loc["dense"] - values.loc["sparse"], values.loc["dense - sparse"])
