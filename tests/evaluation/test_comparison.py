@@ -14,7 +14,7 @@ from tagstudy.evaluation.comparison import DISCORDANT, POSITIVES, compare, score
 from tagstudy.evaluation.scoring import COMPARED
 from tagstudy.evaluation.systems import System
 
-POSTS, TAGS, FOLDS = 300, 4, 5
+POSTS, TAGS, FOLDS, RUNS = 300, 4, 5, 3  # runs are those of a single split
 
 
 class World(NamedTuple):
@@ -31,10 +31,11 @@ class World(NamedTuple):
         labels = truth > 1
         corpus = corpus_of(folder, labels, folds)
         shared = truth + rng.normal(size=truth.shape) / 2
+        number = FOLDS if folds > 1 else RUNS
         systems = {}
         for name, off in (("dense", self.dense), ("sparse", self.sparse)):
             view = shared + off * rng.normal(size=truth.shape)
-            runs = self.bias * rng.normal(size=(FOLDS, 1, 1)) + self.tag_bias * rng.normal(size=(FOLDS, 1, TAGS))
+            runs = self.bias * rng.normal(size=(number, 1, 1)) + self.tag_bias * rng.normal(size=(number, 1, TAGS))
             systems[name] = system_of(corpus, labels, (view + runs - 1).astype(np.float32))
         return corpus, systems
 
