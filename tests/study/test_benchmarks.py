@@ -84,7 +84,7 @@ def test_contestants_are_compared_in_one_table(work: Path) -> None:
         if not (work / f"results/{name}.npz").exists():
             assert call(work, CONTESTANT, name)
     table = compare(work, ["sparse", "logistic_regression"]).assign(corpus="so_titles, 10 tags")
-    assert table["tied"].any()
+    assert table["tied"].all()  # they predict the same for nearly all posts
     lines = baselines_in_markdown(table).splitlines()
     for row in table.itertuples():
         assert any(NAMES[row.contestant] in line and f"{row.micro_f1:.3f}" in line for line in lines)

@@ -61,7 +61,7 @@ def rank(
         tied = problems[name] is None and (name == best or not row["p"] < LEVEL)
         rows.append(row | {"tied": tied, "multiply_adds": cost[name], "problem": problems[name]})
     systems = pd.DataFrame(rows)
-    if len(names) > 1 and pairs["p"].isna().all():  # nothing is tested, and so nothing is tied
+    if min(len(system.units) for system in scores.values()) < 2:  # a single run: nothing is tested, nothing is tied
         systems["tied"] = False
     return Ranking(systems, pairs)
 
