@@ -52,6 +52,20 @@ def listen(port: int) -> socket.socket:
         raise UserError(f"--port {port}: {reason}; name another, or 0 for any that is free") from None
 
 
+class Server(uvicorn.Server):
+    """Says where it answers once it handles signals: before, an interrupt may get lost in an import."""
+
+    def __init__(self, config: uvicorn.Config, system: str) -> None:
+        super().__init__(config)
+        self.system = system
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listening in sockets or ():
+            port = listening.getsockname()[1]
+            print_visible(f"predict: http://{HOST}:{port}/ tags posts by {self.system}; Ctrl-C ends it")
+
+
 def serve(predictor: Predictor, listening: socket.socket) -> None:
     """Answer until Ctrl-C or a termination."""
     config = uvicorn.Config(
@@ -66,7 +80,4 @@ def serve(predictor: Predictor, listening: socket.socket) -> None:
         timeout_graceful_shutdown=3,
     )
     with suppress(KeyboardInterrupt):
-        print_visible(
-            f"predict: http://{HOST}:{listening.getsockname()[1]}/ tags posts by {predictor.system}; Ctrl-C ends it"
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+        Server(config, predictor.system).run(sockets=[listening])
