@@ -101,7 +101,7 @@ def calibration_error(system: System) -> tuple[float, float, float]:
     """Above .05, of all runs together; the interval is by the folds' variance, around it."""
     error = reduce(add, (run.reliability for run in system.runs)).calibration_error()
     folds = np.array([[run.reliability.calibration_error()] for run in system.runs])
-    low, high, _ = interval(np.array([error]), np.array([[error]]), folds, len(folds), len(folds))
+    low, high, _ = interval(np.array([error]), np.array([[error]]), folds, posts=len(folds), folds=len(folds))
     return error, max(0.0, float(low[0])), float(high[0])
 
 

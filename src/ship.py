@@ -14,7 +14,6 @@ from pathlib import Path
 import tagstudy.core.processor  # noqa: F401 - before numpy and torch
 
 # isort: split
-
 from tagstudy.core.config import read_params
 from tagstudy.core.errors import UserError, user_errors
 from tagstudy.core.files import atomic_folder, check_replaceable

@@ -322,3 +322,11 @@ def test_a_damaged_folder_is_one_line(tmp_path: Path, file: str, text: str) -> N
     (folder / file).write_text(text)
     with pytest.raises(UserError, match=r"^featurize_dense\.encoder: "):
         encoder(folder)
+
+
+def test_a_folder_that_names_another_width_is_one_line(tmp_path: Path) -> None:
+    folder = make(tmp_path, Pooling(WIDTH))
+    path = folder / "1_Pooling/config.json"
+    path.write_text(path.read_text().replace(str(WIDTH), str(WIDTH + 1)))
+    with pytest.raises(UserError, match=f"its vectors have {WIDTH} dimensions, not {WIDTH + 1} as its files say"):
+        encoder(folder)

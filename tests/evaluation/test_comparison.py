@@ -198,7 +198,7 @@ def test_the_interval_covers_what_it_should_whether_posts_or_runs_vary_more(
     of_posts = np.sqrt(folds) * rng.normal(size=(folds, 20_000))  # on a single split all runs have the same posts
     units = of_posts + np.sqrt(runs * of_runs) * rng.normal(size=(runs, 20_000))
     observed = units.mean(axis=0)
-    low, high, p = comparison.interval(observed, observed + np.array([[-1], [1]]), units, 1000, folds)
+    low, high, p = comparison.interval(observed, observed + np.array([[-1], [1]]), units, posts=1000, folds=folds)
     covers = (low <= 0) & (high >= 0)
     assert 0.945 < covers.mean() < 0.997
     np.testing.assert_array_equal(covers, p >= comparison.LEVEL)
@@ -212,6 +212,6 @@ def test_fewer_runs_make_the_interval_wider() -> None:
     for runs in (10, 5, 3):
         units = np.linspace(-1, 1, runs)[:, None]
         units *= 0.01 * np.sqrt(runs) / units.std(ddof=1)
-        low, high, _ = comparison.interval(np.zeros(1), replicates, units, 1000, folds=runs)
+        low, high, _ = comparison.interval(np.zeros(1), replicates, units, posts=1000, folds=runs)
         widths.append(float((high - low)[0]))
     assert widths[0] < widths[1] < widths[2]

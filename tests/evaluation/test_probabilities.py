@@ -35,7 +35,7 @@ def test_intervals_are_those_of_a_bootstrap(folds: int, repeats: int, tmp_path: 
         runs = [[run.losses.mean(axis=0) for run in system.runs] for system in systems.values()]
         units = np.array({"dense": runs[0], "sparse": runs[1]}.get(name, np.subtract(*runs)))
         units = units.reshape(-1, folds, 2).mean(axis=0) if folds > 1 else units
-        drawn = interval(posts.mean(axis=0), weights @ posts / len(posts), units, len(posts), folds)
+        drawn = interval(posts.mean(axis=0), weights @ posts / len(posts), units, posts=len(posts), folds=folds)
         np.testing.assert_allclose(rows["high"] - rows["low"], drawn.high - drawn.low, rtol=0.05)
 
 

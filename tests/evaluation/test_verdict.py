@@ -66,3 +66,8 @@ def test_without_an_interval_there_is_no_verdict() -> None:
     assert judge(nothing, runs=1).startswith("No verdict from a single run; raise train.runs")
     assert judge(nothing).startswith("No verdict: the arms predict different tags for fewer than 6 test posts")
     assert judge(nothing).endswith("difference +0.2000")
+
+
+def test_a_p_that_is_significant_does_not_read_as_if_it_were_not() -> None:
+    assert judge(row(0.03, 0.02, 0.0499)).endswith("p < 0.05)")
+    assert judge(row(0.03, 0.04, 0.0501)).endswith("p = 0.050)")

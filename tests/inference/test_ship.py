@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -180,3 +181,9 @@ def test_other_folders_are_not_replaced_and_old_studies_not_shipped(
         with pytest.raises(UserError, match=r"the study is not up to date \(train_sparse\); run `dvc repro`"):
             ship_script.check_study()
         Path("params.yaml").write_text(before, encoding="utf-8")
+
+
+@pytest.mark.parametrize(("post", "raised"), [(None, TypeError), (3, TypeError), ("a \ud800", ValueError)])
+def test_what_is_no_text_is_refused(shipped: Path, post: Any, raised: type[Exception]) -> None:
+    with pytest.raises(raised):
+        Predictor(shipped).tags(["a list", post])

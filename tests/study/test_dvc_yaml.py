@@ -70,14 +70,8 @@ def test_the_committed_results_are_those_of_the_committed_code() -> None:
     """Where this fails, `dvc repro` makes them."""
     with chdir(ROOT):
         stages = changed_stages()
-    changes = [
-        part
-        for changes in stages.values()
-        for change in changes
-        if isinstance(change, dict)
-        for part in change.values()
-    ]
-    paths = {path for part in changes for path in part}
+    changes = [change for of_stage in stages.values() for change in of_stage if isinstance(change, dict)]
+    paths = {path for change in changes for changed in change.values() for path in changed}
     assert not {path for path in paths if path.startswith(("src", "params.yaml", "data/sample", "metrics", "plots"))}
 
 

@@ -50,7 +50,7 @@ def explain(problem: BaseException, again: str) -> str | None:
     if isinstance(problem, FileNotFoundError):
         return f"{problem.filename or message} is missing; `dvc repro` runs the stages that write it"
     if isinstance(problem, PermissionError):
-        return f"{problem.filename or message}: permission denied; allow writing to its folder, and {again}"
+        return f"{problem.filename or message}: permission denied; allow access to it and its folder, and {again}"
     if isinstance(problem, KeyboardInterrupt):
         return f"interrupted; {again}"
     if is_disk_full(problem):

@@ -43,8 +43,9 @@ class Encoder(nn.Module):
         self.normalized = type(last).__name__ == "Normalize"  # then means of its vectors are, too
         self.body = nn.ModuleList(body if self.normalized else [*body, last])
         self.find_special_tokens()
-        with readable(self.name):
-            model.max_seq_length = longest_window(model, settings)
+        longest = longest_window(model, settings)
+        with readable(self.name):  # not every first module has a window
+            model.max_seq_length = longest
         self.window = model.max_seq_length - self.special_tokens
         if self.window < 1:
             taken = f"special tokens and prompt take {self.special_tokens} tokens"
@@ -54,10 +55,11 @@ class Encoder(nn.Module):
             if getattr(module, "pooler", None) is not None:
                 module.register_module("pooler", None)  # of BERT's pre-training; sentences do not pass it
         self.eval()
+        if len(expected) != self.dims:
+            differ = f"its vectors have {len(expected)} dimensions, not {self.dims} as its files say"
+            raise UserError(f"featurize_dense.encoder: {self.name}: {differ}; name another one")
         if len(self.tokenize([PROBE])[0]) <= self.window:
-            with readable(self.name):
-                vector = self.encode([PROBE])[0]
-            check_vector(vector, expected, self.name)
+            check_vector(self.encode([PROBE])[0], expected, self.name)
 
     def find_special_tokens(self) -> None:
         """Those that stand before and behind the text of each window; the prompt is among them."""

@@ -14,8 +14,9 @@ ELSEWHERE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")  #
 def identity(encoder: Encoder) -> str:
     """A digest of an encoder's tokenizer, configuration, settings and weights, the same on every machine."""
     pooling = [str(getattr(module, "pooling_mode", None)) for module in encoder.body]
-    configs = [getattr(module, "config", None) for module in encoder.modules()]
-    described = tokenizer_of(encoder), [configuration(config) for config in configs if hasattr(config, "to_dict")]
+    having = (module for module in encoder.modules() if hasattr(getattr(module, "config", None), "to_dict"))
+    configs = {id(module.config): module.config for module in having}  # layers share one
+    described = tokenizer_of(encoder), [configuration(config) for config in configs.values()]
     settings = *described, encoder.prompt, encoder.window, encoder.dims, encoder.normalized, pooling
     digest = hashlib.blake2b(repr(settings).encode(), digest_size=16)
     for weights in encoder.parameters():

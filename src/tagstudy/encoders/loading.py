@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 PACKAGED = "all-MiniLM-L6-v2"  # comes with requirements-pretrained.txt and needs no network
-# What loading a model of missing, damaged or odd files raises.
+# What sentence-transformers raises for missing, damaged or odd files; UnpicklingError where it refuses a pickle.
 BROKEN = (
     *(OSError, ValueError, ImportError, RuntimeError, SafetensorError),
     *(AttributeError, LookupError, TypeError, AssertionError, UnpicklingError),

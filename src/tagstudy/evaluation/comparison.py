@@ -13,8 +13,7 @@ folds. These have the same test posts, so that the two parts do not overlap: the
 (Banerjee, Sankhya 1960), and the interval does not cover the choice of the split.
 
 Not used: one Student's interval of the sum of both variances, with Satterthwaite's degrees of freedom. It is too narrow
-just where the folds are alike by luck: without a difference, up to 8% of simulated studies with three runs had p < .05,
-and p corrected for 55 pairs was that low four times too often with five folds.
+where the folds are alike by luck, most of all in the tail that p corrected for many pairs comes from.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +38,7 @@ LEVEL = 0.05  # of the test; the interval's is 1 − this
 POSITIVES = 10  # test posts that have a tag: with fewer its F1 has no interval
 # Posts that two systems treat differently: with fewer no sign test could reach LEVEL, and there is no interval.
 DISCORDANT = 6
-SMALLEST_P, BISECTIONS = 1e-16, 60
+SMALLEST_P, BISECTIONS = 1e-16, 60  # of the search for p: where it begins, and its steps
 AT_A_TIME = 50  # resamples
 WEIGHTS = 2**26  # of posts in the resamples of a time, at most: 256 MB
 
@@ -135,13 +134,14 @@ def interval(
     observed: np.ndarray,
     replicates: np.ndarray,
     units: np.ndarray,
+    *,
     posts: int,
     folds: int,
     comparisons: np.ndarray | int = 1,
 ) -> Interval:
     """The interval of a score or difference [...] with its ``replicates`` [resamples, ...] and ``units`` [units, ...].
 
-    Units are folds or, of a single one, runs. Corrected for the number of ``comparisons`` (Bonferroni): with 95%
+    ``units`` are folds or, on a single split, runs. Corrected for the number of ``comparisons`` (Bonferroni): with 95%
     probability all intervals hold.
     """
     over_posts = np.sqrt(np.mean((replicates - observed) ** 2, axis=0))  # standard errors
@@ -151,8 +151,9 @@ def interval(
 
     def margin(level: np.ndarray | float) -> np.ndarray:
         """Half the width of an interval of 1 − level."""
-        parts = ((over_posts, posts), (over_units, len(units)))
-        return np.where(known, combined(*(-stdtrit(max(n - 1, 1), level / 2) * error for error, n in parts)), np.nan)
+        of_posts = -stdtrit(max(posts - 1, 1), level / 2) * over_posts
+        of_units = -stdtrit(max(len(units) - 1, 1), level / 2) * over_units
+        return np.where(known, combined(of_posts, of_units), np.nan)
 
     half = margin(LEVEL / comparisons)
     # p is the level whose interval ends at 0, between these two logarithms.
@@ -184,9 +185,9 @@ def compare(one: Scores, other: Scores, comparisons: int = 1) -> pd.DataFrame:
             difference,
             one.replicates - other.replicates,
             one.units[:units] - other.units[:units],
-            one.decisions[0].shape[0],
-            one.folds,
-            together,
+            posts=one.decisions[0].shape[0],
+            folds=one.folds,
+            comparisons=together,
         )
     )
     columns = {"one": one.observed, "other": other.observed, "difference": difference}

@@ -44,5 +44,5 @@ def mean_with_interval(by_fold: list[np.ndarray], units: np.ndarray) -> pd.DataF
     observed = np.concatenate(by_fold).mean(axis=0)
     variance = sum(((fold - fold.mean(axis=0)) ** 2).sum(axis=0) for fold in by_fold) / posts**2
     replicates = observed + np.sqrt(variance) * np.array([[-1], [1]])  # two that have this variance
-    low, high, _ = interval(observed, replicates, units, posts, len(by_fold))
+    low, high, _ = interval(observed, replicates, units, posts=posts, folds=len(by_fold))
     return pd.DataFrame({"score": LOSSES, "value": observed, "low": low, "high": high})

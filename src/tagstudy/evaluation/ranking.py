@@ -51,7 +51,8 @@ def rank(
     for name in names:
         system = scores[name]
         observed, posts = system.observed[place], system.decisions[0].shape[0]
-        low, high, _ = interval(observed, system.replicates[:, place], system.units[:, place], posts, system.folds)
+        replicates, units = system.replicates[:, place], system.units[:, place]
+        low, high, _ = interval(observed, replicates, units, posts=posts, folds=system.folds)
         row = {"system": name, metric: observed, "low": max(low, 0), "high": min(high, 1)}
         against = pairs[(pairs["one"] == best) & (pairs["other"] == name)]
         if len(against):

@@ -53,6 +53,5 @@ def verdict(
     if np.isnan(p):
         return f"{finding}: {scores}"
     covered = "posts, training sets and seeds" if folds > 1 else "posts and seeds, on this split,"
-    digits = 3 if p >= LEVEL or round(p, 3) < LEVEL else 5  # so that it does not read as LEVEL where it is below
-    chance = f"p = {p:.{digits}f}" if p >= 0.001 else "p < 0.001"
+    chance = "p < 0.001" if p < 0.001 else f"p < {LEVEL}" if p < LEVEL <= round(p, 3) else f"p = {p:.3f}"
     return f"{finding}: {scores} ({1 - LEVEL:.0%} interval over {covered} {low:+.4f} to {high:+.4f}, {chance})"

@@ -40,14 +40,15 @@ def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: 
     # A pretrained vector, or n-grams of other words, make a word useful even if it occurs once in train.
     informed = settings.embedding in ("glove", "static") or settings.subwords
     min_count = 1 if informed else settings.min_count
+    needed = settings.min_count if settings.embedding == "word2vec" else min_count  # of one word, at least
     weigh = term_weights(settings.sublinear_tf)
     vocabularies, occurrences = [], []  # of each fold
     counts = DocumentTermCounts(corpus.folder / COUNTS)
     for fold in range(corpus.folds):
         _, total = counts.frequencies(corpus.is_in("train", fold))
         chosen = np.flatnonzero(total >= min_count)
-        if total.max(initial=0) < (settings.min_count if settings.embedding == "word2vec" else min_count):
-            raise UserError(f"no word occurs {min_count} times in train; lower featurize_dense.min_count")
+        if total.max(initial=0) < needed:
+            raise UserError(f"no word occurs {needed} times in train; lower featurize_dense.min_count")
         vocabularies.append(counts.names(chosen))
         occurrences.append(total[chosen])
         with CsrWriter(folder / f"fold-{fold}" / "matrix", len(chosen)) as writer:

@@ -61,13 +61,13 @@ class Predictor:
     def tags(self, posts: Iterable[str], system: str | None = None) -> list[dict[str, float]]:
         """For each post its predicted tags and their probabilities, the most probable first.
 
-        ``posts`` are plain text; the first line of a post is its title. Raises TypeError for what is no text, and
-        ValueError for half of a surrogate pair, which is no character.
+        ``posts`` are plain text; the first line of a post is its title. Raises TypeError where a post is not a string,
+        and ValueError where it holds a lone surrogate, which cannot be encoded.
         """
         if isinstance(posts, str):
             raise TypeError("posts is a list of texts, not one text")
         system = system or self.system
-        texts = (Text(*well_formed(post).partition("\n")[::2]) for post in posts)
+        texts = (Text(*checked_text(post).partition("\n")[::2]) for post in posts)
         rows: list[dict[str, float]] = []
         while batch := list(islice(texts, BATCH)):
             rows += map(dict, self.predicted(self.scores(batch)[system], system))
@@ -136,9 +136,9 @@ def leave_out_each_word(text: Text) -> tuple[list[str], list[Text]]:
     return words, [Text(*(" ".join(w for w in part if w != gone) for part in parts)) for gone in (None, *words)]
 
 
-def well_formed(post: str) -> str:
-    """The text itself."""
+def checked_text(post: str) -> str:
+    """The post, if it is a string that can be encoded."""
     if not isinstance(post, str):
-        raise TypeError(f"a post is a text, not {post!r:.50}")
-    post.encode()  # raises UnicodeEncodeError, a ValueError
+        raise TypeError(f"a post is a string, not {post!r:.50}")
+    post.encode()  # raises UnicodeEncodeError, which is a ValueError
     return post
