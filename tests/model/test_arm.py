@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -142,6 +143,25 @@ def test_runs_of_a_single_split_differ_by_their_seeds_and_the_same_seed_gives_th
     assert run_stage(train_sparse, study).returncode == 0
     [again] = (load_file(path) for path in (study / "data/models/sparse").rglob("weights.safetensors"))
     assert torch.equal(again["first.weight"], weights[1]["first.weight"])
+
+
+def test_runs_that_end_at_the_same_moment_do_not_disturb_each_other(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a run it ends with dvclive, which looks whether a file of the whole repository is there, then removes it."""
+    signal = study / ".dvc/tmp/exps/run/DVCLIVE_STEP_COMPLETED"
+    removed = []
+
+    def remove(path: str) -> None:
+        os.unlink(path)  # another run was faster
+        removed.append(path)
+        os.unlink(path)
+
+    monkeypatch.setenv("DVC_ROOT", str(study))
+    monkeypatch.setattr("dvclive.vscode.os", SimpleNamespace(**vars(os) | {"remove": remove}))
+    with one_core():
+        assert "trained 3 runs" in run_stage(train_sparse, study).stdout
+    assert removed == 3 * [str(signal)]
 
 
 def test_runs_that_have_not_converged_are_counted_with_a_remedy(study: Path) -> None:

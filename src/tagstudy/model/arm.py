@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
-from contextlib import nullcontext
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -155,11 +155,12 @@ def train_run(job: Job) -> RunResult:
     checkpoint = Checkpoint(folders.unfinished / f"run-{number}.pt", fingerprint(*facts, code=CODE, files=files))
     # With its defaults Live would rewrite dvc.yaml in the middle of a repro.
     live = Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) if replicas.rank() == 0 else None
-    with live or nullcontext(NoLog()) as log:
-        best = fit(model, train, valid, settings, seed, log, checkpoint)
+    best = fit(model, train, valid, settings, seed, live or NoLog(), checkpoint)
     trained = checkpoint.seconds()
     if live is None:
         return RunResult(best, trained, 0, {})
+    with suppress(FileNotFoundError):  # runs that end together remove one file of dvclive's, DVCLIVE_STEP_COMPLETED
+        live.end()
     merge_subwords(model)
     write_network(folder, model, network)
     predicting = write_predictions(job, model, {"valid": valid, "test": test})
