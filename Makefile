@@ -14,7 +14,7 @@ study: $(VENV)/study ## run the study; what has not changed is skipped (requirem
 	dvc metrics show
 	@echo "== the pictures are in plots/images/; dvc plots show makes a web page of them"
 
-sweep: $(VENV)/pretrained ## all dense embeddings, compared (requirements-pretrained.txt; an hour)
+sweep: $(VENV)/pretrained ## all dense embeddings but glove, compared (requirements-pretrained.txt; an hour)
 	dvc exp run --queue -S featurize_dense.embedding=learned,word2vec,static,encoder,finetuned
 	dvc exp run --run-all
 	python src/compare.py
@@ -66,7 +66,7 @@ help: ## this list
 # uv, where it is there, installs the same pins in seconds; UV_TORCH_BACKEND=cpu then takes torch's CPU build.
 INSTALL := $(if $(shell command -v uv),uv pip install --quiet --compile-bytecode --python $(VENV),pip install --quiet --disable-pip-version-check)
 
-# benchmarks/ and notebooks import the library from src/, with every edit; the stages find it without.
+# benchmarks/ and notebooks use an editable install of the library; the stages do not need it.
 LIBRARY = $(INSTALL) --no-deps --no-build-isolation --editable .
 
 $(VENV)/bin/pip:

@@ -1,4 +1,4 @@
-"""Posts encoded a second, beside `SentenceTransformer.encode` with its defaults, on the same bodies in the same run.
+"""Posts encoded per second, compared with `SentenceTransformer.encode` with its defaults, in the same run.
 
 `python benchmarks/encoding.py --data FOLDER --posts 512` takes bodies of crypto, first cut to their
 first window, which is all that sentence-transformers reads, then whole, as the study reads them. The two take turns;

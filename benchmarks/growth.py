@@ -6,8 +6,8 @@
 stage and its processes together, each page counted once. In the end it prints a table for each kind; docs/scaling.md
 has that of titles.
 
-With `--folder` it works in a folder in that one for each kind and number of posts and tags, and leaves all there, so
-that `--stages` can be run one after another, and a training stage that was stopped goes on.
+With `--folder` it works in a subfolder of it for each kind and number of posts and tags, and keeps it, so that
+`--stages` can run separately, and stopped training resumes.
 """
 
 from argparse import Namespace

@@ -1,7 +1,7 @@
-"""The whole ingest stage beside a bare lxml.iterparse over the same Posts.xml: seconds, and peak memory, by size.
+"""The ingest stage compared with a bare lxml.iterparse over the same Posts.xml: seconds and peak memory, by size.
 
 `python benchmarks/ingest_speed.py --data FOLDER --megabytes 100 2000`. The files are made from real posts, and removed.
-CPU seconds are those of all processes. On a machine that other programs share, they say more than those of the clock.
+CPU seconds are those of all processes; on a shared machine they are more reliable than wall-clock seconds.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""Does the interval hold the truth as often as it says? Many small studies on disjoint samples of real titles.
+"""Does the 95% interval cover the true difference 95% of the time? Small studies on disjoint samples of real titles.
 
 `python benchmarks/interval_coverage.py --data FOLDER` divides the titles of so_titles into 60 corpora, and makes a
 study with folds of each. All estimate the same difference, so their mean is close to the truth. It also trains the
-sparse arm a second time, with other seeds: against itself, it should win in one study of twenty. The differences
+sparse arm a second time, with other seeds: against itself, it may win in one study of twenty at most. The differences
 of every study go to benchmarks/interval_coverage.csv. (numba would take a module named `coverage` for the package.)
 """
 
@@ -102,7 +102,7 @@ def in_other_place(folders: ArmFolders) -> ArmFolders:
 
 
 def report(table: pd.DataFrame) -> None:
-    """How often the interval holds the mean of all studies, and how often it names a winner."""
+    """How often the interval covers the mean of all studies, and how often it names a winner."""
     for (arms, metric), studies in table.groupby(["arms", "metric"], sort=False):
         truth = studies["difference"].mean() if arms == "dense, sparse" else 0.0
         error = studies["difference"].std() / len(studies) ** 0.5
@@ -110,7 +110,7 @@ def report(table: pd.DataFrame) -> None:
         half = (studies["high"] - studies["low"]).mean() / 2
         print(
             f"{arms:14} {metric:16} difference {studies['difference'].mean():+.4f} (standard error {error:.4f}), "
-            f"half-width {half:.4f}, held in {holds:.1%}, a winner in {(studies['p'] < LEVEL).mean():.1%} "
+            f"half-width {half:.4f}, covered in {holds:.1%}, a winner in {(studies['p'] < LEVEL).mean():.1%} "
             f"of {len(studies)} studies"
         )
 

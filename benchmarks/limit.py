@@ -1,4 +1,4 @@
-"""A training step beside its lower bounds: what it must move through memory, what it must compute, where its time goes.
+"""A training step compared with what it must move through memory and must compute, and where its time goes.
 
 `python benchmarks/limit.py --data FOLDER`. A step must read and write the rows of the embedding matrix that its batch
 holds, at best at the speed of a large copy. It must do its multiply-adds, at best at the speed of a large matrix

@@ -1,4 +1,4 @@
-"""The dense arm beside the original study's recipe at its own size: seconds to the same Hamming distance on valid.
+"""The dense arm compared with the original study's recipe, at its size: seconds to the same Hamming loss on valid.
 
 `python benchmarks/recipe.py --data FOLDER`. The 47,427 posts have some of ten tags; each is made of sentences of real
 posts that have the same tag. Some words get a number, as names in code have, so that about 97,000 words occur twice.

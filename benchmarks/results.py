@@ -1,6 +1,6 @@
 """The answer on real posts: all embeddings compared, in docs/results.
 
-The defaults were chosen on four of the corpora; nothing was tuned on the small ones.
+The defaults were chosen on four of the corpora, none on the two small ones.
 
 `python benchmarks/results.py --data FOLDER` runs the stages with each embedding on each corpus, in folds, and compares
 all systems as src/compare.py does. It writes systems.csv (scores, differences from the best, cost), pairs.csv and

@@ -1,4 +1,4 @@
-"""Posts a second of the study's featurizing beside scikit-learn's TfidfVectorizer() on the same posts.
+"""Posts featurized per second, compared with scikit-learn's TfidfVectorizer() on the same posts.
 
 `python benchmarks/tfidf.py --data FOLDER`. The study counts the words of the posts, and makes the features of both arms
 of the counts: it reads Parquet and writes CSR. scikit-learn makes TF-IDF alone; it has the texts in memory and keeps

@@ -1,9 +1,9 @@
 """The search of src/tune.py, with the same budget for each kind of arm, and a log of every trial.
 
 `python benchmarks/tuning.py --data FOLDER`. Each kind gets the same number of trials from the same ranges, on the same
-two folds, scored by micro-F1 on valid; the first trial has the defaults. The best trial is then held against the
-defaults on the valid posts of the other three folds, on which no trial was scored. Test posts are not read. It writes
-benchmarks/tuning.csv, and prints the table of docs/tuning.md.
+two folds, scored by micro-F1 on valid; the first trial has the defaults. The best trial is then compared with
+the defaults on the valid posts of the other three folds, on which no trial was scored. Test posts are not read. It
+writes benchmarks/tuning.csv, and prints the table of docs/tuning.md.
 """
 
 import contextlib

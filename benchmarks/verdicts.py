@@ -1,4 +1,4 @@
-"""Does more training turn a verdict? Whole studies in folds, with the default budget and with ten times as many steps.
+"""Does more training change the verdict? Studies in folds, with the default budget and with ten times as many steps.
 
 `python benchmarks/verdicts.py --data FOLDER` makes a study of each corpus cut to `--sizes` train posts, and of the
 whole corpus, with each of `--steps` as `train.min_steps`. It writes benchmarks/verdicts.csv, and prints it.

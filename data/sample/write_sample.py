@@ -10,7 +10,7 @@ mistype, repeat a post, and tag the same question differently.
     python data/sample/write_sample.py [TARGET]
 
 The output depends on nothing but this file and phrases.txt: the same bytes
-come out on each run, on Python 3.10 and later.
+come out on each run, on each version of Python that the study runs on.
 """
 
 import html

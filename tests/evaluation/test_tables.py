@@ -95,8 +95,8 @@ def test_posts_are_grouped_by_named_tags_and_by_length(tmp_path: Path) -> None:
     tested = corpus.tested()
     assert tested.tolist() == [3, 4, 0, 1]
     groups = tables.groups(corpus, tested, corpus.labels.take(tested))
-    assert groups["names one of its tags"].tolist() == [True, True, False, False]
-    assert groups["names none of its tags"].tolist() == [False, False, True, True]
+    assert groups["mentions one of its tags"].tolist() == [True, True, False, False]
+    assert groups["mentions none of its tags"].tolist() == [False, False, True, True]
     lengths = [name for name in groups if name.endswith("words")]
     assert lengths == ["2 to 2 words", "4 to 4 words", "8 to 8 words"]
     assert groups["2 to 2 words"].tolist() == [True, False, False, False]

@@ -153,9 +153,9 @@ def test_runs_that_end_at_the_same_moment_do_not_disturb_each_other(
     removed = []
 
     def remove(path: str) -> None:
-        os.unlink(path)  # another run was faster
+        Path(path).unlink()  # another run was faster
         removed.append(path)
-        os.unlink(path)
+        Path(path).unlink()
 
     monkeypatch.setenv("DVC_ROOT", str(study))
     monkeypatch.setattr("dvclive.vscode.os", SimpleNamespace(**vars(os) | {"remove": remove}))

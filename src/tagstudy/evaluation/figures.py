@@ -153,12 +153,12 @@ def differences(path: Path, table: pd.DataFrame, decided: bool) -> None:
 
 
 def difference_by_tag(path: Path, table: pd.DataFrame, decided: bool) -> None:
-    """Each tag's difference in F1, with intervals that hold for all tags together."""
+    """Each tag's difference in F1, with simultaneous intervals."""
     shown = table[:SHOWN]
     figure, axes = rows("F1 of each tag on test, dense − sparse", with_counts(shown["tag"], shown["support"]), 0.26)
     intervals(axes, shown, decided)
     axes.set(
-        xlabel="← sparse is better        difference        dense is better →\n(95% intervals for all tags together)",
+        xlabel="← sparse is better        difference        dense is better →\n(simultaneous 95% intervals)",
         ylabel="tag (posts in test)" + shown_of(len(shown), len(table)),
     )
     save(figure, path)
@@ -202,17 +202,17 @@ def f1_by_frequency(path: Path, tables: dict[str, pd.DataFrame], frequency: pd.D
 
 
 def reliability(path: Path, tables: dict[str, pd.DataFrame]) -> None:
-    """How often decisions with a probability are true, and how many decisions have it."""
+    """How often pairs of a post and a tag are positive at a predicted probability, and how many pairs have it."""
     figure = Figure(figsize=(4.8, 6), layout="constrained")
     axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     axes.set_title("Calibration on test")
-    axes.plot([0, 1], [0, 1], color="#8c8c8c", linewidth=1, label="calibrated")
+    axes.plot([0, 1], [0, 1], color="#8c8c8c", linewidth=1, label="perfect calibration")
     for arm, table in tables.items():
         look, colour = MARKERS[arm] + "-", COLOURS[arm]
         axes.plot(table["probability"], table["fraction"], look, color=colour, label=arm, clip_on=False, zorder=3)
         counts.plot(table["probability"], table["decisions"], look, color=colour, markersize=3)
     axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="fraction of positives")
-    counts.set(yscale="log", xlabel="predicted probability", ylabel="decisions")
+    counts.set(yscale="log", xlabel="predicted probability", ylabel="post-tag pairs")
     counts.yaxis.set_major_formatter(EngFormatter(sep=""))
     counts.minorticks_off()
     save(figure, path)
@@ -225,7 +225,7 @@ def precision_recall(path: Path, tables: dict[str, pd.DataFrame], operating: dic
         axes.plot(table["recall"], table["precision"], dashes, color=COLOURS[arm], label=arm)
         axes.plot(*operating[arm], MARKERS[arm], color=COLOURS[arm], markeredgecolor="white", zorder=3)
     low = max(0, np.floor(10 * min(min(point) for point in operating.values()) - 2) / 10)
-    axes.set(xlim=(low, 1), ylim=(low, 1), xlabel="recall (points: at the thresholds in use)", ylabel="precision")
+    axes.set(xlim=(low, 1), ylim=(low, 1), xlabel="recall (markers: at the thresholds used)", ylabel="precision")
     axes.set_aspect("equal")
     save(figure, path)
 
@@ -283,7 +283,7 @@ def standings(axes: Axes, table: pd.DataFrame, metric: str) -> None:
     axes.hlines(range(len(table)), table["low"], table["high"], colors=colour, linewidth=2)
     for label, here, marker, fill in (
         ("tied for best", tied, "o", colour),
-        ("worse", ~tied & ~unready & table[metric].notna(), "o", "white"),
+        ("significantly worse", ~tied & ~unready & table[metric].notna(), "o", "white"),
         ("not converged", unready, "X", "white"),
     ):
         if here.any():

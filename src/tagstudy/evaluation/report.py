@@ -182,7 +182,7 @@ def draw(
         ),
         "validation_micro_f1": (
             figures.curves,
-            "Micro-F1 on valid by epoch, at the best threshold of each",
+            "Micro-F1 on valid by epoch, at each epoch's best threshold",
             history,
             {"valid_micro_f1": "valid"},
             "micro-F1",

@@ -106,7 +106,7 @@ def groups(corpus: Corpus, tested: np.ndarray, labels: csr_array) -> dict[str, n
     edges = np.unique(np.quantile(lengths, [0.25, 0.5, 0.75], method="lower"))
     quarter = np.searchsorted(edges, lengths)
     parts = [quarter == number for number in np.unique(quarter)]
-    return {"names one of its tags": named, "names none of its tags": ~named} | {
+    return {"mentions one of its tags": named, "mentions none of its tags": ~named} | {
         f"{lengths[part].min()} to {lengths[part].max()} words": part for part in parts
     }
 
