@@ -158,10 +158,8 @@ def compare(folder: Path, names: list[str]) -> pd.DataFrame:
     ranking = rank_candidates(corpus, candidates, RESAMPLES, "micro_f1").systems.set_index("system")
     rows = []
     for name, summary in summaries.items():
-        scores, costs = (
-            systems[name].scores(),
-            pd.DataFrame(summary["runs"])[["seconds", "posts_per_second", "parameters"]],
-        )
+        scores = systems[name].scores()
+        costs = pd.DataFrame(summary["runs"])[["seconds", "posts_per_second", "parameters"]]
         rows.append({
             "contestant": name,
             **ranking.loc[name].drop(["multiply_adds", "problem"]),

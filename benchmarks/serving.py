@@ -51,7 +51,7 @@ def arguments() -> argparse.Namespace:
 
 
 def bodies() -> list[bytes]:
-    posts = read_posts(ROOT / "data/sample/Posts.xml", tagged=False)
+    posts = read_posts(ROOT / "data/sample/Posts.xml")
     return [json.dumps({"title": post.title}).encode() for post in posts if isinstance(post, Post) and post.title]
 
 

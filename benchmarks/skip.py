@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from bench import prepare
 from common import ROOT, arguments, update
 from ours import Arm
-from tagstudy.model.arm import NoLog
 from tagstudy.model.embedding import CsrEmbedding
 from tagstudy.model.mlp import MLP
 from tagstudy.model.training import fit
@@ -74,7 +73,7 @@ def train(arm: Arm) -> Iterator[dict[str, Any]]:
         for seed in range(arm.settings.seed, arm.settings.seed + SEEDS):
             model = untrained(arm, skip, seed)
             start = time.perf_counter()
-            best = fit(model, arm.posts["train"], arm.posts["valid"], arm.settings, seed, NoLog())
+            best = fit(model, arm.posts["train"], arm.posts["valid"], arm.settings, seed)
             row = {"terms": terms, "tags": tags, "skip": skip, "seed": seed}
             row |= {"valid_micro_f1": round(best.micro_f1, 4), "epoch": best.epoch}
             row |= {"parameters": model.parameter_count(), "seconds": round(time.perf_counter() - start, 1)}

@@ -50,12 +50,12 @@ def main() -> None:
     if options.export:
         from tagstudy.inference.onnx_export import export_onnx  # and with it what requirements-onnx.txt installs
 
-        print_visible(export_onnx(open_predictor(options.model), export_folder(options.model)))
+        print_visible(export_onnx(open_predictor(options.model, "cpu"), export_folder(options.model)))
     elif options.serve:
         with needs("serve", "--serve"):
             from tagstudy.serving.server import listen, serve
         port = PORT if options.port is None else options.port
-        with listen(port) as listening:  # one that is in use is told at once
+        with listen(port) as listening:  # fails before the models load if the port is in use
             serve(open_predictor(options.model), listening)
     elif options.file is not None:
         predict_file(options)
@@ -102,13 +102,13 @@ def export_folder(model: Path | None) -> Path:
     return Path("data/onnx") if model is None else model.resolve().with_name(f"{model.resolve().name}-onnx")
 
 
-def open_predictor(model: Path | None) -> Predictor:
-    """The study's, or that of a folder with models."""
+def open_predictor(model: Path | None, device: str | None = None) -> Predictor:
+    """The study's, or that of a folder with models; ``device`` is by default the study's, or a GPU if there is one."""
     if model is None:
-        return Predictor(device=read_params().train.device)
+        return Predictor(device=device or read_params().train.device)
     if not any((model / name).exists() for name in (SHIPPED, SUMS, MODELS)):
         raise UserError(f"--model {model}: holds no models; name a folder that src/ship.py wrote, or a study's")
-    return Predictor(model)
+    return Predictor(model, device or "auto")
 
 
 def arguments() -> argparse.Namespace:

@@ -1,7 +1,8 @@
 """Stage train_dense: train the shared MLP, and the dense embedding unless it is frozen.
 
 in:  data/features/dense, data/posts
-out: data/models/dense: model.json (the network, the tags, its cost); for each run (seed) weights and a dvclive log
+out: data/models/dense: model.json (tags, loss, runs, cost); for each run (a fold and a seed) network.json, weights
+     and a dvclive log
      data/predictions/dense: the scores of each run on valid and test
      data/timings/dense.json: seconds of each run
 """

@@ -1,7 +1,8 @@
 """Stage train_sparse: train the shared MLP on TF-IDF; the matrix of its first hidden layer has one row per term.
 
 in:  data/features/tfidf, data/posts
-out: data/models/sparse: model.json (the network, the tags, its cost); for each run (seed) weights and a dvclive log
+out: data/models/sparse: model.json (tags, loss, runs, cost); for each run (a fold and a seed) network.json, weights
+     and a dvclive log
      data/predictions/sparse: the scores of each run on valid and test
      data/timings/sparse.json: seconds of each run
 """

@@ -25,7 +25,7 @@ from tagstudy.core.errors import UserError, needs, user_errors
 from tagstudy.core.paths import ARMS, POSTS, arm_folders
 from tagstudy.core.printing import print_visible
 from tagstudy.core.processes import worker_pool
-from tagstudy.model.arm import Job, NoLog, runs_at_once, untrained
+from tagstudy.model.arm import runs_at_once, untrained
 from tagstudy.model.training import fit
 
 with user_errors("tune"), needs("tune", "src/tune.py"):
@@ -57,7 +57,7 @@ def search(arm: str, settings: Train, folds: range, trials: int) -> list[Trial]:
     """All trials; the first changes nothing."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=settings.seed))
-    workers = min(len(folds), runs_at_once(Job(0, 0, settings.seed, settings, arm_folders(arm))))
+    workers = min(len(folds), runs_at_once(settings, arm_folders(arm).features))
     tried: list[Trial] = []
     with worker_pool(workers, fork=choose_device(settings.device).type == "cpu") as pool:
         for number in range(trials):
@@ -94,7 +94,7 @@ def valid_micro_f1(arm: str, fold: int, settings: Train) -> float:
     """Train on a fold's train posts; micro-F1 on its valid posts in the best epoch."""
     seed = settings.seed + fold
     model, _, (train, valid) = untrained(settings, arm_folders(arm), fold, seed, splits=("train", "valid"))
-    return fit(model, train, valid, settings, seed, NoLog()).micro_f1
+    return fit(model, train, valid, settings, seed).micro_f1
 
 
 def dvc(*command: str) -> None:

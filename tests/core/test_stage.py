@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import OUTPUTS, ROOT, call
 
-from tagstudy.core.errors import UserError
+from tagstudy.core.errors import UserError, explain
 from tagstudy.core.files import atomic_folder
 from tagstudy.core.stage import run
 
@@ -78,6 +78,19 @@ def test_what_the_user_can_mend_is_one_line(problem: BaseException, monkeypatch:
         run(stage)
     assert str(stop.value.code).startswith("ingest: ")
     assert "\n" not in str(stop.value.code)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("CUDA out of memory. Tried to allocate 2.00 GiB.", "not enough memory on the GPU"),
+        ("CUDA error: out of memory", "not enough memory on the GPU"),
+        ("CUDA error: no kernel image is available for execution on the device", "this build of torch does not"),
+        ("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory", "not enough memory; free"),
+    ],
+)
+def test_what_torch_says_of_a_machine_is_one_line(message: str, expected: str) -> None:
+    assert str(explain(RuntimeError(message), "run it again")).startswith(expected)
 
 
 @pytest.mark.parametrize("stage", ["featurize_dense", "featurize_tfidf", "train_dense", "evaluate"])

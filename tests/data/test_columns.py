@@ -211,7 +211,7 @@ def test_the_remedies_work(tmp_path: Path) -> None:
 def test_posts_without_tags_need_no_column_of_tags(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("headline,x\nt,1\n")
     with pytest.raises(UserError, match=r"rename 'headline' to 'title', if it is that$"):
-        list(read_posts(tmp_path / "a.csv", tagged=False))
+        list(read_posts(tmp_path / "a.csv", options=ReadOptions(tagged=False)))
 
 
 def test_columns_that_need_not_be_there(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_stacksample_is_joined(tmp_path: Path, name: str) -> None:
     line = described(distinct(files)[0])
     assert line.startswith(f"{name}: id from Id, title from Title, body from Body, tags from Tag;")
     assert "encoded in cp1252; passed over:" in line and "Answers.csv" in line
-    [first, *_] = read_posts(source, tagged=False)
+    [first, *_] = read_posts(source, options=ReadOptions(tagged=False))
     assert first == Post("80", "Read a file", "In a café, how?", [])
 
 

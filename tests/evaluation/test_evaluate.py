@@ -76,7 +76,7 @@ def arms_of(folder: Path, folds: int, repeats: int) -> tuple[Corpus, list[Predic
 def test_a_threshold_can_be_fixed(tmp_path: Path) -> None:
     corpus, arms = arms_of(tmp_path, folds=3, repeats=1)
     systems, _ = assess_systems(corpus, *arms, 0.5, "none")
-    assert {value for system in systems.values() for run in system.runs for value in run.thresholds} == {0.5}
+    assert {run.scores["threshold"] for system in systems.values() for run in system.runs} == {0.5}
     assert {run.decision.threshold for system in systems.values() for run in system.runs} == {0.5}
 
 

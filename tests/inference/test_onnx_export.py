@@ -43,7 +43,7 @@ PER_TAG = Decision(CALIBRATION, np.linspace(0.2, 0.6, 5))
 
 def texts(count: int) -> list[Text]:
     """Of the sample; every tenth has a sentence of another script."""
-    posts = (post for post in read_posts(ROOT / "data/sample/Posts.xml", tagged=False) if isinstance(post, Post))
+    posts = (post for post in read_posts(ROOT / "data/sample/Posts.xml") if isinstance(post, Post))
     found = [post.text for post in islice(posts, count - 3)]
     for number in range(0, len(found), 10):
         script = SCRIPTS[number // 10 % len(SCRIPTS)]

@@ -33,7 +33,7 @@ from tagstudy.model import arm, checkpoint, training
 from tagstudy.model.batches import Posts, draw_mixup
 from tagstudy.model.checkpoint import Checkpoint
 from tagstudy.model.network import build, describe_network
-from tagstudy.model.replicas import check_equal, check_shares, rank, replicas, sum_gradients
+from tagstudy.model.replicas import backend, check_equal, check_shares, rank, replicas, sum_gradients
 
 NOISE = {"dropout": 0.5, "word_dropout": 0.2, "mixup": 1.0, "warmup": 0.1, "lr": 0.01}
 TRAIN = {"epochs": 2, "min_steps": 1, "runs": 2}
@@ -218,6 +218,15 @@ def test_processes_that_cannot_train_together_are_told() -> None:
         assert weights.startswith("the weights of the processes differ")
         assert shares.startswith("train.batch_size: a batch has 1 posts, for 2 processes")
         assert device.startswith("train.device: cuda:0 is one GPU")
+
+
+@pytest.mark.parametrize(("gpu", "expected"), [(False, "gloo"), (True, "cpu:gloo,cuda:nccl")])
+def test_numbers_of_the_cpu_are_exchanged_on_a_machine_with_a_gpu_too(
+    gpu: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named alone, a GPU's backend would carry nothing else."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert backend() == expected
 
 
 # --------------------------------------------------------------------------- stages

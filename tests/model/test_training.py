@@ -196,7 +196,7 @@ def test_batches_are_a_permutation_cut_into_pieces_of_one_size(data: Posts, monk
     run = training.Run(network(chosen), data, data, chosen, 7)
     seen = []
     monkeypatch.setattr(run, "batch_loss", lambda rows: seen.append(rows) or training.Run.batch_loss(run, rows))
-    run.train_epoch(1, training.progress_bar(run, 7, 1))
+    run.train_epoch(1, training.progress_bar(run, 1))
     expected = np.array_split(np.random.default_rng(7).permutation(POSTS), 3)
     assert all(np.array_equal(found, batch) for found, batch in zip(seen, expected, strict=True))
 
@@ -208,7 +208,7 @@ def test_of_very_many_posts_an_epoch_takes_a_random_part_which_is_another_one_ea
     run = training.Run(network(chosen), data, data, chosen, 0)
     seen: list[np.ndarray] = []
     monkeypatch.setattr(run, "batch_loss", lambda rows: seen.append(rows) or training.Run.batch_loss(run, rows))
-    with training.progress_bar(run, 0, run.budget.epochs) as bar:
+    with training.progress_bar(run, run.budget.epochs) as bar:
         for epoch in range(1, 21):
             run.train_epoch(epoch, bar)
     assert [len(batch) for batch in seen] == [16] * 40

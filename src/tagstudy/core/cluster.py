@@ -29,6 +29,11 @@ def run_in(folder: Path, function: Callable, shard: Any) -> Any:
     return function(shard)
 
 
+def unreachable(address: str | None, problem: Exception) -> UserError:
+    where = f"compute.address: no cluster at {address!r:.100}" if address else "compute.engine: ray does not start"
+    return UserError(f"{where} ({' '.join(str(problem).split()):.200})")
+
+
 @contextmanager
 def ray_pool(address: str | None, workers: int, retries: int) -> Iterator[RayPool]:
     """The workers of the cluster at ``address``, or ``workers`` of a local one that ends with this process.
@@ -37,18 +42,21 @@ def ray_pool(address: str | None, workers: int, retries: int) -> Iterator[RayPoo
     is not installed or there is no cluster at the address. An error of a task comes through as it was raised.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # a study does not phone home
+    os.environ.setdefault("RAY_task_oom_retries", str(retries))  # for lack of memory, Ray would retry for ever
     try:
         if place := re.fullmatch(r"(?:ray://)?(.+):(\d+)", address or ""):
             socket.create_connection((place[1], int(place[2])), PATIENCE).close()  # Ray itself tries for minutes
-        with needs("ray", "compute.engine: ray"):
-            import ray
-            from ray.exceptions import RayError
+    except (OSError, OverflowError) as problem:
+        raise unreachable(address, problem) from None
+    with needs("ray", "compute.engine: ray"):
+        import ray
+        from ray.exceptions import RayError
+    try:
         if not ray.is_initialized():
             options: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if address is None else {}
             ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (OSError, ValueError, OverflowError, RuntimeError) as problem:  # RuntimeError: another version of Ray there
-        where = f"compute.address: no cluster at {address!r:.100}" if address else "compute.engine: ray does not start"
-        raise UserError(f"{where} ({' '.join(str(problem).split()):.200})") from None
+    except (OSError, ValueError, RuntimeError, RayError) as problem:  # RuntimeError: another version of Ray there
+        raise unreachable(address, problem) from None
     try:
         yield RayPool(int(ray.cluster_resources().get("CPU", 1)), ray.remote(max_retries=retries)(run_in))
     except RayError as problem:

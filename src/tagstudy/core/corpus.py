@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from tagstudy.core.checksums import checked
 from tagstudy.core.files import read_json
 from tagstudy.core.paths import SPLITS
-from tagstudy.core.store import BLOCK, CsrMatrix
+from tagstudy.core.store import BLOCK, CsrMatrix, mapped
 
 BLOCK_BYTES = 2**26  # of the texts of a block, about
 
@@ -37,7 +37,7 @@ class Corpus:
         self.folder = folder
         self.tags: list[str] = read_json(folder / "tags.json")
         # [folds, posts] Indices into SPLITS; -1: in none.
-        self.splits = np.load(checked(folder / "splits.npy"), mmap_mode="r")
+        self.splits = mapped(folder / "splits.npy")
         self.labels = CsrMatrix(folder / "labels")  # [posts, tags]
 
     def __len__(self) -> int:
@@ -86,7 +86,7 @@ class Corpus:
             start += len(batch)
 
 
-def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+def read_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """The rows of a Parquet file in batches of at most BLOCK, fewer where texts are very long."""
     file = pq.ParquetFile(path, pre_buffer=False)  # which would keep in memory everything that was read
     size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))

@@ -21,5 +21,6 @@ def choose_device(name: str) -> torch.device:
             raise UserError(f"train.device: {name} is one GPU, and there are several processes; use auto or cuda")
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"train.device: no {device} on this machine; use auto or cpu")
+        remedy = "start no more processes than it has GPUs, or use cpu" if dist.is_initialized() else "use auto or cpu"
+        raise UserError(f"train.device: no {device} on this machine; {remedy}")
     return device

@@ -55,9 +55,11 @@ def explain(problem: BaseException, again: str) -> str | None:
         return f"interrupted; {again}"
     if is_disk_full(problem):
         return f"the disk or its quota is full; make room and {again}"
-    if "CUDA out of memory" in message:
-        remedy = "lower batch_size in training or featurize_dense.max_length, or set CUDA_VISIBLE_DEVICES="
-        return f"not enough memory on the GPU; free some, {remedy}"
+    if "CUDA" in message and "out of memory" in message:
+        remedy = "lower batch_size, raise threads (fewer runs at a time), or set CUDA_VISIBLE_DEVICES="
+        return f"not enough memory on the GPU; free some, take a smaller encoder, or in training {remedy}"
+    if "no kernel image" in message:
+        return "this build of torch does not support this GPU; set train.device to cpu"
     if isinstance(problem, MemoryError) or any(sign in message for sign in NO_MEMORY):
         return "not enough memory; free some, or give fewer posts or tags"
     return message if isinstance(problem, OSError) else None

@@ -94,7 +94,7 @@ def members(path: Path) -> list[str]:
                     return packed.getnames()
             except (py7zr.exceptions.ArchiveError, py7zr.exceptions.PasswordRequired):
                 return []
-    except UNREADABLE:  # told where it is opened to be read
+    except UNREADABLE:  # reported when it is opened to be read
         pass
     return []
 

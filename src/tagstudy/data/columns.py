@@ -32,7 +32,7 @@ LIKELY = {
 }
 FLAGS = {"1": True, "1.0": True, "true": True, "yes": True}  # in lower case
 FLAGS |= {"0": False, "0.0": False, "false": False, "no": False, "": False}
-# Columns of a tag each; and what Jira's export and pandas make of columns of one name.
+# Names of columns that hold one tag each; then the numbers that Jira's export and pandas append to a repeated name.
 NUMBERED = re.compile(r"(?:tags?|labels?|keywords?|category|categories|topics?)(?:[_./]?\d+|\[\d+\])(?:[_./]name)?")
 REPEATED = re.compile(r"(?: \(\d+\)|\.\d+)")
 REPEATED_HERE = re.compile(r" \(\d+\)")  # as tables.py numbers them

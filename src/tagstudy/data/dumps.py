@@ -162,7 +162,7 @@ def parts_of_dump(file: File) -> Iterator[File]:
         with file.path.open("rb") as stream:
             sample, _ = peek(read_dump(replace(file, detected={}), stream), SAMPLE)
         tag_cells = tuple(row.fields.get("tags") for row in sample if row.fields)
-    except (OSError, UserError):  # which is told when the file is read
+    except (OSError, UserError):  # reported when the file is read
         yield file
         return
     with file.path.open("rb") as stream:

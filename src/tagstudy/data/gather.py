@@ -57,7 +57,7 @@ def gather(settings: Ingest, folder: Path, compute: Compute) -> Gathered:
         tag_separator=settings.tag_separator,
         encoding=settings.encoding,
     )
-    versions = [version(parser) for parser in ("lxml", "pyarrow")]
+    versions = [version(package) for package in ("charset-normalizer", "ijson", "lxml", "pyarrow")]
     read_by = folder / fingerprint(options, settings.split, versions, code=CODE)
     read_by.mkdir(parents=True, exist_ok=True)
     for other in set(folder.iterdir()) - {read_by}:

@@ -60,7 +60,7 @@ class ParquetRows:
     def bounds(self) -> list[int]:
         """The rows that parts of about PART bytes begin with, and the end."""
         bounds, size = [0], 0
-        for first, end, compressed in zip(self.first, self.first[1:], self.compressed, strict=False):
+        for (first, end), compressed in zip(pairwise(self.first), self.compressed, strict=True):
             pieces = max(1, min(PIECES, compressed // PART))
             for piece in range(1, pieces + 1):
                 size += compressed // pieces
@@ -131,7 +131,7 @@ def parts_of_parquet(file: File) -> Iterator[File]:
         with file.path.open("rb") as stream:
             bounds = ParquetRows(file.path, stream).bounds()
             sample, _ = peek(read_parquet(replace(file, detected={}), stream), SAMPLE if len(bounds) > 2 else 0)
-    except (OSError, ValueError, UserError, pa.ArrowException):  # which is told when the file is read
+    except (OSError, ValueError, UserError, pa.ArrowException):  # reported when the file is read
         bounds = []
     if len(bounds) <= 2:
         yield file

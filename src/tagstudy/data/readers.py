@@ -27,6 +27,7 @@ DATA = (
     *(".tab", ".xls", ".xlsx", ".ods", ".feather", ".arrow", ".sqlite", ".db"),
 )
 PICKLES = (".pkl", ".pickle", ".joblib")
+DEFAULTS = ReadOptions()
 
 
 class Skipped(NamedTuple):
@@ -37,16 +38,16 @@ class Skipped(NamedTuple):
 
 
 def read_posts(
-    source: str | Path, tagged: bool = True, options: ReadOptions | None = None, files: list[File] | None = None
+    source: str | Path, options: ReadOptions = DEFAULTS, files: list[File] | None = None
 ) -> Generator[Post | Skipped, None, None]:
-    """Posts and skipped rows of a file, or of all files of a folder, sorted by name; tags are read only if ``tagged``.
+    """Posts and skipped rows of a file, or of all files of a folder, sorted by name.
 
     ``options`` is what the parameters say of the source. Each file that is read is appended to ``files``, with what was
-    found out of it.
+    detected in it.
     Raises :class:`UserError` for a source that is missing, empty, unreadable or not of the format that its name says.
     """
     files = [] if files is None else files
-    for file in files_of(source, options or ReadOptions(tagged)):
+    for file in files_of(source, options):
         files.append(file)
         yield from read_file(file)
 
@@ -143,10 +144,8 @@ def read_file(file: File) -> Iterator[Post | Skipped]:
 
 def posts_of(file: File, rows: Iterator[Row], split: str | None) -> Iterator[Post | Skipped]:
     """Posts and skipped rows; the spelling of their tags is detected from the file's first rows."""
-    full, short = (
-        str(file.path),
-        os.fsencode(file.path.name).decode(errors="replace"),
-    )  # once: a Path is slow to convert
+    full = str(file.path)  # once: a Path is slow to convert
+    short = os.fsencode(file.path.name).decode(errors="replace")
     sample, rows = peek(numbered(file, rows), 1 if file.tag_cells else SAMPLE)
     tag_cells = file.tag_cells or [row.fields.get("tags") for row in sample if row.fields]
     spelling = find_spelling(file, tag_cells)

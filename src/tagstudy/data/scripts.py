@@ -53,7 +53,7 @@ def basic(character: str) -> str:
     return "".join(f"\\u{run.start():04x}-\\u{run.end() - 1:04x}" for run in runs)
 
 
-# What is of scripts that need nothing more, such as Latin, Greek and Cyrillic.
+# Characters of scripts that need no special treatment, such as Latin, Greek and Cyrillic.
 PLAIN = basic(rf"(?!{MARK}|{UNSPACED}|{JAMO})(?s:.)")
 PLAIN_LETTERS = basic(rf"(?=\w)[{PLAIN}]")
 EMOJI = r"\U0001f300-\U0001faff"
@@ -63,7 +63,7 @@ RUN = re.compile(f"(?:{UNSPACED}{MARK}*)+")
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text is of scripts that need nothing more, with emoji or without."""
+    """Whether all of a text is in scripts that need no special treatment, or emoji."""
     return PLAIN_TEXT.fullmatch(text) is not None
 
 

@@ -35,9 +35,9 @@ def tables_of(path: Path) -> dict[str, str] | None:
 
 
 def has_tag_rows(path: Path, tables: dict[str, str], key: str) -> bool:
-    """Whether the header of a table names the columns Id and Tag. One that cannot be read is told of later.
+    """Whether the header of a table names the columns Id and Tag.
 
-    That of a 7z archive would have to be unpacked, and is believed.
+    Also true where it cannot be read, which is an error later, and in a 7z archive, which would have to be unpacked.
     """
     if path.suffix.lower() == ".7z":
         return True

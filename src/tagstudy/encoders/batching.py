@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 MIN_BATCH_TOKENS = 64  # tokens of a batch at least, on a CPU where nothing is learned
+GPU_TOKEN_BYTES = 2**17  # memory that a large encoder takes for each token of a batch on a GPU
 
 
 def count_windows(lengths: np.ndarray, window: int) -> np.ndarray:
@@ -50,7 +51,7 @@ def make_batches(
 
 
 def max_batch_tokens(device: torch.device, bfloat16: bool) -> int:
-    """Tokens of a batch at most: on a CPU few, which its cache holds."""
+    """Tokens of a batch at most: on a GPU what fits its free memory, on a CPU few, which its cache holds."""
     if device.type == "cuda":
-        return 65536
+        return min(65536, torch.cuda.mem_get_info(device)[0] // GPU_TOKEN_BYTES)
     return 380 if bfloat16 else 512  # a bfloat16 matrix of 384 rows is summed up in another order

@@ -44,8 +44,8 @@ class EmbeddingCache:
     """The vectors of a frozen encoder: read from the file if they are in it, else encoded and added to it.
 
     Other tags, another split, a longer corpus or another study encode only what is new, and what an interrupted run has
-    encoded is kept. Several processes may use the file at once. Where it cannot be written, that is told, and texts are
-    encoded without it. Raises :class:`UserError` where it is damaged, or locked for WAIT seconds.
+    encoded is kept. Several processes may use the file at once. Where it cannot be written, a message says so, and
+    texts are encoded without it. Raises :class:`UserError` where it is damaged, or locked for WAIT seconds.
     """
 
     def __init__(self, encoder: Encoder, path: Path | None) -> None:
@@ -92,11 +92,11 @@ class EmbeddingCache:
     def read(self, keys: set[bytes]) -> dict[bytes, np.ndarray]:
         """Those of the vectors that the file has, whole."""
         cached: dict[bytes, np.ndarray] = {}
+        if self.database is None:
+            return cached
         order = sorted(keys)
         with self.usable():
             for group in (order[start : start + READ] for start in range(0, len(order), READ)):
-                if self.database is None:
-                    break
                 places = ", ".join("?" * len(group))
                 rows = self.database.execute(f"SELECT text, vector FROM vectors WHERE text IN ({places})", group)
                 vectors = ((key, self.unpack(key, blob)) for key, blob in rows if key in keys)

@@ -70,6 +70,7 @@ def search_thresholds(blocks: Iterable[Block]) -> ThresholdSearch:
 
 def decide(block: Block, threshold: float) -> csr_array:
     """[posts, tags] The tags whose probability is at least the threshold, true where the post has the tag."""
-    entries = np.flatnonzero(block.probabilities >= threshold)
+    # As float64, which is exact: a Python number would be rounded to the probabilities' float32.
+    entries = np.flatnonzero(block.probabilities >= np.float64(threshold))
     offsets = np.searchsorted(entries, block.logits.indptr)
     return csr_array((block.relevant[entries], block.logits.indices[entries], offsets), shape=block.logits.shape)

@@ -104,8 +104,9 @@ def fit_per_tag(pooled: Calibration, scores: TagScores) -> Calibration:
             new = np.maximum(slopes - size * step[0], LEAST_SLOPE), intercepts - size * step[1]
             size = np.where(loss(*new) > before + CLOSE, size / 2, size)
         better = loss(*new) <= before + CLOSE
-        moved = np.abs(np.where(better, new, [slopes, intercepts]) - [slopes, intercepts]).max()
-        slopes, intercepts = np.where(better, new, [slopes, intercepts])
+        kept = np.where(better, new, [slopes, intercepts])
+        moved = np.abs(kept - [slopes, intercepts]).max()
+        slopes, intercepts = kept
         if moved < CLOSE:
             break
     return pooled._replace(slopes=slopes, intercepts=intercepts)

@@ -199,8 +199,8 @@ def count_discordant(one: Sequence[csr_array], other: Sequence[csr_array]) -> tu
     posts, tags = [], []
     for left, right in zip(one, other, strict=False):
         differ = predicted(left) != predicted(right)
-        posts.append(np.count_nonzero(np.diff(differ.tocsr().indptr)))
-        tags.append(np.bincount(differ.tocsr().indices, minlength=left.shape[1]))
+        posts.append(np.count_nonzero(np.diff(differ.indptr)))
+        tags.append(np.bincount(differ.indices, minlength=left.shape[1]))
     return float(np.mean(posts)), np.mean(tags, axis=0)
 
 

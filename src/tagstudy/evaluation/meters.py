@@ -165,5 +165,6 @@ class PrecisionRecall:
     def compute(self) -> np.ndarray:
         """[RECALLS] NaN where the stored scores do not reach the recall."""
         _, predicted, correct = self.search.curve()
-        reached = np.searchsorted(correct, np.ceil(RECALLS * self.search.positives - 1e-9))
+        needed = -(-np.arange(1, len(RECALLS) + 1) * self.search.positives // len(RECALLS))  # rounded up, exactly
+        reached = np.searchsorted(correct, needed)
         return np.append(correct / predicted, np.nan)[reached]

@@ -66,6 +66,10 @@ class Outcomes:
         self.matrix = self.matrix[: self.matrix.shape[0] // self.thresholds * thresholds]
         self.thresholds = thresholds
 
+    def totals(self) -> Counts:
+        """[thresholds, 1, tags] The counts of all posts, each once, in float64: their sums over tags are exact, too."""
+        return Counts(*(np.asarray(part, float) for part in self.counts(np.ones((self.posts, 1), dtype=np.float32))))
+
     def counts(self, weights: np.ndarray) -> Counts:
         """[thresholds, resamples, tags] The counts of weighted posts; ``weights`` [posts, resamples] float32.
 

@@ -108,7 +108,7 @@ def sentence(ranking: Ranking, metric: str, margin: float, posts: int) -> str:
             bound = f"at most {worse:.4f} worse"
             if np.isnan(worse):
                 bound = "but there is too little to tell how much worse it may be"
-            elif worse <= margin:
+            elif metric == "micro_f1" and worse <= margin:
                 bound = f"equivalent to {best['system']} within {margin:g}"
             parts.append(f"The cheapest of these is {cheapest['system']}, {bound}")
     if len(unready):

@@ -20,6 +20,7 @@ from tagstudy.evaluation.verdict import UNDECIDED
 from tagstudy.predictions.decisions import RunDecisions, write_decisions
 
 HEADLINE = ["micro_f1", "macro_f1", "hamming_loss"]
+NO_ENCODER = {"parameters": 0, "multiply_adds": 0, "seconds": 0}
 SECONDS = ["training_seconds", "posts_per_second"]  # the costs that change each time
 
 
@@ -37,8 +38,7 @@ def read_costs(models: Path, timings: Path) -> dict[str, dict[str, float]]:
     costs = {}
     for arm in ARMS:
         network, seconds = read_json(models / arm / "model.json")["cost"], read_json(timings / f"{arm}.json")
-        encoding = timings / f"encode_{arm}.json"
-        encoder = read_json(encoding) if encoding.exists() else {"parameters": 0, "multiply_adds": 0, "seconds": 0}
+        encoder = read_json(timings / "encode_dense.json") if arm == "dense" else NO_ENCODER
         with undamaged(timings):
             costs[arm] = {
                 "parameters": encoder["parameters"] + network["parameters"],
@@ -59,9 +59,10 @@ def write_metrics(folder: Path, results: Results, costs: pd.DataFrame) -> None:
     (folder / "verdict.txt").write_text(results.verdict + "\n", encoding="utf-8")
     micro_f1, low, high, p = differences.iloc[0][["difference", "low", "high", "p"]]
     difference = {"micro_f1": micro_f1, "low": low, "high": high, "p": p}
-    headline: dict[str, dict] = {
-        arm: {name: system.scores()[name] for name in HEADLINE} for arm, system in results.systems.items()
-    }
+    headline: dict[str, dict] = {}
+    for arm, system in results.systems.items():
+        scores = system.scores()
+        headline[arm] = {name: scores[name] for name in HEADLINE}
     headline["difference"] = difference
     write_json(folder / "metrics.json", {part: rounded(scores) for part, scores in headline.items()})
     write_json(folder / "timings.json", costs[SECONDS].round(2).T.to_dict())

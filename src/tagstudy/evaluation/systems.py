@@ -30,8 +30,7 @@ class Run(NamedTuple):
     fold: int
     scores: dict[str, Any]  # on test, each at the threshold tuned for it
     decision: Decision
-    thresholds: list[float]  # of what is compared, for each of scoring.COMPARED
-    counts: list[scoring.Counts]  # on test, at each of these thresholds
+    counts: list[scoring.Counts]  # on test, at the threshold tuned for each of scoring.COMPARED
     valid: Outcomes
     test: Outcomes
     valid_micro_f1: float
@@ -197,7 +196,7 @@ def assess(fold: int, labels: dict[str, csr_array], read: Read, decision: Decisi
 
     candidates = candidates_of(decision, on_valid())
     valid = Outcomes(labels["valid"], on_valid(), candidates)
-    valid_counts = valid.counts(np.ones((valid.posts, 1), dtype=np.float32))
+    valid_counts = valid.totals()
     chosen = best_thresholds(valid_counts)
     thresholds = candidates[chosen[:, 0]].tolist()
     near = candidates[: chosen.max() + 1 + NEAR]
@@ -211,15 +210,11 @@ def assess(fold: int, labels: dict[str, csr_array], read: Read, decision: Decisi
             yield block
 
     test = Outcomes(labels["test"], on_test(), near)
-    counts = [
-        scoring.Counts(*(np.squeeze(part, 0) for part in at))
-        for at in at_thresholds(test.counts(np.ones((test.posts, 1), dtype=np.float32)), chosen)
-    ]
+    counts = [scoring.Counts(*(np.squeeze(part, 0) for part in at)) for at in at_thresholds(test.totals(), chosen)]
     return Run(
         fold,
         named_thresholds(decision, thresholds) | scoring.scores(counts) | meters.scores(),
         decision._replace(threshold=thresholds[0]) if decision.to_tune else decision,
-        thresholds,
         counts,
         valid,
         test,

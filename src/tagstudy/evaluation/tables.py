@@ -36,14 +36,14 @@ def read_history(folder: Path) -> pd.DataFrame:
 
 
 def by_tag(counts: Sequence[scoring.Counts], tags: list[str]) -> pd.DataFrame:
-    """Per tag: support (posts in test), precision, recall, f1; mean over runs."""
+    """Per tag: support (posts in test), precision, recall, f1; mean over repeats."""
     runs = [scoring.by_tag(count) for count in counts]
     means = {name: np.mean([run[name] for run in runs], axis=0) for name in runs[0]}
     return pd.DataFrame({"tag": tags, "support": counts[0].tp + counts[0].fn, **means})
 
 
 def confusion(counts: Sequence[scoring.Counts], tags: list[str]) -> pd.DataFrame:
-    """Four rows per tag, posts averaged over runs; `actual` and `predicted` say yes or no."""
+    """Four rows per tag, posts averaged over repeats; `actual` and `predicted` say yes or no."""
     tp, fp, fn = (np.mean([getattr(count, cell) for count in counts], axis=0) for cell in ("tp", "fp", "fn"))
     cells = {("yes", "yes"): tp, ("yes", "no"): fn, ("no", "yes"): fp, ("no", "no"): counts[0].posts - tp - fn - fp}
     return pd.DataFrame(
@@ -68,7 +68,8 @@ def co_occurrence(blocks: Iterable[csr_array], tags: list[str]) -> pd.DataFrame:
     for labels in blocks:
         shown = labels[:, : len(tags)].astype(np.int64)
         posts += (shown.T @ shown).toarray()
-    fraction = posts / posts.diagonal()[:, None]
+    with np.errstate(invalid="ignore"):  # NaN for a tag without posts, such as a counted one that train lacks
+        fraction = posts / posts.diagonal()[:, None]
     np.fill_diagonal(fraction, np.nan)
     return pd.DataFrame(
         {"tag": tag, "with": other, "posts": posts[row, column], "fraction": fraction[row, column]}
@@ -114,7 +115,7 @@ def groups(corpus: Corpus, tested: np.ndarray, labels: csr_array) -> dict[str, n
 def breakdown(
     labels: csr_array, decisions: Mapping[str, Sequence[csr_array]], groups: dict[str, np.ndarray]
 ) -> pd.DataFrame:
-    """Micro-F1 of each arm on each group that has posts; mean over runs. Arguments as for :func:`scoring.count`."""
+    """Micro-F1 of each arm on each group that has posts; mean over repeats. Arguments as for :func:`scoring.count`."""
     return pd.DataFrame(
         {
             "group": group,

@@ -4,18 +4,15 @@ No split changes the counts. A vocabulary is chosen by the frequencies in train 
 block of posts at a time, under its columns.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from scipy.sparse import csr_array
 
-from tagstudy.core.corpus import Text
 from tagstudy.core.store import CsrMatrix
-from tagstudy.data.counts import count, read_terms
-
-Weigh = Callable[[csr_array], csr_array]  # counts [posts, terms] to weights
+from tagstudy.data.counts import read_terms
 
 
 class Vocabulary(dict[str, int]):
@@ -70,30 +67,21 @@ class DocumentTermCounts:
             yield csr_array((block.data[is_chosen], places[is_chosen], indptr), shape=shape)
 
 
-def term_weights(sublinear_tf: bool, idf: np.ndarray | None = None) -> Weigh:
-    """Weights of terms as scikit-learn's TfidfTransformer computes them, in float32.
+def term_weights(counts: csr_array, sublinear_tf: bool, idf: np.ndarray | None = None) -> csr_array:
+    """Weights [posts, terms] of counts as scikit-learn's TfidfTransformer computes them, in float32.
 
     They are term frequencies, times ``idf`` [terms] where it is given, in L2-normalised rows.
     """
-
-    def weigh(counts: csr_array) -> csr_array:
-        weights = np.log(counts.data) + np.float32(1) if sublinear_tf else counts.data
-        if idf is not None:
-            weights = (weights * idf[counts.indices]).astype(np.float32)
-        row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-        norms = np.sqrt(np.bincount(row, weights**2, minlength=counts.shape[0]))  # sums in float64
-        normalised = (weights / norms[row]).astype(np.float32)
-        return csr_array((normalised, counts.indices, counts.indptr), shape=counts.shape)
-
-    return weigh
+    weights = np.log(counts.data) + 1 if sublinear_tf else counts.data
+    if idf is not None:
+        weights = (weights * idf[counts.indices]).astype(np.float32)
+    row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    norms = np.sqrt(np.bincount(row, weights**2, minlength=counts.shape[0]))  # sums in float64
+    normalised = (weights / norms[row]).astype(np.float32)
+    return csr_array((normalised, counts.indices, counts.indptr), shape=counts.shape)
 
 
 def number_range(numbers: Sequence[int]) -> str:
-    """The numbers of folds in words: one, or from the least to the greatest."""
+    """One number if all are equal, else the least and the greatest, for a message."""
     least, greatest = min(numbers), max(numbers)
     return f"{least:,}" if least == greatest else f"{least:,} to {greatest:,}"
-
-
-def count_known(texts: list[Text], vocabulary: Vocabulary, max_ngram: int) -> csr_array:
-    """Counts [posts, terms] of the terms of a vocabulary."""
-    return count(texts, vocabulary, max_ngram)[:, :-1]

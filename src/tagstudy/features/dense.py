@@ -41,7 +41,7 @@ def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: 
     informed = settings.embedding in ("glove", "static") or settings.subwords
     min_count = 1 if informed else settings.min_count
     needed = settings.min_count if settings.embedding == "word2vec" else min_count  # of one word, at least
-    weigh = term_weights(settings.sublinear_tf)
+
     vocabularies, occurrences = [], []  # of each fold
     counts = DocumentTermCounts(corpus.folder / COUNTS)
     for fold in range(corpus.folds):
@@ -53,7 +53,7 @@ def write_words(folder: Path, corpus: Corpus, settings: FeaturizeDense, device: 
         occurrences.append(total[chosen])
         with CsrWriter(folder / f"fold-{fold}" / "matrix", len(chosen)) as writer:
             for rows in counts.select(chosen):
-                writer.append_rows(weigh(rows))
+                writer.append_rows(term_weights(rows, settings.sublinear_tf))
     summary = f"{number_range(list(map(len, vocabularies)))} words"
     embeddings = pretrained_embeddings(vocabularies, corpus, settings, device, cache)
     for fold, (words, embedding) in enumerate(zip(vocabularies, embeddings, strict=True)):

@@ -47,10 +47,10 @@ def write_fold(folder: Path, counts: DocumentTermCounts, train: np.ndarray, sett
         raise UserError(f"no term occurs in {settings.min_df} posts of train; lower featurize_tfidf.min_df")
     # As scikit-learn's smooth_idf: as if one more post had every term.
     idf = np.log((1 + train.sum()) / (1 + document_frequency[chosen])) + 1
-    weigh = term_weights(settings.sublinear_tf, idf)
+
     with CsrWriter(folder / "matrix", len(chosen)) as writer:
         for rows in counts.select(chosen):
-            writer.append_rows(weigh(rows))
+            writer.append_rows(term_weights(rows, settings.sublinear_tf, idf))
     write_json(folder / "vocabulary.json", counts.names(chosen))
     np.save(folder / "idf.npy", idf)
     write_json(folder / "features.json", {"inputs": len(chosen), "csr": True, "embedding_dim": None})

@@ -12,7 +12,8 @@ from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import read_json
 from tagstudy.core.paths import repro
-from tagstudy.features.counts import Vocabulary, Weigh, count_known, term_weights
+from tagstudy.data.counts import count
+from tagstudy.features.counts import Vocabulary, term_weights
 
 if TYPE_CHECKING:
     from tagstudy.encoders.encoder import Encoder
@@ -29,9 +30,9 @@ def open_vectorizer(folder: Path, device: str = "cpu", encoder: "Encoder | None"
     """
     match read_json(folder / "vectorizer.json"):
         case {"kind": "tf", "sublinear_tf": sublinear_tf}:
-            return csr_vectorizer(folder, 1, term_weights(sublinear_tf))
+            return csr_vectorizer(folder, 1, sublinear_tf)
         case {"kind": "tfidf", "max_ngram": max_ngram, "sublinear_tf": sublinear_tf}:
-            return csr_vectorizer(folder, max_ngram, term_weights(sublinear_tf, np.load(checked(folder / "idf.npy"))))
+            return csr_vectorizer(folder, max_ngram, sublinear_tf, np.load(checked(folder / "idf.npy")))
         case {"kind": "encoder", "encoder": dict(settings)}:
             return encoder_vectorizer(folder, EncoderSettings(**settings), device)
         case {"kind": "finetuned", "encoder": dict(settings)}:
@@ -40,11 +41,12 @@ def open_vectorizer(folder: Path, device: str = "cpu", encoder: "Encoder | None"
             raise UserError(f"{folder / 'vectorizer.json'}: of another version of this project; {again(folder)}")
 
 
-def csr_vectorizer(folder: Path, max_ngram: int, weigh: Weigh) -> Vectorizer:
+def csr_vectorizer(folder: Path, max_ngram: int, sublinear_tf: bool, idf: np.ndarray | None = None) -> Vectorizer:
     vocabulary = Vocabulary(read_json(folder / "vocabulary.json"))
 
     def vectorize(texts: list[Text]) -> tuple[np.ndarray, ...]:
-        rows = weigh(count_known(texts, vocabulary, max_ngram))
+        counts = count(texts, vocabulary, max_ngram)[:, :-1]  # the last column: terms outside the vocabulary
+        rows = term_weights(counts, sublinear_tf, idf)
         return rows.indices, rows.indptr, rows.data
 
     return vectorize

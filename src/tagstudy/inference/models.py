@@ -29,7 +29,7 @@ class Scores(NamedTuple):
 
     logits: np.ndarray  # [posts, tags]
     probabilities: np.ndarray  # [posts, tags]
-    known: np.ndarray  # [posts] whether the post has a word of the vocabulary; an encoder knows every post
+    known: np.ndarray  # [posts] whether the post has a word of the vocabulary; a frozen encoder knows every post
 
 
 class Arm:

@@ -86,7 +86,7 @@ class Predictor:
         """[posts, tags] Whether each tag is predicted: none for a post that has no known word."""
         decision = self.decisions[system]
         if decision.top is None:
-            decided = scores.probabilities >= decision.threshold
+            decided = scores.probabilities >= np.float64(decision.threshold)  # exact, as in evaluation
         else:
             best = np.argsort(-scores.logits, axis=1, kind="stable")[:, : decision.top]
             decided = np.zeros(scores.logits.shape, dtype=bool)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -25,11 +26,12 @@ from tagstudy.model.batches import Posts
 from tagstudy.model.checkpoint import Checkpoint
 from tagstudy.model.convergence import Budget
 from tagstudy.model.mlp import MLP
-from tagstudy.model.network import describe_network, initial_network, merge_subwords, write_network
+from tagstudy.model.network import merge_subwords, new_network, write_network
 from tagstudy.model.training import Best, fit, predict
 from tagstudy.predictions.predictions import PredictionWriter
 
-GPU_MEMORY = 8 * 2**30  # bytes that a run with a fine-tuned encoder may take on a GPU
+GPU_MEMORY = 2 * 2**30  # bytes that a run may take on a GPU
+FINE_TUNED_GPU_MEMORY = 8 * 2**30  # and one that trains an encoder
 RUNS = 3  # of a single split, where train.runs is auto
 CODE = [LIBRARY / name for name in ("core", "encoders", "model", "predictions")]
 
@@ -42,11 +44,6 @@ class Job(NamedTuple):
     seed: int
     settings: Train
     folders: ArmFolders
-
-
-class NoLog:
-    def log_metric(self, name: str, value: float) -> None: ...
-    def next_step(self) -> None: ...
 
 
 class RunResult(NamedTuple):
@@ -116,7 +113,7 @@ def make_jobs(settings: Train, folds: int, folders: ArmFolders) -> list[Job]:
 
 def train_runs(jobs: list[Job]) -> Iterator[RunResult]:
     """The result of each run, in order."""
-    workers = min(len(jobs), runs_at_once(jobs[0]))
+    workers = min(len(jobs), runs_at_once(jobs[0].settings, jobs[0].folders.features))
     if workers == 1:
         yield from map(train_run, jobs)
         return
@@ -127,16 +124,17 @@ def train_runs(jobs: list[Job]) -> Iterator[RunResult]:
         yield from (run.result() for run in runs)
 
 
-def runs_at_once(job: Job) -> int:
+def runs_at_once(settings: Train, features: Path) -> int:
     """How many runs the machine can train side by side. Several processes train one after the other."""
     if replicas.ranks() > 1:
         return 1
-    device = choose_device(job.settings.device)
-    cores = max(1, available_cores() // job.settings.threads)
-    fine_tuned = "encoder" in read_json(features_of_fold(job.folders.features, job.fold) / "features.json")
-    if device.type == "cpu" or not fine_tuned:
+    device = choose_device(settings.device)
+    cores = max(1, available_cores() // settings.threads)
+    fine_tuned = "encoder" in read_json(features_of_fold(features, fold=0) / "features.json")
+    if device.type == "cpu":
         return cores
-    return max(1, min(cores, torch.cuda.mem_get_info(device)[0] // GPU_MEMORY))
+    memory = FINE_TUNED_GPU_MEMORY if fine_tuned else GPU_MEMORY
+    return max(1, min(cores, torch.cuda.mem_get_info(device)[0] // memory))
 
 
 def train_run(job: Job) -> RunResult:
@@ -155,7 +153,7 @@ def train_run(job: Job) -> RunResult:
     checkpoint = Checkpoint(folders.unfinished / f"run-{number}.pt", fingerprint(*facts, code=CODE, files=files))
     # With its defaults Live would rewrite dvc.yaml in the middle of a repro.
     live = Live(str(folder), dvcyaml=None, save_dvc_exp=False, report=None) if replicas.rank() == 0 else None
-    best = fit(model, train, valid, settings, seed, live or NoLog(), checkpoint)
+    best = fit(model, train, valid, settings, seed, live, checkpoint)
     trained = checkpoint.seconds()
     if live is None:
         return RunResult(best, trained, 0, {})
@@ -172,13 +170,10 @@ def untrained(
     settings: Train, folders: ArmFolders, fold: int, seed: int, splits: Sequence[str] = SPLITS
 ) -> tuple[MLP, dict[str, Any], list[Posts]]:
     """A network on its device, what it is, and the posts of ``splits``, train first; sets torch's threads and seed."""
-    torch.set_num_threads(settings.threads)
-    torch.manual_seed(seed)
     folder = features_of_fold(folders.features, fold)
     corpus, features = Corpus(folders.posts), open_matrix(folder / "matrix")
     posts = [Posts(features, corpus.labels, corpus.rows(split, fold)) for split in splits]
-    network = describe_network(settings, read_json(folder / "features.json"), len(corpus.tags))
-    return initial_network(network, folder, posts[0], settings).to(choose_device(settings.device)), network, posts
+    return *new_network(settings, folder, posts[0], len(corpus.tags), seed), posts
 
 
 def write_predictions(job: Job, model: MLP, splits: dict[str, Posts]) -> dict[str, float]:

@@ -38,7 +38,7 @@ class Checkpoint:
         """The state that was saved last, if it belongs to the same run."""
         try:
             digest, state = np.split(np.fromfile(self.path, np.uint8), [DIGEST])
-        except OSError:
+        except FileNotFoundError:
             return None
         if digest.tobytes() != self.digest(state.data):  # damaged, or of another run
             return None

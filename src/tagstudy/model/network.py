@@ -1,4 +1,4 @@
-"""From settings and features to the network of an arm, and from a model.json back to it."""
+"""From settings and features to the network of an arm, and from its network.json back to it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,8 @@ from safetensors.torch import save
 
 from tagstudy.core.checksums import checked
 from tagstudy.core.config import EncoderSettings, Train
-from tagstudy.core.files import write_json
+from tagstudy.core.device import choose_device
+from tagstudy.core.files import read_json, write_json
 from tagstudy.core.store import CsrMatrix
 from tagstudy.model.batches import Posts
 from tagstudy.model.embedding import CsrEmbedding, SubwordEmbedding
@@ -38,6 +39,14 @@ def describe_network(settings: Train, features: dict[str, Any], tags: int) -> di
         "activation": settings.activation,
         "dropout": settings.dropout,
     }
+
+
+def new_network(settings: Train, features: Path, train: Posts, tags: int, seed: int) -> tuple[MLP, dict[str, Any]]:
+    """The network before training, on its device, and its description; sets torch's threads and seed."""
+    torch.set_num_threads(settings.threads)
+    torch.manual_seed(seed)
+    network = describe_network(settings, read_json(features / "features.json"), tags)
+    return initial_network(network, features, train, settings).to(choose_device(settings.device)), network
 
 
 def build(network: dict[str, Any], encoder: "Encoder | None" = None) -> MLP:

@@ -4,18 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tagstudy.core.config import Train
 from tagstudy.core.corpus import Corpus
-from tagstudy.core.device import choose_device
 from tagstudy.core.errors import UserError
-from tagstudy.core.files import read_json
 from tagstudy.core.store import open_matrix
 from tagstudy.model.batches import Posts
 from tagstudy.model.convergence import Budget
 from tagstudy.model.mlp import MLP
-from tagstudy.model.network import describe_network, initial_network, merge_subwords
+from tagstudy.model.network import merge_subwords, new_network
 from tagstudy.model.training import Run, progress_bar
 
 
@@ -38,14 +34,11 @@ def refit(corpus: Corpus, features: Path, settings: Train, studied: int, epochs:
     features: the folder of the features of all posts
     epochs: how many of the study's budget
     """
-    torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
     posts = Posts(open_matrix(features / "matrix"), corpus.labels, corpus.rows("train", fold=0))
-    network = describe_network(settings, read_json(features / "features.json"), len(corpus.tags))
-    model = initial_network(network, features, posts, settings).to(choose_device(settings.device))
+    model, network = new_network(settings, features, posts, len(corpus.tags), settings.seed)
     budget = Budget.of(studied, settings)
     run = Run(model, posts, posts, settings.model_copy(update={"epochs": budget.epochs, "min_steps": 1}), settings.seed)
-    with progress_bar(run, settings.seed, epochs) as bar:
+    with progress_bar(run, epochs) as bar:
         for epoch in range(1, epochs + 1):
             run.train_epoch(epoch, bar)
     merge_subwords(model)

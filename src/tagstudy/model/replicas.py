@@ -32,14 +32,14 @@ GONE = ("closed by peer", "reset by peer", "remote process exited")  # what gloo
 def replicas() -> Iterator[None]:
     """A context in which the processes that torchrun has started know one another.
 
-    Rank 0 speaks for all. An error of any of them ends all: the first one is told, the others follow from it.
+    Rank 0 prints for all. An error in any process ends all; only the first is reported.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield
         return
     follow_launcher()
     store, own_rank, size = next(dist.rendezvous("env://"))
-    dist.init_process_group(store=store, rank=own_rank, world_size=size, timeout=FOREVER)
+    dist.init_process_group(backend(), store=store, rank=own_rank, world_size=size, timeout=FOREVER)
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere) if own_rank else nullcontext():
         try:
             yield
@@ -52,6 +52,11 @@ def replicas() -> Iterator[None]:
                 raise UserError("another process of the training was killed; is there enough memory?") from None
             raise
     dist.destroy_process_group()
+
+
+def backend() -> str:
+    """What carries tensors between processes. On a machine with a GPU torch's default carries those of GPUs alone."""
+    return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
 
 
 def follow_launcher() -> None:

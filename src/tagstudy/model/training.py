@@ -47,7 +47,13 @@ class Best(NamedTuple):
 
 
 def fit(
-    model: MLP, train: Posts, valid: Posts, settings: Train, seed: int, log: Log, checkpoint: Checkpoint | None = None
+    model: MLP,
+    train: Posts,
+    valid: Posts,
+    settings: Train,
+    seed: int,
+    log: Log | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Best:
     """Train until micro-F1 on valid has not risen for `patience` epochs; leave the best weights in the model.
 
@@ -60,7 +66,7 @@ def fit(
     replicas.check_equal(model)  # before anyone overwrites what the others read
     for scores in run.history:
         write_log(log, scores)
-    with progress_bar(run, seed, run.budget.epochs) as bar:
+    with progress_bar(run, run.budget.epochs) as bar:
         while not run.is_over():
             scores = run.next_epoch(bar)
             write_log(log, scores)
@@ -185,20 +191,22 @@ class Run:
         restore(saved["state"], self.model, [*self.optimizers, *self.schedulers], self.rng)
 
 
-def progress_bar(run: Run, seed: int, epochs: int) -> tqdm:
+def progress_bar(run: Run, epochs: int) -> tqdm:
     posts = run.budget.posts
     return tqdm(
         total=epochs * posts,
         initial=max(0, len(run.history) - 1) * posts,
-        desc=f"run {seed}",
+        desc=f"run {run.seed}",
         unit=" posts",
         unit_scale=True,
         disable=True if replicas.rank() else None,
-        position=seed - run.settings.seed,  # runs are trained side by side
+        position=run.seed - run.settings.seed,  # runs are trained side by side
     )
 
 
-def write_log(log: Log, scores: dict[str, float]) -> None:
+def write_log(log: Log | None, scores: dict[str, float]) -> None:
+    if log is None:
+        return
     for name, value in scores.items():
         log.log_metric(name, value)
     log.next_step()

@@ -33,7 +33,7 @@ class ThresholdSearch:
         self.positives = 0  # decisions whose tag the post has, those without a score with them
 
     def update(self, scores: np.ndarray, relevant: np.ndarray, positives: int) -> None:
-        """Count decisions: scores [decisions], whether the post has the tag [decisions], and how many it should have.
+        """Count decisions: scores [decisions], whether the post has the tag [decisions], and how many are true in all.
 
         ``positives`` is more than ``relevant`` holds where only the best tags of each post have a score.
         """

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import torch
 
 from tagstudy.core.corpus import Text
-from tagstudy.inference.predictor import WORDS, Predictor
+from tagstudy.inference.predictor import BATCH, WORDS, Predictor
 
-BATCH = 256  # posts that are scored together, about
 WAITING = 4096  # posts that wait at most
 DIGITS = 6  # of a probability
 Answer = dict[str, Any]  # about a post, as JSON
