@@ -58,24 +58,23 @@ def search(arm: str, settings: Train, folds: range, trials: int) -> list[Trial]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=settings.seed))
     workers = min(len(folds), runs_at_once(settings, arm_folders(arm).features))
+    fork = choose_device(settings.device).type == "cpu"
     tried: list[Trial] = []
-    with worker_pool(workers, fork=choose_device(settings.device).type == "cpu") as pool:
-        for number in range(trials):
-            trial = study.ask()
-            changes = suggest(trial) if number else {}
-            changed = settings.model_copy(update=changes)
-            try:
+    for number in range(trials):
+        trial = study.ask()
+        changes = suggest(trial) if number else {}
+        changed = settings.model_copy(update=changes)
+        try:
+            with worker_pool(workers, fork) as pool:
                 score = sum(pool.map(valid_micro_f1, repeat(arm), folds, repeat(changed))) / len(folds)
-            except UserError:  # such as a loss that is NaN; with the parameters in force it ends the search
-                if number == 0:
-                    raise
-                score = 0.0
-            study.tell(trial, score)
-            tried.append(Trial(changes, score))
-            best = max(trial.micro_f1 for trial in tried)
-            print_visible(
-                f"tune: {arm}, trial {number + 1} of {trials}: micro-F1 on valid {score:.4f}, best {best:.4f}"
-            )
+        except UserError:  # a loss that is NaN, a killed worker; with the parameters in force it ends the search
+            if number == 0:
+                raise
+            score = 0.0
+        study.tell(trial, score)
+        tried.append(Trial(changes, score))
+        best = max(trial.micro_f1 for trial in tried)
+        print_visible(f"tune: {arm}, trial {number + 1} of {trials}: micro-F1 on valid {score:.4f}, best {best:.4f}")
     return tried
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +28,20 @@ def work(number):
 if __name__ == "__main__":
     with worker_pool(2, fork=True) as pool:
         list(pool.map(work, range(2)))
+"""
+LONG_RESULTS = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "src")!r})
+from tagstudy.core.config import Compute
+from tagstudy.core.shards import map_in_order
+
+if __name__ == "__main__":
+    for _ in range(5):
+        try:
+            for result in map_in_order(bytes, [10_000_000] * 20, Compute(workers=2)):
+                raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            print("interrupted")
 """
 
 
@@ -83,6 +98,19 @@ def test_a_worker_leaves_the_garbage_of_its_parent_alone() -> None:
             assert list(pool.map(collect, range(2))) == [0, 1]
     finally:
         gc.enable()
+
+
+def test_what_a_worker_leaves_behind_is_removed() -> None:
+    with worker_pool(2, fork=True) as pool:
+        left = Path(pool.submit(tempfile.mkdtemp).result())
+        assert left.exists()
+    assert not left.exists()
+
+
+def test_a_long_result_does_not_keep_an_error_waiting() -> None:
+    """As it did where workers were terminated in the middle of sending it."""
+    done = subprocess.run([sys.executable, "-c", LONG_RESULTS], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "interrupted\n" * 5, done.stderr
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])

@@ -4,11 +4,13 @@ import ast
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
-from conftest import OUTPUTS, ROOT, call
+from conftest import ENVIRONMENT, OUTPUTS, ROOT, call
 
 from tagstudy.core.errors import UserError, explain
 from tagstudy.core.files import atomic_folder
@@ -26,6 +28,8 @@ def main():
 
 run(main)
 """
+
+WAITS = ENDS_EARLY.replace("os._exit(9)", "import time; time.sleep(600)")
 
 
 def test_a_folder_takes_the_place_of_the_earlier_one(tmp_path: Path) -> None:
@@ -114,6 +118,42 @@ def test_a_stage_starts_with_what_it_does_and_no_line_waits_for_the_end(tmp_path
     done = call(sys.executable, "count.py", cwd=tmp_path)
     assert done.returncode == 9, done.stderr
     assert done.stdout == "count: count the posts ...\nhalf of them\n"
+
+
+def test_a_stage_ends_with_the_dvc_that_started_it(tmp_path: Path) -> None:
+    """Else it would put its outputs in place of those of a later `dvc repro`."""
+    (tmp_path / "count.py").write_text(WAITS)
+    dvc = subprocess.Popen(
+        [sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, 'count.py'])"],
+        cwd=tmp_path,
+        env=ENVIRONMENT | {"DVC_STAGE": "count"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert dvc.stdout is not None
+    assert dvc.stdout.readline() == "count: count the posts ...\n"
+    [stage] = psutil.Process(dvc.pid).children()
+    dvc.kill()
+    _, alive = psutil.wait_procs([stage], timeout=30)
+    assert not alive
+
+
+def test_an_interrupt_after_the_last_rename_is_no_other_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        renamed = rename(path, target)
+        if path.name == "fresh" and (target.parent / "second").exists():
+            raise KeyboardInterrupt
+        return renamed
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with atomic_folder(tmp_path / "posts") as folder:
+        (folder / "a.txt").write_text("first")
+    (tmp_path / "second").touch()
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "posts") as folder:
+        (folder / "a.txt").write_text("second")
+    assert (tmp_path / "posts/a.txt").read_text() == "second"
 
 
 def test_a_stage_takes_no_arguments_and_says_what_it_reads_and_writes(tmp_path: Path) -> None:

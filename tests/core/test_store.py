@@ -9,6 +9,7 @@ from conftest import save_csr
 from scipy.sparse import csr_array, random_array, vstack
 
 from tagstudy.core import store
+from tagstudy.core.store import new_dense_matrix
 
 
 @pytest.fixture
@@ -43,3 +44,10 @@ def test_blocks_are_all_rows_in_order(
     assert all(block.nnz <= entries or block.shape[0] == 1 for block in blocks)
     assert all(one.nnz + other.nnz > entries for one, other in pairwise(blocks)), "a block could hold more rows"
     np.testing.assert_array_equal(vstack(blocks).toarray(), rows.toarray())
+
+
+def test_a_dense_matrix_has_its_place_on_the_disk_from_the_start(tmp_path: Path) -> None:
+    """A sparse file would end the process that writes into it, once the disk is full."""
+    matrix = new_dense_matrix(tmp_path / "matrix", 1000, 100)
+    assert not matrix.any()
+    assert (tmp_path / "matrix/matrix.npy").stat().st_blocks * 512 >= matrix.nbytes

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,8 +27,9 @@ def atomic_folder(final: Path, made_from: Iterable[Path] | None = None) -> Itera
     for leftover in final.parent.glob(f".{final.name}-*-*"):
         made = re.fullmatch(r"(\d+)-\w+", leftover.name.removeprefix(f".{final.name}-"))
         if made and (int(made[1]) == os.getpid() or not is_running(int(made[1]))):  # process ids are reused
-            if not final.exists() and (leftover / "stale").exists():  # killed between the two renames below
-                (leftover / "stale").rename(final)
+            if not final.exists():  # killed between the two renames below
+                with suppress(FileNotFoundError):
+                    (leftover / "stale").rename(final)
             shutil.rmtree(leftover, ignore_errors=True)
     with TemporaryDirectory(dir=final.parent, prefix=f".{final.name}-{os.getpid()}-") as scratch:
         fresh = Path(scratch) / "fresh"
@@ -38,11 +39,11 @@ def atomic_folder(final: Path, made_from: Iterable[Path] | None = None) -> Itera
             seal(fresh, *made_from, final=final)
         stale = Path(scratch) / "stale"
         try:
-            if final.exists():
+            with suppress(FileNotFoundError):
                 final.rename(stale)
             fresh.rename(final)
         except BaseException:  # such as Ctrl-C between the two
-            if stale.exists():
+            if stale.exists() and not final.exists():
                 stale.rename(final)
             raise
 

@@ -1,16 +1,22 @@
-"""A pool of worker processes that never outlive the stage."""
+"""Processes that never outlive the one that started them: the workers of a pool, and a stage."""
 
 import gc
 import os
+import pickle
 import signal
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
+from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
+from typing import Any
 
 from tagstudy.core.errors import UserError
 
@@ -29,12 +35,16 @@ def worker_pool(workers: int, fork: bool) -> Iterator[ProcessPoolExecutor]:
     """A pool of processes; an error in the block terminates them at once.
 
     ``fork``: workers start as copies of this process, which saves their imports. Do not use it after this process has
-    used a GPU, nor where workers need threads that it has started: a copy lacks them. Raises :class:`WorkerKilled`
-    if one is killed.
+    used a GPU, nor where workers need threads that it has started: a copy lacks them. Results of more than some KB come
+    :func:`by_file`. What workers leave in their temporary folder is removed. Raises :class:`WorkerKilled` if one is
+    killed.
     """
     context = get_context("fork" if fork and sys.platform == "linux" else "spawn")
     gc.freeze()  # a fork that collected this process's garbage could wait forever for threads that it lacks
-    with ProcessPoolExecutor(workers, context, initializer=follow_parent) as pool:
+    with (
+        TemporaryDirectory(ignore_cleanup_errors=True) as scratch,
+        ProcessPoolExecutor(workers, context, initializer=start_worker, initargs=(scratch,)) as pool,
+    ):
         try:
             yield pool
         except BaseException as problem:
@@ -47,14 +57,44 @@ def worker_pool(workers: int, fork: bool) -> Iterator[ProcessPoolExecutor]:
             gc.unfreeze()
 
 
-def follow_parent() -> None:
+def by_file(function: Callable, *arguments: Any) -> Path:
+    """Call a function in a worker and keep its result in a file, which :func:`from_file` reads.
+
+    A worker that ended while it sends a long result through the pool's pipe would leave the pool waiting for the rest.
+    """
+    with NamedTemporaryFile(delete=False) as file:
+        pickle.dump(function(*arguments), file, pickle.HIGHEST_PROTOCOL)
+    return Path(file.name)
+
+
+def from_file(path: Path) -> Any:
+    """The result in a file, which is then removed."""
+    result = pickle.loads(path.read_bytes())  # noqa: S301 - a worker of this process has written it
+    path.unlink()
+    return result
+
+
+def start_worker(scratch: str) -> None:
     """In a worker: ignore Ctrl-C, which the stage handles, and exit if the stage is killed."""
+    tempfile.tempdir = scratch
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent is not None
 
     def watch() -> None:
         wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def follow_launcher() -> None:
+    """Exit when the process that has started this one is gone: what a stage writes must not replace later results."""
+    launcher = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(1)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

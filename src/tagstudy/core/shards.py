@@ -7,13 +7,14 @@ there are, and which of them does what and when, changes nothing.
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import chain, islice
 from typing import TypeVar
 
 from tagstudy.core.cluster import RayPool, ray_pool
 from tagstudy.core.config import Compute
 from tagstudy.core.printing import print_visible
-from tagstudy.core.processes import WorkerKilled, available_cores, worker_pool
+from tagstudy.core.processes import WorkerKilled, available_cores, by_file, from_file, worker_pool
 
 AHEAD = 4  # shards for each worker
 RETRIES = 3  # times in a row that a killed worker is replaced
@@ -49,9 +50,9 @@ def map_by_processes(function: Callable[[Shard], Result], shards: Iterator[Shard
     while True:
         try:
             with worker_pool(workers, fork=True) as pool:
-                for result in map_by_pool(function, shards, waiting, pool, workers):
+                for path in map_by_pool(partial(by_file, function), shards, waiting, pool, workers):
                     killed = 0
-                    yield result
+                    yield from_file(path)
             return
         except WorkerKilled:
             killed += 1

@@ -1,6 +1,7 @@
 """How a stage runs: it prints what it does and what it has made, and takes no arguments but --help."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from tagstudy.core.errors import user_errors
 from tagstudy.core.printing import print_visible
+from tagstudy.core.processes import follow_launcher
 
 
 def run(stage: Callable[[], str], within: AbstractContextManager = nullcontext()) -> None:  # noqa: B008 - it has no state
@@ -20,6 +22,8 @@ def run(stage: Callable[[], str], within: AbstractContextManager = nullcontext()
     # No arguments but --help: params.yaml holds all that varies.
     argparse.ArgumentParser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     name = Path(sys.argv[0]).stem
+    if "DVC_STAGE" in os.environ:
+        follow_launcher()
     with user_errors(name, again="run `dvc repro` again"), within:
         print_visible(f"{docstring.splitlines()[0].removeprefix('Stage ').rstrip('.')} ...")
         start = time.perf_counter()

@@ -5,6 +5,7 @@ holds the values `data[indptr[i]:indptr[i + 1]]` in the columns `indices[...]`. 
 `matrix.npy` [rows, columns].
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -81,7 +82,12 @@ class DenseMatrix:
 def new_dense_matrix(folder: Path, rows: int, columns: int) -> np.ndarray:
     """The rows of a dense matrix in a new folder, zeros on disk that can be overwritten."""
     folder.mkdir(parents=True)
-    return np.lib.format.open_memmap(folder / "matrix.npy", mode="w+", dtype=np.float32, shape=(rows, columns))
+    path = folder / "matrix.npy"
+    matrix = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(rows, columns))
+    if hasattr(os, "posix_fallocate"):  # an error now if the disk is too small; later a write would end the process
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return matrix
 
 
 def open_matrix(folder: Path) -> CsrMatrix | DenseMatrix:

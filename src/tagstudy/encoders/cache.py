@@ -176,7 +176,7 @@ def main() -> None:
     with user_errors("cache"):
         if clear and path is not None:
             for converted in filter(lambda file: CONVERTED.match(file.name), path.parent.glob("*.onnx*")):
-                converted.unlink()
+                converted.unlink(missing_ok=True)  # one that is half written may just have become whole
         if path is None or not path.exists():
             print_visible(f"{path or 'no home folder'}: no cache of encoded texts")
             return

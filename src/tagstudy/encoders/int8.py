@@ -84,7 +84,7 @@ def open_session(encoder: Encoder) -> "InferenceSession":
         import onnxruntime
         import onnxscript  # torch exports with it
         import transformers
-        from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
+        from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf, NoSuchFile
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # windows are read side by side
     versions = FORMAT, torch.__version__, transformers.__version__, onnxruntime.__version__, onnxscript.__version__
@@ -103,7 +103,7 @@ def open_session(encoder: Encoder) -> "InferenceSession":
             convert(encoder, path)
         try:
             return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except (Fail, InvalidGraph, InvalidProtobuf) as problem:
+        except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile) as problem:
             raise UserError(f"{path}: cannot be read ({problem!s:.200}); delete it, and it is written anew") from None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from tagstudy.core.config import FeaturizeDense
 from tagstudy.core.corpus import Corpus
 from tagstudy.core.errors import UserError, needs_pretrained
-from tagstudy.core.processes import available_cores, worker_pool
+from tagstudy.core.processes import available_cores, by_file, from_file, worker_pool
 from tagstudy.data.text import token_sequences
 from tagstudy.features.word_vectors import read_vectors
 
@@ -69,10 +69,10 @@ def word2vec(vocabularies: list[list[str]], corpus: Corpus, settings: FeaturizeD
     """[words, embedding_dim] Skip-gram (Mikolov et al., 2013) on the train posts of each fold, folds side by side."""
     with worker_pool(min(available_cores(), len(vocabularies)), fork=True) as pool:
         folds = [
-            pool.submit(skip_gram, words, corpus.folder, corpus.is_in("train", fold), settings)
+            pool.submit(by_file, skip_gram, words, corpus.folder, corpus.is_in("train", fold), settings)
             for fold, words in enumerate(vocabularies)
         ]
-        return [fold.result() for fold in folds]
+        return [from_file(fold.result()) for fold in folds]
 
 
 def skip_gram(words: list[str], posts: Path, train: np.ndarray, settings: FeaturizeDense) -> np.ndarray:

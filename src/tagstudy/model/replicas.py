@@ -7,7 +7,6 @@ functions do nothing.
 
 import os
 import sys
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from tagstudy.core.errors import UserError
+from tagstudy.core.processes import follow_launcher
 
 FOREVER = timedelta(days=365)  # rank 0 may predict for hours; torchrun ends those who wait for one that is gone
 GONE = ("closed by peer", "reset by peer", "remote process exited")  # what gloo and NCCL say of a process that is
@@ -37,7 +37,7 @@ def replicas() -> Iterator[None]:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield
         return
-    follow_launcher()
+    follow_launcher()  # torchrun has started this process in a session of its own
     store, own_rank, size = next(dist.rendezvous("env://"))
     dist.init_process_group(backend(), store=store, rank=own_rank, world_size=size, timeout=FOREVER)
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere) if own_rank else nullcontext():
@@ -57,18 +57,6 @@ def replicas() -> Iterator[None]:
 def backend() -> str:
     """What carries tensors between processes. On a machine with a GPU torch's default carries those of GPUs alone."""
     return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-
-
-def follow_launcher() -> None:
-    """Exit when torchrun is killed, which has started this process in a session of its own."""
-    launcher = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == launcher:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def rank() -> int:
