@@ -144,7 +144,7 @@ def draw() -> None:
         axes.set_xlabel("better →")
     panels[0, 0].set_ylim(len(names) - 0.5, -0.5)
     for row in panels:
-        row[0].set_yticks(range(len(names)), [style.readable(name) for name in names])
+        row[0].set_yticks(range(len(names)), [style.display_name(name) for name in names])
     figure.suptitle("Micro-F1 on test, 95% intervals; the line is TF-IDF alone", fontsize="medium", fontweight="bold")
     style.save(figure, FOLDER / "answer.png")
 

@@ -29,18 +29,18 @@ from tagstudy.evaluation.report import write_csv
 from tagstudy.evaluation.scoring import COMPARED
 
 OUTPUT = Path("data/comparison")
-SYSTEMS = "systems.csv"
+TABLE = "systems.csv"
 
 
 def main() -> None:
     options = arguments()
-    check_replaceable(options.output, SYSTEMS, "a comparison")
+    check_replaceable(options.output, TABLE, "a comparison")
     params, corpus = read_params().evaluate, Corpus(POSTS)
     with open_experiments(options.experiments, corpus.fingerprint) as experiments:
         candidates = gather_systems(corpus, experiments, params.threshold, params.calibrate)
         ranking = rank_candidates(corpus, candidates, params.resamples, options.metric)
     with atomic_folder(options.output) as folder:
-        write_csv(folder / SYSTEMS, ranking.systems)
+        write_csv(folder / TABLE, ranking.systems)
         write_csv(folder / "pairs.csv", ranking.pairs)
         figures.systems(folder / "systems.png", ranking.systems, options.metric)
     shown = ranking.systems.drop(columns="problem") if ranking.systems["problem"].isna().all() else ranking.systems

@@ -40,7 +40,7 @@ from tagstudy.inference.predictor import BATCH, Predictor
 from tagstudy.inference.writers import WRITERS, schema_of
 from tagstudy.predictions.decisions import Decision
 
-SHOWN = 5  # tags of a text, at least
+SHOWN_TAGS = 5  # tags of a text, at least
 PORT = 8000
 
 
@@ -130,7 +130,7 @@ def arguments() -> argparse.Namespace:
 
 
 def side_by_side(predictor: Predictor, text: Text, systems: tuple[str, ...]) -> str:
-    """A table: the tags that any of the systems predicts, and at least SHOWN, filled up with the fusion's next best."""
+    """A table: all predicted tags of the systems, and at least SHOWN_TAGS, filled up with the fusion's next best."""
     known, tags = predictor.explain(text)
     if not known:
         return "no known words: none of them is in the vocabulary learned from train, so no tags are predicted"
@@ -139,7 +139,7 @@ def side_by_side(predictor: Predictor, text: Text, systems: tuple[str, ...]) -> 
     best = explained[predictor.system]
     first = [tag for tag in best if tag in predicted]
     first += [tag for tag in predictor.names if tag in predicted and tag not in first]
-    others = [tag for tag in best if tag not in predicted][: max(0, SHOWN - len(first))]
+    others = [tag for tag in best if tag not in predicted][: max(0, SHOWN_TAGS - len(first))]
     table = [["", *(heading(name, predictor.decisions[name]) for name in explained)]]
     for tag in first + others:
         table.append([visible(tag), *(cell(rows.get(tag)) for rows in explained.values())])
@@ -167,14 +167,14 @@ def cell(row: dict[str, Any] | None) -> str:
 
 def predict_file(options: argparse.Namespace) -> None:
     """Write the tags of all posts, some at a time; a file is there whole or not."""
-    source, output, format = options.file, options.output, options.format or "csv"
+    source, output, ending = options.file, options.output, options.format or "csv"
     if not source:
         raise UserError("--file: the name is empty; name a file of posts, or - for standard input")
     suffix = output.suffix.lower() if output else ".jsonl" if options.json else ".csv"
     if output:
         check_output(output, source)
     if source == "-":
-        check_input(format)
+        check_input(ending)
     predictor = open_predictor(options.model)
     schema = schema_of(predictor.systems)
     name = "standard input" if source == "-" else source
@@ -183,7 +183,7 @@ def predict_file(options: argparse.Namespace) -> None:
     read = skipped = unknown = 0
     with TemporaryDirectory(dir=output and output.parent, prefix=".predict-") as scratch:
         if source == "-":
-            source = f"{scratch}/stdin.{format}"
+            source = f"{scratch}/stdin.{ending}"
             with Path(source).open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)
         half = Path(scratch) / "half"
@@ -232,11 +232,11 @@ def check_output(output: Path, source: str) -> None:
         raise UserError(f"--output {output}: this is the source or lies in its folder; name a file elsewhere")
 
 
-def check_input(format: str) -> None:
+def check_input(ending: str) -> None:
     """Of standard input."""
-    name = f"posts.{format}"
+    name = f"posts.{ending}"
     if Path(name).name != name or not holds_posts(name):
-        raise UserError(f"--format {format}: no format of posts; a file of posts ends in {endings()}")
+        raise UserError(f"--format {ending}: no format of posts; a file of posts ends in {endings()}")
     if sys.stdin is None:
         raise UserError("--file -: standard input is closed; name a file")
 

@@ -97,14 +97,14 @@ def test_nested_values_are_malformed_rows(tmp_path: Path, column: dict[str, list
 
 
 def test_rows_are_numbered_without_gaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "BATCH", 7)
+    monkeypatch.setattr(parquet, "BATCH_ROWS", 7)
     assert [post.id for post in read(tmp_path)] == [f"posts.parquet:{number}" for number in range(1, ROWS + 1)]
 
 
 @pytest.mark.parametrize("group", [3, 10, 25, 1000])
 def test_a_file_in_parts_is_read_as_the_whole_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int) -> None:
     monkeypatch.setattr(parquet, "PART", 1000)
-    monkeypatch.setattr(parquet, "BATCH", 7)
+    monkeypatch.setattr(parquet, "BATCH_ROWS", 7)
     rng = random.Random(0)
     ids = pa.array([1] * 60 + [10**9] + [1] * 39, pa.date32())
     titles = [" ".join(rng.choices(["read", "write", "a", "file", "of", "posts"], k=20)) for _ in range(100)]

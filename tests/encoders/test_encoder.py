@@ -85,7 +85,10 @@ def test_nor_does_that_of_a_post_of_a_few_words(encoder: Encoder) -> None:
 
 
 @pytest.mark.parametrize(("device", "bfloat16"), [("cpu", False), ("cpu", True), ("cuda", True)])
-def test_every_window_is_read_on_a_cpu_beside_others_of_its_length(device: str, bfloat16: bool) -> None:
+def test_every_window_is_read_on_a_cpu_beside_others_of_its_length(
+    device: str, bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 2**34))  # bytes free, and in all
     lengths = np.array([*[5, 256, 12, 256, 9, 2, 12, 130] * 200, 7, 62])
     batches = list(make_batches(lengths, torch.device(device), training=False, bfloat16=bfloat16))
     together = np.concatenate(batches)

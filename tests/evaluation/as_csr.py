@@ -46,7 +46,7 @@ def labels_of(labels: np.ndarray) -> csr_array:
 
 
 def decisions_of(labels: np.ndarray, predicted: np.ndarray) -> csr_array:
-    """Decisions as scoring.count takes them, of booleans [posts, tags]."""
+    """Decisions as scoring.count_outcomes takes them, of booleans [posts, tags]."""
     pattern = csr_array(predicted)
     posts = np.repeat(np.arange(len(labels)), np.diff(pattern.indptr))
     return csr_array((labels[posts, pattern.indices], pattern.indices, pattern.indptr), shape=labels.shape)

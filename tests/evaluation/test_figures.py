@@ -21,7 +21,7 @@ def draw(tags: list[str], folder: Path) -> dict[str, bytes]:
     rng = np.random.default_rng(0)
     labels, predicted = rng.random((2, 30, len(tags))) < 0.3
     true, decisions = labels_of(labels), decisions_of(labels, predicted)
-    counts = scoring.count(true, decisions)
+    counts = scoring.count_outcomes(true, decisions)
     bins = Reliability()
     bins.update(true, rng.random(labels.size), labels.ravel())
     of_tags = pd.DataFrame({"tag": tags, "support": labels.sum(axis=0), **scoring.by_tag(counts)})

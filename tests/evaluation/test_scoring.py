@@ -17,7 +17,7 @@ SHAPES = st.tuples(st.integers(1, 12), st.integers(2, 5))
 
 
 def count(labels: np.ndarray, predicted: np.ndarray) -> scoring.Counts:
-    return scoring.count(labels_of(labels), decisions_of(labels, predicted))
+    return scoring.count_outcomes(labels_of(labels), decisions_of(labels, predicted))
 
 
 @given(st.data())

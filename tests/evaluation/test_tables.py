@@ -39,7 +39,7 @@ def write_corpus(folder: Path, tags: list[str], splits: list[list[int]], labels:
 
 
 def test_confusion_counts_every_post_once_per_tag() -> None:
-    counts = [scoring.count(labels_of(LABELS), decide(predicted)) for predicted in (LABELS, ~LABELS)]
+    counts = [scoring.count_outcomes(labels_of(LABELS), decide(predicted)) for predicted in (LABELS, ~LABELS)]
     table = tables.confusion(counts, ["a", "b", "c"])
     assert table.groupby("tag")["posts"].sum().tolist() == [4, 4, 4]
     cells = {(row.tag, row.actual, row.predicted): row.posts for row in table.itertuples()}

@@ -98,7 +98,7 @@ def test_the_loop_overfits_and_every_weight_moves(
     model = network(chosen, embedding_dim)
     before = {name: weights.clone() for name, weights in model.state_dict().items()}
     training.fit(model, data, data, chosen, 0, Log())
-    assert training.assess(model, data, loss)["micro_f1"] == 1
+    assert training.score(model, data, loss)["micro_f1"] == 1
     still = {name for name, weights in model.state_dict().items() if torch.equal(weights, before[name])}
     # Batch norm takes the mean away, and with it whatever the bias of the layer before it adds.
     layers = {module: name for name, module in model.named_modules()}
@@ -127,7 +127,7 @@ def test_the_best_weights_are_kept_and_patience_ends_the_run(data: Posts, tmp_pa
     reached = [row["valid_micro_f1"] for row in log.rows[:-1]]
     assert epoch == int(np.argmax(reached)) and micro_f1 == max(reached)
     assert len(reached) == epoch + 2 + 1
-    assert training.assess(model, valid, chosen.loss)["micro_f1"] == micro_f1
+    assert training.score(model, valid, chosen.loss)["micro_f1"] == micro_f1
 
 
 @pytest.mark.parametrize(("loss", "value"), [("cross_entropy", "0.6931"), ("squared_hinge", "1.0000")])
@@ -252,7 +252,7 @@ def test_a_network_on_a_matrix_learns(tmp_path: Path) -> None:
     features = {"inputs": 12, "csr": False, "embedding_dim": None}
     model = build(describe_network(chosen, features, TAGS))
     training.fit(model, data, data, chosen, 0, Log())
-    assert training.assess(model, data, chosen.loss)["micro_f1"] == 1
+    assert training.score(model, data, chosen.loss)["micro_f1"] == 1
 
 
 def test_assess_agrees_with_all_logits_at_once(data: Posts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +260,7 @@ def test_assess_agrees_with_all_logits_at_once(data: Posts, monkeypatch: pytest.
     model = network(settings())
     nn.init.normal_(model.output_bias)
     monkeypatch.setattr(training, "PREDICT_BATCH", 7)
-    scores = training.assess(model, data, loss)
+    scores = training.score(model, data, loss)
     logits = torch.cat([logits for _, logits in training.predict(model, data)])
     labels = dense_labels(data)
     assert scores["loss"] == pytest.approx(LOSSES[loss](logits, labels.float()).item(), rel=1e-5)

@@ -38,7 +38,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def posts(count: int) -> list[Text]:
-    found = (post for post in read_posts(ROOT / "data/sample/Posts.xml", tagged=False) if isinstance(post, Post))
+    found = (post for post in read_posts(ROOT / "data/sample/Posts.xml") if isinstance(post, Post))
     return [
         *(post.text for post in islice(found, count - 3)),
         Text("日本語 python", ""),

@@ -23,7 +23,7 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Names = Annotated[list[Name], Field(min_length=1)]
 Top = Annotated[str, StringConstraints(pattern=r"^top_[1-9]\d{0,8}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-SHOWN = 20  # problems that a message names
+PROBLEMS = 20  # that a message names
 Embedding = Literal["learned", "word2vec", "glove", "static", "encoder", "finetuned"]
 
 
@@ -296,5 +296,5 @@ def describe(problem: ValidationError, overrides: dict[str, str]) -> str:
         if section == "train_dense" and inner:
             place = overrides.get(str(inner[0]), place)
         lines.setdefault(place, []).append(message)
-    problems = [(name and f"{name}: ") + " or ".join(messages[:SHOWN]) for name, messages in lines.items()]
-    return "; ".join(problems[:SHOWN] + [f"and {len(problems) - SHOWN} more"] * (len(problems) > SHOWN))
+    problems = [(name and f"{name}: ") + " or ".join(messages[:PROBLEMS]) for name, messages in lines.items()]
+    return "; ".join(problems[:PROBLEMS] + [f"and {len(problems) - PROBLEMS} more"] * (len(problems) > PROBLEMS))

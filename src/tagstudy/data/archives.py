@@ -14,7 +14,7 @@ from typing import IO
 from tagstudy.core.errors import UserError
 
 ARCHIVES = (".gz", ".zip", ".7z")
-SHOWN = 5  # names of an archive's files in an error message
+SHOWN_FILES = 5  # names of an archive's files in an error message
 # A few bytes may unpack to terabytes (a decompression bomb); an archive of posts unpacks to about ten times its size.
 MAX_RATIO = 100  # unpacked to packed size
 ALWAYS_ALLOWED = 2**24  # bytes unpacked, whatever the ratio
@@ -138,6 +138,6 @@ def only_member(path: Path, names: list[str], what: str, choose: Callable[[list[
     members = choose(names)
     if len(members) != 1:
         count = "several files" if members else "no file"
-        listed = ", ".join((members or names)[:SHOWN]) or "which is empty"
+        listed = ", ".join((members or names)[:SHOWN_FILES]) or "which is empty"
         raise UserError(f"{path}: {count} of {what} in this archive, {listed}; unpack it and name the right file")
     return members[0]

@@ -24,7 +24,7 @@ USUAL = {  # a field and the names that its column may have, the first of them t
 }  # fmt: skip
 RENAMED = ("title", "body", "tags")  # fields that a column is renamed to in messages
 LIKE = 0.7  # of 1, how like a usual name another must be to be suggested
-TEXTS = ("title", "body", "markdown", "text")
+TEXT_FIELDS = ("title", "body", "markdown", "text")
 # Names that a missing column often has instead, to suggest in the error.
 LIKELY = {
     "tags": ["tag", "label", "category", "topic", "keyword", "class", "classes"],
@@ -38,7 +38,7 @@ REPEATED = re.compile(r"(?: \(\d+\)|\.\d+)")
 REPEATED_HERE = re.compile(r" \(\d+\)")  # as tables.py numbers them
 STATES = re.compile(r"(?:is|has)_.+|locked|stickied|archived|deleted|over_18|spoiler|edited")  # of a post: no tags
 TEXT_WORDS = 3  # words of its cells, on average, make a column one of text
-SHOWN = 20  # columns that a message names
+SHOWN_COLUMNS = 20  # columns that a message names
 
 
 class Columns(NamedTuple):
@@ -169,12 +169,12 @@ def named_columns(file: File, field: str, names: list[str]) -> list[str]:
 
 
 def listed(names: Sequence[str]) -> str:
-    return ", ".join(f"{name!r:.40}" for name in names[:SHOWN]) or "none"
+    return ", ".join(f"{name!r:.40}" for name in names[:SHOWN_COLUMNS]) or "none"
 
 
 def check_columns(file: File, names: list[str], chosen: dict[str, list[str]]) -> None:
     """Raise :class:`UserError` where a column is missing or not the only one of its name."""
-    for wanted in [("tags",)] * file.options.tagged + [TEXTS]:
+    for wanted in [("tags",)] * file.options.tagged + [TEXT_FIELDS]:
         if not chosen.keys().isdisjoint(wanted):
             continue
         usual = [name for field in wanted for name in USUAL[field]]

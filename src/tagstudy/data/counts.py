@@ -120,7 +120,7 @@ def count_shard(posts: Path, max_ngram: int, groups: list[int]) -> tuple[csr_arr
     if max_ngram == 1:
         return count_words(table)
     numbers = GrowingVocabulary()
-    rows = count(list(map(Text, *(column.to_pylist() for column in table.columns))), numbers, max_ngram)
+    rows = count_terms(list(map(Text, *(column.to_pylist() for column in table.columns))), numbers, max_ngram)
     return rows, pa.array(numbers, pa.string())
 
 
@@ -174,7 +174,7 @@ def csr(columns: np.ndarray, lengths: np.ndarray, width: int) -> csr_array:
     return csr_array((np.ones(len(columns), np.float32), columns, indptr), shape=(len(lengths), width))
 
 
-def count(texts: list[Text], numbers: dict[str, int], max_ngram: int) -> csr_array:
+def count_terms(texts: list[Text], numbers: dict[str, int], max_ngram: int) -> csr_array:
     """Counts [posts, terms + 1] under the numbers of the terms, in ascending order within a post."""
     occurrences: list[str] = []
     indptr = np.zeros(len(texts) + 1, dtype=np.int32)

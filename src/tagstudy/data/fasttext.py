@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from tagstudy.core.errors import UserError
-from tagstudy.data.columns import TEXTS, USUAL, simplified
+from tagstudy.data.columns import TEXT_FIELDS, USUAL, simplified
 from tagstudy.data.decoding import text_lines
 from tagstudy.data.files import File, Row, peek
 
@@ -38,5 +38,5 @@ def refuse_table(file: File, line: str) -> None:
     for delimiter, ending in (("\t", ".tsv"), (",", ".csv")):
         names = [simplified(cell.strip().strip('"')) for cell in line.split(delimiter)]
         usual = {field for field, known in USUAL.items() if not set(known).isdisjoint(names)}
-        if len(usual) > 1 and not usual.isdisjoint(TEXTS):
+        if len(usual) > 1 and not usual.isdisjoint(TEXT_FIELDS):
             raise UserError(f"{file.path}: a table, not lines of fastText; let its name end in {ending}")

@@ -19,7 +19,7 @@ NOTES = {
     "cut_off": "the last row is cut off and was left out",
     DROPPED: "{:,} characters that XML forbids were dropped",
 }
-SHOWN = 10  # names in a line
+SHOWN_NAMES = 10  # names in a line
 T = TypeVar("T")
 
 
@@ -123,4 +123,4 @@ def described(detected: dict[str, Any]) -> str:
 
 
 def and_more(names: list[str]) -> str:
-    return ", ".join(f"{name!s:.40}" for name in names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return ", ".join(f"{name!s:.40}" for name in names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")

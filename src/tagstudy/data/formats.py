@@ -6,7 +6,7 @@ from typing import IO
 from tagstudy.data.dumps import parts_of_dump, read_dump
 from tagstudy.data.fasttext import read_fasttext
 from tagstudy.data.files import File, Row
-from tagstudy.data.json_files import read_json
+from tagstudy.data.json_files import read_posts_json
 from tagstudy.data.parquet import parts_of_parquet, read_parquet
 from tagstudy.data.tables import read_csv, read_tsv
 
@@ -15,9 +15,9 @@ READERS: dict[str, Callable[[File, IO[bytes]], Iterator[Row]]] = {
     ".csv": read_csv,
     ".tsv": read_tsv,
     ".parquet": read_parquet,
-    ".json": read_json,
-    ".jsonl": read_json,
-    ".ndjson": read_json,
+    ".json": read_posts_json,
+    ".jsonl": read_posts_json,
+    ".ndjson": read_posts_json,
     ".txt": read_fasttext,
     ".train": read_fasttext,
     ".valid": read_fasttext,

@@ -29,7 +29,7 @@ CODE = [LIBRARY / name for name in ("core", "data")]
 
 
 class Gathered(NamedTuple):
-    texts: list[Path]  # Parquet files with the columns of parts.TEXTS
+    texts: list[Path]  # Parquet files with the columns of parts.TEXT_SCHEMA
     keys: np.ndarray  # [posts] uint64
     source_split: np.ndarray  # [posts] int8
     labels: csr_array  # [posts, tags] 0 or 1

@@ -25,10 +25,10 @@ from tagstudy.data.counts import COUNTS, write_counts
 from tagstudy.data.files import distinct
 from tagstudy.data.gather import gather
 from tagstudy.data.labels import LEFT_OUT, choose_tags, merge, order_tags, unite
-from tagstudy.data.parts import TEXTS
+from tagstudy.data.parts import TEXT_SCHEMA
 from tagstudy.data.splits import TEST, TRAIN, VALID, check_split, split_posts
 
-SHOWN = 10  # tags that a message names
+SHOWN_TAGS = 10  # tags that a message names
 
 
 def ingest(
@@ -87,7 +87,7 @@ def with_enough_tags(labels: csr_array, tags: list[str], is_first: np.ndarray, s
     """The posts that are kept, by their places. Raises :class:`UserError` where none is."""
     kept = np.flatnonzero(is_first & (labels.sum(axis=1) >= settings.min_tags))
     if not len(kept):
-        shown = ", ".join(tags[:SHOWN]) + ", …" * (len(tags) > SHOWN)
+        shown = ", ".join(tags[:SHOWN_TAGS]) + ", …" * (len(tags) > SHOWN_TAGS)
         raise UserError(
             f"{settings.source}: no post has {settings.min_tags} of the tags {shown:.500}; lower ingest.min_tags"
         )
@@ -118,10 +118,10 @@ def write_posts(folder: Path, texts: list[Path], kept: np.ndarray, labels: csr_a
     batches: list[pa.RecordBatch] = []  # of one row group: a group a batch would be small where few posts are kept
     with (
         CsrWriter(folder / "labels", labels.shape[1], np.uint8) as label_writer,
-        pq.ParquetWriter(folder / "posts.parquet", TEXTS, compression="zstd") as post_writer,
+        pq.ParquetWriter(folder / "posts.parquet", TEXT_SCHEMA, compression="zstd") as post_writer,
     ):
         for path in texts:
-            for batch in read_batches(path, TEXTS.names):
+            for batch in read_batches(path, TEXT_SCHEMA.names):
                 end = int(np.searchsorted(kept, start + len(batch)))
                 label_writer.append_rows(labels[written:end])
                 batches.append(batch.take(pa.array(kept[written:end] - start)))
@@ -130,7 +130,7 @@ def write_posts(folder: Path, texts: list[Path], kept: np.ndarray, labels: csr_a
                     batches.clear()
                 start, written = start + len(batch), end
             path.unlink()
-        post_writer.write_table(pa.Table.from_batches(batches, TEXTS))
+        post_writer.write_table(pa.Table.from_batches(batches, TEXT_SCHEMA))
 
 
 def describe(keys: np.ndarray, labels: csr_array, tags: list[str], splits: np.ndarray) -> dict[str, Any]:

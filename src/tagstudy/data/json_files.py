@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import IO, Any
 
 from tagstudy.core.errors import UserError
-from tagstudy.data.columns import TEXTS, USUAL, Columns, choose_columns, is_numbered, simplified
+from tagstudy.data.columns import TEXT_FIELDS, USUAL, Columns, choose_columns, is_numbered, simplified
 from tagstudy.data.decoding import AsUtf8, encoding_of, text_lines
 from tagstudy.data.files import File, Row, peek
 from tagstudy.data.tables import fields_of
@@ -24,7 +24,7 @@ KEY_OF_TEXT = re.compile(rb'"(\w+)"\s*:\s*"')
 HEAD = 2**20  # bytes in which a second line begins, if objects stand in lines
 
 
-def read_json(file: File, stream: IO[bytes]) -> Iterator[Row]:
+def read_posts_json(file: File, stream: IO[bytes]) -> Iterator[Row]:
     encoding = encoding_of(file, stream)
     head = stream.read(HEAD)
     stream.seek(0)
@@ -103,7 +103,7 @@ def is_array(head: bytes) -> bool:
 
 def is_post(row: dict[str, Any]) -> bool:
     """Whether an object is a post, not a wrapper around posts: it has a text."""
-    texts = {usual for field in TEXTS for usual in USUAL[field]}
+    texts = {usual for field in TEXT_FIELDS for usual in USUAL[field]}
     return any(isinstance(value, str) and simplified(key) in texts for key, value in row.items())
 
 

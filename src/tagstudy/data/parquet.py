@@ -19,12 +19,12 @@ from tagstudy.data.columns import choose_columns
 from tagstudy.data.files import SAMPLE, File, Row, peek
 from tagstudy.data.tables import fields_of
 
-BATCH = 1000  # rows, at most; each batch brings the dictionaries of its columns along, so that small ones are slow
+BATCH_ROWS = 1000  # rows, at most; each batch brings the dictionaries of its columns along, so that small ones are slow
 BATCH_BYTES = 2**24  # of texts, about
 PART = 2**23  # compressed bytes of a part, about
 PIECES = 8  # of a row group, at most: who reads the last one decodes all that stand before it
 ROW_BYTES = 8  # that a row counts for besides its texts
-TEXTS = ("STRING", "NONE", "JSON", "ENUM")  # logical types of columns of text
+TEXT_TYPES = ("STRING", "NONE", "JSON", "ENUM")  # logical types of columns of text
 
 
 class ParquetRows:
@@ -34,10 +34,10 @@ class ParquetRows:
         self.path, self.stream = path, stream
         plain = pq.ParquetFile(stream)
         self.metadata, self.schema = plain.metadata, plain.schema_arrow
-        check_columns(self.metadata, stream.seek(0, io.SEEK_END))
+        check_metadata(self.metadata, stream.seek(0, io.SEEK_END))
         self.allowed = allowed(path.stat().st_size)
         columns = [self.metadata.schema.column(place) for place in range(self.metadata.num_columns)]
-        texts = [c.path for c in columns if c.physical_type == "BYTE_ARRAY" and c.logical_type.type in TEXTS]
+        texts = [c.path for c in columns if c.physical_type == "BYTE_ARRAY" and c.logical_type.type in TEXT_TYPES]
         self.file = pq.ParquetFile(stream, metadata=self.metadata, read_dictionary=texts)
         sizes, self.first, self.compressed = [0], [0], list[int]()  # of each row group its first row, and its bytes
         for group in map(self.metadata.row_group, range(self.metadata.num_row_groups)):
@@ -48,7 +48,7 @@ class ParquetRows:
             for chunk, column in zip(chunks, columns, strict=True):
                 entries = chunk.num_values if column.max_repetition_level else 0
                 self.check_size(max(chunk.total_uncompressed_size, entries), self.allowed)
-        self.batch_rows = max(1, min(BATCH, BATCH_BYTES * self.metadata.num_rows // max(1, sum(sizes))))
+        self.batch_rows = max(1, min(BATCH_ROWS, BATCH_BYTES * self.metadata.num_rows // max(1, sum(sizes))))
 
     def check_size(self, size: int, allowed: int) -> None:
         if size > allowed:
@@ -102,7 +102,7 @@ class ParquetRows:
             yield from self.file.iter_batches(self.batch_rows, row_groups=[group], columns=columns)
 
 
-def check_columns(metadata: Any, size: int) -> None:
+def check_metadata(metadata: Any, size: int) -> None:
     """Raises ArrowInvalid where the metadata of a column are damaged, in a file of ``size`` bytes.
 
     If they are, `metadata.row_group(0).column(0)` would abort Python. Reading raises an error, before it reads a byte.

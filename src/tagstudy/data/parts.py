@@ -29,10 +29,10 @@ from tagstudy.data.files import File
 from tagstudy.data.readers import Skipped, read_file
 from tagstudy.data.text import duplicate_key
 
-TEXTS = pa.schema({"id": pa.string(), "title": pa.string(), "body": pa.string()})
+TEXT_SCHEMA = pa.schema({"id": pa.string(), "title": pa.string(), "body": pa.string()})
 SCHEMA = pa.unify_schemas(
     [
-        TEXTS,
+        TEXT_SCHEMA,
         pa.schema(
             {
                 "key": pa.uint64(),  # a hash of the folded text
@@ -79,7 +79,7 @@ def write_part(settings: Ingest, folder: Path, file: File) -> Path:
     with atomic_folder(part, made_from=[]) as fresh:
         with pq.ParquetWriter(fresh / FILE, SCHEMA, **FAST) as writer:
             for block in blocks(posts):
-                columns: list[Any] = [[getattr(post, name) for post in block] for name in TEXTS.names]
+                columns: list[Any] = [[getattr(post, name) for post in block] for name in TEXT_SCHEMA.names]
                 columns.append([key_of(post) for post in block])
                 columns.append([SPLITS.index(post.split) if settings.split == "given" else 0 for post in block])
                 columns.append([[tags.setdefault(tag, len(tags)) for tag in post.tags] for post in block])

@@ -89,7 +89,7 @@ def parts_of(file: File) -> Iterator[File]:
     if suffix not in PARTS:
         yield file
         return
-    with readable(file):
+    with reading_errors(file):
         yield from PARTS[suffix](file)
 
 
@@ -123,7 +123,7 @@ def read_file(file: File) -> Iterator[Post | Skipped]:
     """Posts and skipped rows of one file."""
     path = file.path
     if tables := tables_of(path):
-        with readable(file):
+        with reading_errors(file):
             yield from posts_of(file, read_stacksample(file, tables), None)
         return
     if path.stat().st_size == 0:
@@ -132,7 +132,7 @@ def read_file(file: File) -> Iterator[Post | Skipped]:
         raise UserError(
             f"{path}: a pickle can run any program and is not read; if you trust it, run {unpickling(path)}"
         )
-    with readable(file), opened(path, "posts", of_posts) as (name, stream):
+    with reading_errors(file), opened(path, "posts", of_posts) as (name, stream):
         suffix = PurePosixPath(name).suffix.lower()
         if suffix not in READERS:
             raise UserError(f"{path}: cannot read '{suffix}' files; a file of posts ends in {endings()}")
@@ -162,7 +162,7 @@ def posts_of(file: File, rows: Iterator[Row], split: str | None) -> Iterator[Pos
 
 
 @contextmanager
-def readable(file: File) -> Iterator[None]:
+def reading_errors(file: File) -> Iterator[None]:
     """Reports errors of archives and files in one line."""
     try:
         yield

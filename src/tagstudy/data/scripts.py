@@ -43,7 +43,7 @@ UNSPACED = (
     r"\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9d]|[\U00020000-\U0003ffff])"
 )
 JAMO = r"[\u1161-\u11ff]"  # letters of decomposed Hangul
-JOINERS = r"[\u200c\u200d]"  # within words of Indic scripts and of Persian
+JOINER = r"[\u200c\u200d]"  # within words of Indic scripts and of Persian
 BASIC_PLANE = "".join(map(chr, range(0x10000)))
 
 

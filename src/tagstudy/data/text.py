@@ -6,7 +6,7 @@ import string
 from unicodedata import normalize
 
 from tagstudy.core.corpus import Text
-from tagstudy.data.scripts import JOINERS, MARK, PLAIN_LETTERS, is_plain, separated
+from tagstudy.data.scripts import JOINER, MARK, PLAIN_LETTERS, is_plain, separated
 
 # Only HTML's own element names count as tags, so that `vector<int>` in plain text stays. The names are grouped by their
 # first letters: where those do not match, the search skips the whole group.
@@ -50,7 +50,7 @@ MATTERS = string.ascii_letters + string.digits + "_$.+#)]"
 SEPARATE = bytes(byte if byte > 127 or chr(byte) in MATTERS else ord(" ") for byte in bytes(range(256)).lower())
 SEPARATE_TEXT = dict(enumerate(SEPARATE[:128]))  # the same for str.translate
 # Where words hold combining marks, and joiners behind these.
-MARKED_TOKEN = re.compile(PATTERN.replace("REST", rf"\w*+(?:{MARK}++{JOINERS}?+\w*+)*+"))
+MARKED_TOKEN = re.compile(PATTERN.replace("REST", rf"\w*+(?:{MARK}++{JOINER}?+\w*+)*+"))
 
 
 def clean(markup: str) -> str:

@@ -18,7 +18,7 @@ from tagstudy.core.errors import UserError
 from tagstudy.core.printing import print_visible
 from tagstudy.core.processes import available_cores
 from tagstudy.encoders.batching import count_windows, make_batches, split_windows
-from tagstudy.encoders.loading import load, longest_window, readable
+from tagstudy.encoders.loading import load, loading_errors, longest_window
 from tagstudy.encoders.prompts import choose_prompt, prompt_hint, shown
 from tagstudy.encoders.reference import PROBE, check_vector, reference_vector
 
@@ -44,7 +44,7 @@ class Encoder(nn.Module):
         self.body = nn.ModuleList(body if self.normalized else [*body, last])
         self.find_special_tokens()
         longest = longest_window(model, settings)
-        with readable(self.name):  # not every first module has a window
+        with loading_errors(self.name):  # not every first module has a window
             model.max_seq_length = longest
         self.window = model.max_seq_length - self.special_tokens
         if self.window < 1:

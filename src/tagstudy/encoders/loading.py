@@ -50,7 +50,7 @@ def encode_words(words: list[str], settings: EncoderSettings) -> np.ndarray | No
     """
     with needs_pretrained():
         from sentence_transformers.util import load_file_path
-    with readable(settings.encoder):
+    with loading_errors(settings.encoder):
         modules = load_file_path(locate(settings), "modules.json", revision=settings.revision)
         if modules is None or "StaticEmbedding" not in Path(modules).read_text(encoding="utf-8"):
             return None
@@ -73,7 +73,7 @@ def load_model(settings: EncoderSettings) -> "SentenceTransformer":
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
     logging.disable_progress_bar()
-    with readable(name):
+    with loading_errors(name):
         check_kind(path, settings)
         for file in Path(path).rglob("pytorch_model.bin"):
             if not file.with_name("model.safetensors").exists():
@@ -104,7 +104,7 @@ def check_kind(path: str, settings: EncoderSettings) -> None:
 
 
 @contextmanager
-def readable(name: str) -> Iterator[None]:
+def loading_errors(name: str) -> Iterator[None]:
     """Turns what loading a model may raise into a :class:`UserError`."""
     try:
         yield

@@ -147,7 +147,7 @@ def gather_systems(
         for arm, predictions in experiment.arms.items():
             digest = experiment.hashes[arm]
             if digest not in name_of:
-                name = name_of[digest] = unused(names[arm], experiment.name, candidates)
+                name = name_of[digest] = unique_name(names[arm], experiment.name, candidates)
                 cost = experiment.cost.loc[arm, "multiply_adds"]
                 candidates[name] = Candidate(assessor.arm(predictions), cost, predictions.problem)
                 arms[name] = predictions
@@ -164,5 +164,5 @@ def gather_systems(
     return candidates
 
 
-def unused(name: str, experiment: str, names: Container[str]) -> str:
+def unique_name(name: str, experiment: str, names: Container[str]) -> str:
     return name if name not in names else f"{name} ({experiment})"

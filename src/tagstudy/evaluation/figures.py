@@ -13,9 +13,9 @@ from tagstudy.evaluation.style import (
     COLOURS,
     DASHES,
     MARKERS,
-    SHOWN,
+    SHOWN_TAGS,
     WIDTH,
-    readable,
+    display_name,
     rows,
     save,
     sheet,
@@ -48,9 +48,9 @@ def bars(axes: Axes, lengths: Mapping[str, pd.Series]) -> None:
 
 
 def f1_by_tag(path: Path, tables: dict[str, pd.DataFrame]) -> None:
-    table = tables["dense"][:SHOWN]
+    table = tables["dense"][:SHOWN_TAGS]
     figure, axes = rows("F1 of each tag on test", with_counts(table["tag"], table["support"]), 0.34)
-    bars(axes, {arm: scores["f1"][:SHOWN] for arm, scores in tables.items()})
+    bars(axes, {arm: scores["f1"][:SHOWN_TAGS] for arm, scores in tables.items()})
     total = len(tables["dense"])
     axes.set(xlabel="F1, better →", ylabel="tag (posts in test)" + shown_of(len(table), total))
     save(figure, path)
@@ -62,7 +62,7 @@ def confusion(path: Path, tables: dict[str, pd.DataFrame]) -> None:
     All of them are cells of one image with empty ones between: axes for each would take many times as long.
     """
     tags = list(dict.fromkeys(tables["dense"]["tag"]))
-    shown = tags[:SHOWN]
+    shown = tags[:SHOWN_TAGS]
     across = min(len(shown), 5)
     high, down = 3 * len(tables), -(-len(shown) // across)  # rows of a tag, tags below one another
     figure, axes = sheet("", 1.2 + 0.3 * (high + 1) * down, 0.9 + 1.24 * across)
@@ -107,7 +107,7 @@ def draw_matrix(axes: Axes, posts: np.ndarray, top: int, left: int) -> np.ndarra
 
 
 def tag_frequency(path: Path, table: pd.DataFrame) -> None:
-    shown = table[:SHOWN]
+    shown = table[:SHOWN_TAGS]
     figure, axes = rows("Posts with each tag", [short(tag) for tag in shown["tag"]], 0.26)
     axes.barh(range(len(shown)), shown["posts"], color="#8c8c8c")
     axes.set(xlabel="posts", ylabel="tag" + shown_of(len(shown), len(table)))
@@ -154,7 +154,7 @@ def differences(path: Path, table: pd.DataFrame, decided: bool) -> None:
 
 def difference_by_tag(path: Path, table: pd.DataFrame, decided: bool) -> None:
     """Each tag's difference in F1, with simultaneous intervals."""
-    shown = table[:SHOWN]
+    shown = table[:SHOWN_TAGS]
     figure, axes = rows("F1 of each tag on test, dense − sparse", with_counts(shown["tag"], shown["support"]), 0.26)
     intervals(axes, shown, decided)
     axes.set(
@@ -269,7 +269,7 @@ def cost(path: Path, table: pd.DataFrame) -> None:
 def systems(path: Path, table: pd.DataFrame, metric: str) -> None:
     """The score of each system with its interval, the best at the top."""
     label = metric.replace("_f1", "-F1").replace("_", " ")
-    names = [readable(system) for system in table["system"]]
+    names = [display_name(system) for system in table["system"]]
     figure, axes = rows(f"{label[0].upper()}{label[1:]} of every system on test, 95% intervals", names, 0.32)
     standings(axes, table, metric)
     axes.set_xlabel(f"← better, {label}" if metric == "hamming_loss" else f"{label}, better →")

@@ -146,7 +146,7 @@ def shared_tables(results: Results, corpus: Corpus) -> dict[str, pd.DataFrame]:
     groups = tables.groups(corpus, tested, labels)
     return {
         "tag_frequency": frequency,
-        "co_occurrence": tables.co_occurrence(corpus.labels.blocks(), corpus.tags[: style.SHOWN]),
+        "co_occurrence": tables.co_occurrence(corpus.labels.blocks(), corpus.tags[: style.SHOWN_TAGS]),
         "difference_by_tag": differences.assign(support=support).reset_index(drop=True),
         "groups": tables.breakdown(labels, decisions, groups),
         "disagreements": tables.disagreements(corpus, labels, decisions["dense"], decisions["sparse"]),

@@ -27,7 +27,7 @@ class Counts(NamedTuple):
         return Counts(*map(add, self, other))
 
 
-def count(labels: csr_array, decisions: csr_array) -> Counts:
+def count_outcomes(labels: csr_array, decisions: csr_array) -> Counts:
     """The counts of some posts.
 
     labels: [posts, tags], an entry for each tag of a post
@@ -42,7 +42,7 @@ def count(labels: csr_array, decisions: csr_array) -> Counts:
 
 
 def is_exact(labels: csr_array, decisions: csr_array) -> np.ndarray:
-    """[posts] Whether the predicted tags are exactly the post's; arguments as for :func:`count`."""
+    """[posts] Whether the predicted tags are exactly the post's; arguments as for :func:`count_outcomes`."""
     right = np.concatenate([[0], decisions.data.cumsum()])[decisions.indptr]
     per_post = [np.diff(offsets) for offsets in (right, decisions.indptr, labels.indptr)]
     return (per_post[0] == per_post[1]) & (per_post[1] == per_post[2])

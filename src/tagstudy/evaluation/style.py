@@ -21,7 +21,7 @@ NAMES = {  # of embeddings
     "encoder": "sentence encoder",
     "finetuned": "fine-tuned encoder",
 }
-SHOWN = 30  # tags in a figure: the most frequent ones
+SHOWN_TAGS = 30  # tags in a figure: the most frequent ones
 WIDTH = 7.1  # inches
 
 mpl.rcParams.update({
@@ -66,7 +66,7 @@ def short(tag: str, characters: int = 30) -> str:
     return tag if len(tag) <= characters else tag[: characters - 1] + "…"
 
 
-def readable(system: str) -> str:
+def display_name(system: str) -> str:
     """The name of a system as figures show it: an embedding's, or two of a fusion."""
     return " + ".join(NAMES.get(part, part) for part in system.split(" + "))
 

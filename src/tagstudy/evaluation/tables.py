@@ -115,13 +115,18 @@ def groups(corpus: Corpus, tested: np.ndarray, labels: csr_array) -> dict[str, n
 def breakdown(
     labels: csr_array, decisions: Mapping[str, Sequence[csr_array]], groups: dict[str, np.ndarray]
 ) -> pd.DataFrame:
-    """Micro-F1 of each arm on each group that has posts; mean over repeats. Arguments as for :func:`scoring.count`."""
+    """Micro-F1 of each arm on each group that has posts; mean over repeats.
+
+    Arguments as for :func:`scoring.count_outcomes`.
+    """
     return pd.DataFrame(
         {
             "group": group,
             "posts": int(here.sum()),
             "arm": arm,
-            "micro_f1": np.mean([scoring.f1(scoring.total(scoring.count(labels[here], run[here]))) for run in runs]),
+            "micro_f1": np.mean(
+                [scoring.f1(scoring.total(scoring.count_outcomes(labels[here], run[here]))) for run in runs]
+            ),
         }
         for group, here in groups.items()
         for arm, runs in decisions.items()
@@ -144,7 +149,7 @@ def disagreements(
         gap = np.where(wrong[right] == 0, wrong[other], 0)
         chosen += [(right, row) for row in np.argsort(-gap, kind="stable")[:DISAGREEMENTS] if gap[row]]
     rows = corpus.tested()
-    posts = read_posts(corpus, {rows[row] for _, row in chosen})
+    posts = posts_at(corpus, {rows[row] for _, row in chosen})
 
     def describe(right: str, row: int) -> dict[str, str]:
         named = {name: " ".join(corpus.tags[tag] for tag in of[[row]].indices) for name, of in tags.items()}
@@ -160,7 +165,7 @@ def majority(runs: Sequence[csr_array]) -> csr_array:
     return votes > len(runs) / 2
 
 
-def read_posts(corpus: Corpus, rows: set[int]) -> dict[int, tuple[str, Text]]:
+def posts_at(corpus: Corpus, rows: set[int]) -> dict[int, tuple[str, Text]]:
     """The ids and the texts of some posts, by their place in the corpus."""
     posts: dict[int, tuple[str, Text]] = {}
     for start, (ids, titles, bodies) in corpus.read(["id", "title", "body"]):

@@ -12,7 +12,7 @@ from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError
 from tagstudy.core.files import read_json
 from tagstudy.core.paths import repro
-from tagstudy.data.counts import count
+from tagstudy.data.counts import count_terms
 from tagstudy.features.counts import Vocabulary, term_weights
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def csr_vectorizer(folder: Path, max_ngram: int, sublinear_tf: bool, idf: np.nda
     vocabulary = Vocabulary(read_json(folder / "vocabulary.json"))
 
     def vectorize(texts: list[Text]) -> tuple[np.ndarray, ...]:
-        counts = count(texts, vocabulary, max_ngram)[:, :-1]  # the last column: terms outside the vocabulary
+        counts = count_terms(texts, vocabulary, max_ngram)[:, :-1]  # the last column: terms outside the vocabulary
         rows = term_weights(counts, sublinear_tf, idf)
         return rows.indices, rows.indptr, rows.data
 

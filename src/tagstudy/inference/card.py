@@ -11,7 +11,7 @@ from tagstudy.core.files import read_json
 from tagstudy.core.paths import FUSION, METRICS
 from tagstudy.core.printing import visible
 
-SHOWN = 30  # tags
+SHOWN_TAGS = 30  # tags
 SCORES = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "hamming_loss": "Hamming loss"}
 NO_LICENCE = (
     "None was named. The code that trained these models has the MIT licence; the posts have their own, those of Stack "
@@ -23,8 +23,8 @@ def model_card(corpus: Corpus, params: Params, epochs: Mapping[str, int], posts:
     """Markdown. ``epochs`` are those of each arm, ``posts`` how many it was trained on."""
     system = FUSION if len(epochs) > 1 else next(iter(epochs))
     scores = read_json(METRICS / "metrics.json")[system]
-    tags = ", ".join(f"`{tag}`" for tag in corpus.tags[:SHOWN])
-    more = f" and {len(corpus.tags) - SHOWN} more" * (len(corpus.tags) > SHOWN)
+    tags = ", ".join(f"`{tag}`" for tag in corpus.tags[:SHOWN_TAGS])
+    more = f" and {len(corpus.tags) - SHOWN_TAGS} more" * (len(corpus.tags) > SHOWN_TAGS)
     studied = int(corpus.is_in("train", fold=0).sum())
     return visible_lines(f"""---
 {yaml.safe_dump({"license": licence or "other"}, allow_unicode=True, width=10_000).strip()}

@@ -24,7 +24,7 @@ from tagstudy.core.config import EncoderSettings
 from tagstudy.core.corpus import Text
 from tagstudy.core.errors import UserError, needs
 from tagstudy.core.files import atomic_folder, check_replaceable, read_json
-from tagstudy.data.scripts import CHARACTER, EMOJI, JOINERS, MARK, PLAIN, RUN
+from tagstudy.data.scripts import CHARACTER, EMOJI, JOINER, MARK, PLAIN, RUN
 from tagstudy.data.text import MATTERS, PATTERN
 from tagstudy.encoders.to_onnx import to_onnx
 from tagstudy.inference.models import Arm
@@ -120,7 +120,7 @@ def expressions() -> dict[str, str]:
     Nothing after a possessive quantifier can fail here, so greedy quantifiers match the same. Characters are written
     literally, because languages escape code points differently.
     """
-    rest = rf"\w*(?:{MARK}+{JOINERS}?\w*)*"
+    rest = rf"\w*(?:{MARK}+{JOINER}?\w*)*"
     token = PATTERN.replace("REST", rest).replace(r"\b", r"(?!\w)")
     patterns = {"plain": f"[{PLAIN}{EMOJI}]*", "run": RUN.pattern, "character": CHARACTER.pattern, "token": token}
     separating = [character for character in map(chr, range(128)) if character not in MATTERS]

@@ -34,7 +34,6 @@ class Log(Protocol):
     """What a run logs, as dvclive's Live does."""
 
     def log_metric(self, name: str, value: float) -> None: ...
-
     def next_step(self) -> None: ...
 
 
@@ -68,9 +67,8 @@ def fit(
         write_log(log, scores)
     with progress_bar(run, run.budget.epochs) as bar:
         while not run.is_over():
-            scores = run.next_epoch(bar)
-            write_log(log, scores)
-            bar.set_postfix(epoch=len(run.history) - 1, valid_micro_f1=f"{scores['valid_micro_f1']:.4f}")
+            write_log(log, run.next_epoch(bar))
+            bar.set_postfix(epoch=len(run.history) - 1, valid_micro_f1=f"{run.history[-1]['valid_micro_f1']:.4f}")
             if checkpoint and replicas.rank() == 0:
                 checkpoint.save(run.state_dict)
     model.load_state_dict(run.best_weights)
@@ -113,10 +111,10 @@ class Run:
         return problem_of([scores["valid_micro_f1"] for scores in self.history], self.budget.epochs, from_frequencies)
 
     def next_epoch(self, bar: tqdm) -> dict[str, float]:
-        """Train for an epoch and assess the network on valid: its scores. The first call assesses it untrained."""
+        """Train for an epoch, and score the network on valid. The first call scores it untrained."""
         epoch = len(self.history)
-        train_loss = self.train_epoch(epoch, bar) if epoch else self.assess(self.train.sample(len(self.valid)))["loss"]
-        scores = self.assess(self.valid)
+        train_loss = self.train_epoch(epoch, bar) if epoch else self.score(self.train.sample(len(self.valid)))["loss"]
+        scores = self.score(self.valid)
         check_loss(scores["loss"], f"on valid after epoch {epoch}", self.settings, self.rates)
         self.history.append({"train_loss": train_loss} | {f"valid_{name}": value for name, value in scores.items()})
         if epoch == 0 or scores["micro_f1"] > self.best.micro_f1:
@@ -167,8 +165,8 @@ class Run:
             loss = fraction * loss + (1 - fraction) * self.loss(logits, labels[others], self.pos_weight)
         return loss * (len(labels) / len(chosen))
 
-    def assess(self, posts: Posts) -> dict[str, float]:
-        return replicas.by_first(lambda: assess(self.model, posts, self.settings.loss, self.pos_weight))
+    def score(self, posts: Posts) -> dict[str, float]:
+        return replicas.by_first(lambda: score(self.model, posts, self.settings.loss, self.pos_weight))
 
     def learning_rate_factor(self, step: int) -> float:
         """The factor on all learning rates: linear warm-up from 0, then linear decay to 0."""
@@ -205,11 +203,10 @@ def progress_bar(run: Run, epochs: int) -> tqdm:
 
 
 def write_log(log: Log | None, scores: dict[str, float]) -> None:
-    if log is None:
-        return
-    for name, value in scores.items():
-        log.log_metric(name, value)
-    log.next_step()
+    if log is not None:
+        for name, value in scores.items():
+            log.log_metric(name, value)
+        log.next_step()
 
 
 def check_loss(loss: float, where: str, settings: Train, rates: Iterable[str]) -> None:
@@ -283,7 +280,7 @@ def predict(model: MLP, posts: Posts) -> Iterator[tuple[np.ndarray, Tensor]]:
         yield chosen, model(*to(device, posts.features_of(chosen))).cpu()
 
 
-def assess(model: MLP, posts: Posts, loss: str, pos_weight: Tensor | None = None) -> dict[str, float]:
+def score(model: MLP, posts: Posts, loss: str, pos_weight: Tensor | None = None) -> dict[str, float]:
     """Mean loss, Hamming loss at a probability of 0.5, and micro-F1 at the best of THRESHOLDS."""
     device = next(model.parameters()).device
     total = wrong = 0.0
