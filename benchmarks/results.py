@@ -68,17 +68,15 @@ def train(corpus: str, embedding: str, data: Path, vectors: str | None, first: b
     kept = folder / "results" / embedding / "predictions"
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(folder / PREDICTIONS, kept)
-    return Experiment(
-        embedding,
-        embedding,
-        {arm: Predictions(kept / arm) for arm in ARMS},
-        {"dense": embedding, "sparse": "TF-IDF"},
-        pd.read_csv(folder / PLOTS / "cost.csv", index_col="arm"),
-    )
+    arms = {arm: Predictions(kept / arm) for arm in ARMS}
+    hashes = {"dense": embedding, "sparse": "TF-IDF"}
+    cost = pd.read_csv(folder / PLOTS / "cost.csv", index_col="arm")
+    params = read_params(folder / "params.yaml").evaluate
+    return Experiment(embedding, embedding, arms, hashes, cost, (params.threshold, params.calibrate))
 
 
 def compare(corpus: str, experiments: list[Experiment], code: str) -> None:
-    """Hold all systems on a corpus against one another, and write what is found."""
+    """Compare all systems on a corpus, and write the findings."""
     folder = work_folder(corpus)
     params, posts = read_params(folder / "params.yaml").evaluate, Corpus(folder / POSTS)
     systems = gather_systems(posts, experiments, params.threshold, params.calibrate)

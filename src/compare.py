@@ -4,8 +4,9 @@
     python src/compare.py NAME ...             these experiments or commits, as `dvc exp list` names them
 
 Reads the predictions of each from DVC's cache; nothing is rerun. All must have been tested on the posts of the
-workspace. Shows TF-IDF, each embedding, each fusion of the two and, where a fold has several runs, a control for plain
-ensembling: two runs of the best arm, fused with equal weights.
+workspace, and are scored by its evaluate.threshold and evaluate.calibrate. Shows TF-IDF, each embedding, each fusion
+of the two and, where a fold has several runs, a control for plain ensembling: two runs of the best arm, fused with
+equal weights.
 """
 
 import argparse
@@ -44,7 +45,8 @@ def main() -> None:
         write_csv(folder / "pairs.csv", ranking.pairs)
         figures.systems(folder / "systems.png", ranking.systems, options.metric)
     shown = ranking.systems.drop(columns="problem") if ranking.systems["problem"].isna().all() else ranking.systems
-    print_visible(in_markdown(shown.round(4)) if options.md else shown.round(4).to_string(index=False))
+    shown = shown.round(4).assign(multiply_adds=shown["multiply_adds"].map("{:,.0f}".format))
+    print_visible(in_markdown(shown) if options.md else shown.to_string(index=False))
     print_visible(f"\n{sentence(ranking, options.metric, params.margin, len(corpus.tested()))}")
     print_visible(f"(table, all pairs and picture: {options.output})")
 

@@ -15,7 +15,8 @@ def study(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished study, and an experiment with another dense arm; the workspace is as it was."""
     folder = tmp_path_factory.mktemp("compare") / "study"
     shutil.copytree(finished, folder)
-    done = call(*DVC, "exp", "run", "--name", "narrow", "-S", "featurize_dense.embedding_dim=8", cwd=folder)
+    changes = ("-S", "featurize_dense.embedding_dim=8", "-S", "evaluate.threshold=0.4")
+    done = call(*DVC, "exp", "run", "--name", "narrow", *changes, cwd=folder)
     assert done.returncode == 0, done.stderr
     call("git", "restore", ".", cwd=folder)
     assert call(*DVC, "checkout", cwd=folder).returncode == 0
@@ -31,25 +32,28 @@ def test_the_workspace_and_its_experiments_are_compared(study: Path) -> None:
     status, out, err = compare(study)
     assert status == 0, err
     systems = pd.read_csv(study / "data/comparison/systems.csv")
-    names = {"TF-IDF", "learned", "learned (narrow)", "TF-IDF + learned", "TF-IDF + learned (narrow)"}
+    learned = ("learned (workspace)", "learned (narrow)")
+    names = {"TF-IDF", *learned, *(f"TF-IDF + {name}" for name in learned)}
     assert set(systems["system"]) == names  # TF-IDF is the same in both, and shown once
     assert all(name in out for name in names)
+    assert out.startswith("narrow: scored as the workspace is, not by its own evaluate.threshold=0.4, ")
     scores = pd.read_csv(study / "metrics/runs.csv").set_index(["arm", "run"])["micro_f1"]
     ranked = systems.set_index("system")["micro_f1"]
-    for arm, name in (("dense", "learned"), ("sparse", "TF-IDF"), ("fusion", "TF-IDF + learned")):
+    for arm, name in (("dense", learned[0]), ("sparse", "TF-IDF"), ("fusion", f"TF-IDF + {learned[0]}")):
         assert ranked[name] == pytest.approx(scores[arm, "all"])
     pairs = pd.read_csv(study / "data/comparison/pairs.csv")
     assert len(pairs) == len(names) * (len(names) - 1) / 2
     difference = pd.read_csv(study / "metrics/comparison.csv")["difference"][0]
-    found = pairs[pairs["one"].isin(["TF-IDF", "learned"]) & pairs["other"].isin(["TF-IDF", "learned"])]
+    arms = ["TF-IDF", learned[0]]
+    found = pairs[pairs["one"].isin(arms) & pairs["other"].isin(arms)]
     assert abs(found["difference"].item()) == pytest.approx(abs(difference))
     assert (study / "data/comparison/systems.png").stat().st_size > 10_000
 
 
 def test_experiments_can_be_named_and_the_table_be_markdown(study: Path) -> None:
     status, out, _ = compare(study, "narrow", "HEAD", "--metric", "hamming_loss", "--md")
-    assert status == 0 and out.startswith("| system | hamming_loss |")
-    assert "learned (HEAD)" in out
+    assert status == 0 and "\n| system | hamming_loss |" in out
+    assert "learned (narrow)" in out and "learned (HEAD)" in out and "| learned |" not in out
     assert "learned (workspace)" in compare(study, "narrow", "workspace")[1]
 
 

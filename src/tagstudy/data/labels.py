@@ -44,17 +44,20 @@ def choose_tags(labels: csr_array, names: list[str], wanted: int | list[str]) ->
     """
     if not names:
         raise UserError("no post has a tag; give posts with tags in ingest.source")
+    frequency = labels.sum(axis=0)
+    by_frequency = sorted(range(len(names)), key=lambda tag: (-frequency[tag], names[tag]))
     if isinstance(wanted, int):
-        frequency = labels.sum(axis=0)
-        return sorted(range(len(names)), key=lambda tag: (-frequency[tag], names[tag]))[:wanted]
+        return by_frequency[:wanted]
     column_of = {name: column for column, name in enumerate(names)}
     wanted = list(map(tag_name, wanted))
     for place, name in enumerate(wanted):
         if name in wanted[:place]:
             raise UserError(f"ingest.tags names the tag {name!r} twice; remove one")
         if name not in column_of:
-            nearest = get_close_matches(name, names, n=3) or names[:3]
-            raise UserError(f"ingest.tags: no post has the tag {name!r}; did you mean one of {nearest}?")
+            nearest = get_close_matches(name, set(names) - set(wanted), n=3)
+            frequent = [names[tag] for tag in by_frequency[:3]]
+            hint = f"did you mean one of {nearest}?" if nearest else f"the most frequent are {frequent}"
+            raise UserError(f"ingest.tags: no post has the tag {name!r}; {hint}")
     return [column_of[name] for name in wanted]
 
 

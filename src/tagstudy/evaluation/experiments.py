@@ -1,6 +1,7 @@
 """The predictions of DVC's experiments, read from its cache: nothing is run again."""
 
-from collections.abc import Container, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +30,7 @@ class Experiment(NamedTuple):
     arms: dict[str, Predictions]
     hashes: dict[str, str]  # of each arm's predictions, by which equal ones are known
     cost: pd.DataFrame  # a row for each arm and for the fusion, with their multiply_adds
+    decides_by: tuple[str | float, str]  # its own evaluate.threshold and evaluate.calibrate
 
 
 def names_of_experiments() -> list[str]:
@@ -87,7 +89,8 @@ def open_experiment(name: str, posts: str, scratch: Path) -> Experiment:
         if out["path"] == str(PREDICTIONS / arm)
     }
     embedding = locked["train_dense"]["params"]["params.yaml"]["featurize_dense.embedding"]
-    return Experiment(name, embedding, arms, hashes, cost)
+    evaluated = locked["evaluate"]["params"]["params.yaml"]["evaluate"]
+    return Experiment(name, embedding, arms, hashes, cost, (evaluated["threshold"], evaluated["calibrate"]))
 
 
 def check_lock() -> None:
@@ -135,34 +138,43 @@ def gather_systems(
 ) -> dict[str, Candidate]:
     """The different systems of experiments, by name: arms, fusions, and the control of the arm that is best on valid.
 
-    Equal predictions are one system. Of several with one embedding, later ones add the experiment's name in brackets.
+    All are decided by one ``threshold`` and ``calibrate``, so that predictions are compared; a line says which
+    experiments have others. Equal predictions are one system. See :func:`name_arms`.
     """
     assessor = Assessor(corpus, threshold, calibrate)
+    name_of = name_arms(experiments)
     arms: dict[str, Predictions] = {}
     candidates: dict[str, Candidate] = {}
-    name_of: dict[str, str] = {}  # by the hash of predictions, or of two
     for experiment in experiments:
-        dense, sparse = experiment.arms["dense"], experiment.arms["sparse"]
-        names = {"dense": experiment.embedding, "sparse": "TF-IDF"}
+        if experiment.decides_by != (threshold, calibrate):
+            own = "evaluate.threshold={}, evaluate.calibrate={}".format(*experiment.decides_by)
+            print_visible(f"{experiment.name}: scored as the workspace is, not by its own {own}")
         for arm, predictions in experiment.arms.items():
-            digest = experiment.hashes[arm]
-            if digest not in name_of:
-                name = name_of[digest] = unique_name(names[arm], experiment.name, candidates)
+            name = name_of[experiment.hashes[arm]]
+            if name not in candidates:
                 cost = experiment.cost.loc[arm, "multiply_adds"]
                 candidates[name] = Candidate(assessor.arm(predictions), cost, predictions.problem)
                 arms[name] = predictions
-        digest = experiment.hashes["dense"] + experiment.hashes["sparse"]
-        if digest not in name_of:
-            parts = " + ".join(name_of[experiment.hashes[arm]] for arm in ("sparse", "dense"))
-            name_of[digest] = parts
+        dense, sparse = experiment.arms["dense"], experiment.arms["sparse"]
+        name = " + ".join(name_of[experiment.hashes[arm]] for arm in ("sparse", "dense"))
+        if name not in candidates:
             fusion, _ = assessor.fusion(dense, sparse)
             cost = experiment.cost.loc[FUSION, "multiply_adds"]
-            candidates[parts] = Candidate(fusion, cost, dense.problem or sparse.problem)
+            candidates[name] = Candidate(fusion, cost, dense.problem or sparse.problem)
     best = max(arms, key=lambda name: candidates[name].system.valid_micro_f1())
     if control := assessor.control(arms[best]):
         candidates[f"two runs of {best}"] = Candidate(control, 2 * candidates[best].multiply_adds, arms[best].problem)
     return candidates
 
 
-def unique_name(name: str, experiment: str, names: Container[str]) -> str:
-    return name if name not in names else f"{name} ({experiment})"
+def name_arms(experiments: list[Experiment]) -> dict[str, str]:
+    """A name for each arm, by the hash of its predictions: its embedding, with the experiment where several have it."""
+    origins: dict[str, tuple[str, str]] = {}
+    for experiment in experiments:
+        for arm, embedding in (("dense", experiment.embedding), ("sparse", "TF-IDF")):
+            origins.setdefault(experiment.hashes[arm], (embedding, experiment.name))
+    several = Counter(embedding for embedding, _ in origins.values())
+    return {
+        digest: embedding if several[embedding] == 1 else f"{embedding} ({experiment})"
+        for digest, (embedding, experiment) in origins.items()
+    }

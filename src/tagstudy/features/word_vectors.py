@@ -43,6 +43,10 @@ def read_vectors(path: Path, words: list[str], dims: int) -> np.ndarray:
     except (ValueError, *UNREADABLE) as problem:
         if is_disk_full(problem):  # where a 7z archive is unpacked
             raise
+        if isinstance(problem, FileNotFoundError):
+            raise UserError(
+                f"featurize_dense.vectors: {path} does not exist; name a file, for queued experiments by its full path"
+            ) from None
         raise UserError(
             f"{path}, after {number:,} words: not readable as word vectors ({problem}); featurize_dense.vectors "
             "takes GloVe's or word2vec's text, or word2vec's binary as .bin, each also in an archive"

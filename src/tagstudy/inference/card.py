@@ -14,8 +14,8 @@ from tagstudy.core.printing import visible
 SHOWN_TAGS = 30  # tags
 SCORES = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "hamming_loss": "Hamming loss"}
 NO_LICENCE = (
-    "None was named. The code that trained these models has the MIT licence; the posts have their own, those of Stack "
-    "Exchange CC BY-SA 4.0."
+    "None was named. The code that trained these models has the MIT licence; the posts have their own; Stack "
+    "Exchange's is CC BY-SA 4.0."
 )
 
 
