@@ -34,7 +34,7 @@ test: $(VENV)/dev ## lint, types, pytest (requirements-dev.txt; five to ten minu
 	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/dev ## simulations, kills, fuzzing, a browser if there is one (requirements-dev.txt; an hour)
-	pytest -m slow
+		pytest -m slow -o faulthandler_timeout=0
 
 bench: $(VENV)/bench ## both arms and the baselines on the posts in DATA=folder (requirements-bench.txt; 45 minutes)
 	@test -n "$(DATA)" || { echo "name the folder of the posts: make bench DATA=folder"; exit 1; }

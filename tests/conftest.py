@@ -19,6 +19,8 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
+from tagstudy.core.processor import COMMON  # before numpy and torch
+
 # isort: split
 import numpy as np
 import py7zr
@@ -34,7 +36,6 @@ from tagstudy.core.checksums import seal
 from tagstudy.core.config import EncoderSettings
 from tagstudy.core.files import write_json
 from tagstudy.core.paths import SYSTEMS
-from tagstudy.core.processor import COMMON
 from tagstudy.core.store import CsrMatrix, CsrWriter
 from tagstudy.inference.models import FORMAT, SHIPPED
 from tagstudy.model.network import build, write_network
@@ -70,20 +71,29 @@ OUTPUTS = {  # of each stage
 }
 DVC = (sys.executable, "-m", "dvc")
 SAMPLE = 1500  # lines of the sample that whole studies read
+LARGE = 10_000_000  # bytes of a file that is the user's posts, not of the project
 QUICK: dict[str, dict] = {  # parameters of whole studies
     "ingest": {"folds": 3},
     "featurize_dense": {"embedding_dim": 16},
     "train": {"epochs": 2, "min_steps": 40, "hidden": [16], "batch_size": 64},
     "evaluate": {"resamples": 100},
 }
+# A git hook names the user's repository in variables, and variables of Python's change what programs print.
+for variable in [name for name in os.environ if name.startswith(("GIT_", "PYTHON"))]:
+    del os.environ[variable]
 CACHE = tempfile.TemporaryDirectory(prefix="tagstudy-")  # deleted at the end
 os.environ["TAGSTUDY_CACHE"] = CACHE.name  # not the user's
+for place in ("GLOBAL_CONFIG", "SYSTEM_CONFIG", "SITE_CACHE"):
+    os.environ[f"DVC_{place}_DIR"] = f"{CACHE.name}/{place}"  # nor the user's remotes and caches
+os.environ.pop("DVC_STUDIO_TOKEN", None)
 os.environ["HF_HUB_OFFLINE"] = "1"  # without a network it would try again for a minute
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same bytes each time are promised on the CPU alone
 torch.set_num_threads(1)  # as the stages do; networks this small only wait for one another
-# This Python's programs first on the path; each chooses its instructions by itself.
+# This Python's programs first on the path, and this tree's library; each chooses its instructions by itself.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in COMMON} | {
-    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "PYTHONPATH": str(ROOT / "src"),
+    **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
 }
 
 
@@ -167,14 +177,19 @@ def make_clone(folder: Path) -> None:
     git(ROOT, "clone", "--quiet", str(ROOT), str(folder))
     listed = call("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout.splitlines()
     for name in listed:
-        if (ROOT / name).is_file():
+        if (ROOT / name).is_file() and (ROOT / name).stat().st_size < LARGE:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
     sample = folder / "data/sample/Posts.xml"
     *rows, end = sample.read_text(encoding="utf-8").splitlines(keepends=True)
     sample.write_text("".join([*rows[:SAMPLE], end]), encoding="utf-8")
     write_params(folder, **QUICK)
-    for setting in ("user.name=Test", "user.email=test@example.com", "commit.gpgsign=false"):
+    for setting in (
+        "user.name=Test",
+        "user.email=test@example.com",
+        "commit.gpgsign=false",
+        "core.hooksPath=/dev/null",
+    ):
         git(folder, "config", *setting.split("="))
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", "The working tree")

@@ -62,10 +62,9 @@ def serve(address: str) -> NoReturn:
     listener.bind(address)
     listener.listen(64)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who answer
-    if os.fork() == 0:  # ends this process once the one who started it is gone
+    if os.fork() == 0:  # ends this process and all scripts, a group, once the one who started it is gone
         os.read(0, 1)
-        os.kill(os.getppid(), signal.SIGKILL)
-        os._exit(0)
+        os.killpg(0, signal.SIGKILL)
     print("listening", flush=True)
     while True:
         connection, _ = listener.accept()

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import ENVIRONMENT, ROOT
 
+from tagstudy.core.processor import has_avx2
+
 PROGRAM = """
 import hashlib
 import tagstudy.core.processor
@@ -50,7 +52,7 @@ def test_training_gives_the_same_bytes_on_processors_of_intel_and_amd(finished: 
 def test_a_script_imports_the_processor_before_any_library(script: Path) -> None:
     imported = [
         name
-        for node in ast.parse(script.read_text()).body
+        for node in ast.parse(script.read_text(encoding="utf-8")).body
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
     ]
@@ -70,9 +72,11 @@ def test_a_script_holds_numpy_and_torch_to_common_instructions(tmp_path: Path) -
             [sys.executable, "-c", program], cwd=tmp_path, env=environment, text=True
         ).strip()
 
-    if "avx2" in Path("/proc/cpuinfo").read_text().split():
+    if has_avx2():
         assert held() == "avx2"
     assert held(ATEN_CPU_CAPABILITY="default") == "default"  # a variable of the user's stays
-    text = (tmp_path / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace("instructions: common", "instructions: native"))
+    text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(
+        text.replace("instructions: common", "instructions: native"), encoding="utf-8"
+    )
     assert held() == "None"

@@ -115,7 +115,7 @@ def test_a_stage_ends_with_what_it_made(monkeypatch: pytest.MonkeyPatch, capsys:
 
 def test_a_stage_starts_with_what_it_does_and_no_line_waits_for_the_end(tmp_path: Path) -> None:
     (tmp_path / "count.py").write_text(ENDS_EARLY)
-    done = call(sys.executable, "count.py", cwd=tmp_path)
+    done = call(sys.executable, "count.py", cwd=tmp_path, cold=True)
     assert done.returncode == 9, done.stderr
     assert done.stdout == "count: count the posts ...\nhalf of them\n"
 

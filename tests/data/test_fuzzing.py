@@ -13,6 +13,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from itertools import count, takewhile
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def packed(name: str, data: bytes, chance: random.Random) -> tuple[str, bytes]:
         return name, data
     kind = chance.choice((".gz", ".zip", ".7z"))
     member = name.replace(".", "__")
-    make = {".gz": gzip.compress, ".zip": lambda d: zipped(zipfile.ZIP_STORED, **{member: d})}
+    make = {".gz": partial(gzip.compress, mtime=0), ".zip": lambda d: zipped(zipfile.ZIP_STORED, **{member: d})}
     return name + kind, make.get(kind, lambda d: seven_zipped(**{member: d}))(data)
 
 

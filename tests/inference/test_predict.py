@@ -280,7 +280,7 @@ def test_what_cannot_be_done_is_one_line(study: Path, arguments: list[str], says
     done = predict(study, *arguments)
     assert done.returncode == 1 and done.stdout == b""
     assert len(done.stderr.splitlines()) == 1 and says in done.stderr.decode()
-    assert call("git", "status", "--porcelain", cwd=study).stdout == ""
+    assert call("git", "--no-optional-locks", "status", "--porcelain", cwd=study).stdout == ""
 
 
 def run_program(study: Path, command: str) -> subprocess.CompletedProcess:

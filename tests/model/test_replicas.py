@@ -72,6 +72,7 @@ class End(tuple):
 
 def be_one(number: int, ranks: int, port: int, work: Callable[[], Any], sender: Connection) -> None:
     os.environ |= {"TORCHELASTIC_RUN_ID": "test", "TORCHELASTIC_USE_AGENT_STORE": "True", "MASTER_ADDR": "localhost"}
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # whatever address the machine's name has
     os.environ |= {"MASTER_PORT": str(port), "WORLD_SIZE": str(ranks)}
     os.environ |= {"RANK": str(number), "LOCAL_RANK": str(number)}
     sender.send_bytes(pickle.dumps(work()))  # by itself it would send no tensor, but where to ask for it

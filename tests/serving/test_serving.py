@@ -231,7 +231,9 @@ def test_a_malformed_request_gets_a_line(
         b"GET / HTTP/1.1\r\n\r\n",  # no host
         b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
         b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"A: " + b"a" * 100_000,
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+        + b"A: "
+        + b"a" * 20_000,  # with more, the end of the connection could reset it
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",  # TLS
     ],
 )

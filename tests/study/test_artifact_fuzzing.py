@@ -36,6 +36,7 @@ from tagstudy.predictions.predictions import Predictions
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "600"))
 QUICK = 6  # changes of each kind of file
+MANY = 60  # at most, until one is noticed: some files of a kind are not read
 TEXTS = ["How do I bind a click handler to rows added later?\nIn jquery.", "c# and asp.net", "python list"]
 VALUES = [None, -1, 1e999, float("nan"), 10**30, "", "x" * 5000, [], {}, [[[]]], {"a": {}}, True, "\x1b[2J"]
 TOKENS = [b"\0", b"\xff\xfe", b"9" * 5000, b"NaN", b"[" * 5000, b"\n", b"\x93NUMPY", b"null", b"  ", b"PAR1"]
@@ -184,6 +185,8 @@ def study(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_damaged_file_is_one_line_or_read_rightly(study: Path, kind: str) -> None:
     chance = random.Random(kind)
     outcomes = Counter(damage(study, kind, chance) for _ in range(QUICK))
+    while kind != "seconds" and not outcomes["one line"] and outcomes.total() < MANY:
+        outcomes[damage(study, kind, chance)] += 1
     assert outcomes["one line"] or kind == "seconds"
 
 

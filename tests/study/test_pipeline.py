@@ -93,7 +93,7 @@ def test_stages_that_run_again_write_the_same_bytes(study: Path, tmp_path: Path)
 def test_an_experiment_shows_beside_the_commit(study: Path) -> None:
     """What `exp run`, `exp show`, `metrics diff` and `plots diff` promise: both versions of everything."""
     before = json.loads((study / "metrics/metrics.json").read_text())
-    said = dvc(study, "exp", "run", "-S", "+train_dense.epochs=1", "-S", "+train_dense.lr=1e-5", cold=True)
+    said = dvc(study, "exp", "run", "-S", "+train_dense.epochs=1", "-S", "+train_dense.lr=1e-5")
     assert "Running stage 'train_dense'" in said and "Running stage 'train_sparse'" not in said
     assert yaml.safe_load((study / "params.yaml").read_text())["train_dense"]["epochs"] == 1
     table = dvc(study, "exp", "show", "--csv")
