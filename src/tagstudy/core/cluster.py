@@ -30,6 +30,7 @@ def run_in(folder: Path, function: Callable, shard: Any) -> Any:
 
 
 def unreachable(address: str | None, problem: Exception) -> UserError:
+    """The error that says why no cluster can be used."""
     where = f"compute.address: no cluster at {address!r:.100}" if address else "compute.engine: ray does not start"
     return UserError(f"{where} ({' '.join(str(problem).split()):.200})")
 
