@@ -75,7 +75,7 @@ def from_file(path: Path) -> Any:
 
 
 def start_worker(scratch: str) -> None:
-    """In a worker: ignore Ctrl-C, which the stage handles, and exit if the stage is killed."""
+    """In a worker: temporary files go into ``scratch``; Ctrl-C is the stage's to handle; end if the stage is killed."""
     tempfile.tempdir = scratch
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
