@@ -20,13 +20,14 @@ from tagstudy.core.checksums import checked
 from tagstudy.core.config import Compute
 from tagstudy.core.corpus import Text
 from tagstudy.core.shards import map_in_order
-from tagstudy.core.store import CsrMatrix, CsrWriter
+from tagstudy.core.store import ENTRIES, CsrMatrix, CsrWriter
 from tagstudy.data.text import SEPARATE, token_sequences, tokenize
 
 COUNTS = "counts"  # the folder of all posts' counts of single words, beside the posts
 SHARD = 2**21  # bytes of posts; the larger a shard is, the fewer chunks are distinct and have to be tokenized
 WAITING = 2**24  # bytes of vocabularies that are merged at once; more where the merged one is large
 TERMS = "terms.parquet"  # the terms in alphabetical order
+TRAILING = ".)]"  # characters that belong to no token where nothing follows them
 
 
 class GrowingVocabulary(dict[str, int]):
@@ -55,11 +56,9 @@ def write_counts(folder: Path, posts: Path, compute: Compute, max_ngram: int = 1
                 waiting.clear()
         append_shards(writer, vocabulary, waiting)
         writer.columns = len(vocabulary.terms)
-    order = pc.sort_indices(vocabulary.terms)
-    rank = np.empty(len(order), np.int32)
-    rank[order.to_numpy()] = np.arange(len(order), dtype=np.int32)
-    renumber(folder / "matrix", rank)
-    pq.write_table(pa.table({"term": vocabulary.terms.take(order)}), folder / TERMS)
+    terms, ranks = alphabetical(vocabulary.terms)
+    renumber(folder / "matrix", ranks)
+    pq.write_table(pa.table({"term": terms}), folder / TERMS)
 
 
 class MergedVocabulary:
@@ -102,26 +101,36 @@ def shards_of(posts: Path) -> Iterator[list[int]]:
         yield shard
 
 
+def alphabetical(terms: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """Terms in alphabetical order, and the place of each in it [terms]."""
+    order = pc.sort_indices(terms)
+    ranks = np.empty(len(order), np.int32)
+    ranks[order.to_numpy()] = np.arange(len(order), dtype=np.int32)
+    return terms.take(order), ranks
+
+
 def renumber(folder: Path, columns: np.ndarray) -> None:
-    """Give the columns of a CSR matrix on disk other numbers, ``columns`` [columns], and sort each row by them."""
-    matrix = CsrMatrix(folder, mode="r+")
-    start = 0
-    for block in matrix.blocks():
-        end = start + block.nnz
-        rows = csr_array((block.data, columns[block.indices], block.indptr), shape=block.shape)
-        rows.sort_indices()
-        matrix.indices[start:end], matrix.data[start:end] = rows.indices, rows.data
-        start = end
+    """Give the columns of a CSR matrix on disk other numbers, ``columns`` [columns]."""
+    indices = CsrMatrix(folder, mode="r+").indices
+    for start in range(0, len(indices), ENTRIES):
+        indices[start : start + ENTRIES] = columns[indices[start : start + ENTRIES]]
 
 
 def count_shard(posts: Path, max_ngram: int, groups: list[int]) -> tuple[csr_array, pa.StringArray]:
-    """Counts [posts, terms] of the posts in some row groups, and the terms."""
+    """Counts [posts, terms] of the posts in some row groups, and the terms, in alphabetical order.
+
+    So each row's columns ascend, and do so still under the numbers of all posts' terms.
+    """
     table = pq.ParquetFile(posts).read_row_groups(groups, ["title", "body"], use_threads=False)
     if max_ngram == 1:
-        return count_words(table)
-    numbers = GrowingVocabulary()
-    rows = count_terms(list(map(Text, *(column.to_pylist() for column in table.columns))), numbers, max_ngram)
-    return rows, pa.array(numbers, pa.string())
+        rows, terms = count_words(table)
+    else:
+        numbers = GrowingVocabulary()
+        rows = count_terms(list(map(Text, *(column.to_pylist() for column in table.columns))), numbers, max_ngram)
+        terms = pa.array(numbers, pa.string())
+    terms, ranks = alphabetical(terms)
+    rows = csr_array((rows.data, ranks[rows.indices], rows.indptr), shape=(len(table), len(terms)))
+    return rows.tocsc().tocsr(), terms  # each row sorted, faster than by sort_indices
 
 
 def read_terms(folder: Path) -> pa.LargeStringArray:
@@ -132,8 +141,8 @@ def read_terms(folder: Path) -> pa.LargeStringArray:
 def count_words(table: pa.Table) -> tuple[csr_array, pa.StringArray]:
     """Counts [posts, terms] of single tokens, and the terms.
 
-    Like :func:`count`, but several times faster: Arrow splits all texts at characters that no token contains, and each
-    distinct chunk is tokenized once; one of ASCII letters and digits is a token.
+    Like :func:`count_terms`, but several times faster: Arrow splits all texts at characters that no token contains, and
+    each distinct chunk is tokenized once; one of ASCII letters and digits, before any of TRAILING, is a token.
     """
     title, body = (table[name].combine_chunks() for name in ("title", "body"))
     has_both = pc.and_(pc.greater(pc.binary_length(title), 0), pc.greater(pc.binary_length(body), 0))
@@ -141,7 +150,8 @@ def count_words(table: pa.Table) -> tuple[csr_array, pa.StringArray]:
     texts = pc.binary_join_element_wise(pc.if_else(has_both, title, ""), title, body, " ")
     chunks = pc.ascii_split_whitespace(separated_by_spaces(texts))
     encoded = chunks.flatten().dictionary_encode()
-    is_token = pc.ascii_is_alnum(encoded.dictionary)
+    trimmed = pc.ascii_rtrim(encoded.dictionary, TRAILING)
+    is_token = pc.ascii_is_alnum(trimmed)
     # Of the other chunks, in one list: the garbage collector walks through thousands of small ones.
     tokens: list[str] = []
     ends: list[int] = []
@@ -151,7 +161,7 @@ def count_words(table: pa.Table) -> tuple[csr_array, pa.StringArray]:
     single = is_token.to_numpy(zero_copy_only=False)
     lengths = np.ones(len(single), np.int32)
     lengths[~single] = np.diff(ends, prepend=0)
-    terms = pa.concat_arrays([encoded.dictionary.filter(is_token), pa.array(tokens, pa.string())]).dictionary_encode()
+    terms = pa.concat_arrays([trimmed.filter(is_token), pa.array(tokens, pa.string())]).dictionary_encode()
     numbers = terms.indices.to_numpy()
     columns = np.empty_like(numbers)
     of_single = np.repeat(single, lengths)

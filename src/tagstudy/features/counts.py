@@ -61,10 +61,9 @@ class DocumentTermCounts:
         columns[chosen] = np.arange(len(chosen))
         for block in self.matrix.blocks():
             places = columns[block.indices]
-            is_chosen = places >= 0
-            indptr = np.concatenate([[0], np.cumsum(is_chosen)])[block.indptr]
-            shape = block.shape[0], len(chosen)
-            yield csr_array((block.data[is_chosen], places[is_chosen], indptr), shape=shape)
+            kept = np.flatnonzero(places >= 0)
+            indptr = np.searchsorted(kept, block.indptr)
+            yield csr_array((block.data[kept], places[kept], indptr), shape=(block.shape[0], len(chosen)))
 
 
 def term_weights(counts: csr_array, sublinear_tf: bool, idf: np.ndarray | None = None) -> csr_array:
@@ -75,9 +74,9 @@ def term_weights(counts: csr_array, sublinear_tf: bool, idf: np.ndarray | None =
     weights = np.log(counts.data) + 1 if sublinear_tf else counts.data
     if idf is not None:
         weights = (weights * idf[counts.indices]).astype(np.float32)
-    row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    norms = np.sqrt(np.bincount(row, weights**2, minlength=counts.shape[0]))  # sums in float64
-    normalised = (weights / norms[row]).astype(np.float32)
+    squares = csr_array(((weights**2).astype(np.float64), counts.indices, counts.indptr), shape=counts.shape)
+    norms = np.sqrt(squares.sum(axis=1))
+    normalised = (weights / np.repeat(norms, np.diff(counts.indptr))).astype(np.float32)
     return csr_array((normalised, counts.indices, counts.indptr), shape=counts.shape)
 
 
