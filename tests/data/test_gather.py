@@ -100,11 +100,15 @@ def test_a_dump_in_parts_is_read_as_the_whole_is(tmp_path: Path, monkeypatch: py
 
 
 def test_a_part_holds_about_as_many_bytes_as_it_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dumps, "PART", PART)
+    """Wherever in a row the bytes of a part end, such as in the middle of `<row`."""
     (tmp_path / "Posts.xml").write_bytes(IN_PARTS["a row a line"])
-    *parts, last = parts_of(File(tmp_path / "Posts.xml"))
-    assert all(PART - max(map(len, ROWS)) - 10 < (part.end or 0) - part.start <= PART for part in parts)
-    assert len(IN_PARTS["a row a line"]) - last.start <= PART
+    whole, longest = read([File(tmp_path / "Posts.xml")]), max(map(len, ROWS))
+    for size in range(PART, PART + longest):
+        monkeypatch.setattr(dumps, "PART", size)
+        *parts, last = parts_of(File(tmp_path / "Posts.xml"))
+        assert all(size - longest - 10 < (part.end or 0) - part.start <= size for part in parts), size
+        assert len(IN_PARTS["a row a line"]) - last.start <= size
+        assert read([*parts, last]) == whole
 
 
 def ingested(

@@ -21,6 +21,7 @@ ROW_FIRST = re.compile(rb"(?:\xef\xbb\xbf)?\s*<row\b")
 HEAD = re.compile(
     rb"""(?:\xef\xbb\xbf)?\s*(?:<\?xml\s+version=["']1\.0["'](?:\s+encoding=["'](?i:utf-8)["'])?\s*\?>)?\s*(?:<posts>)?\s*"""
 )
+ROW = b"<row "
 PART = 2**23  # bytes of a part
 PIECE = 2**16  # bytes that are parsed at a time
 AMPERSAND = "&#38;"  # as the parser gives every & of a value, because it resolves no entities
@@ -168,10 +169,12 @@ def parts_of_dump(file: File) -> Iterator[File]:
     with file.path.open("rb") as stream:
         start = row = 0
         data = stream.read(PART)
-        head = max(0, data.find(b"<row "))
+        head = max(0, data.find(ROW))
         while len(data) == PART and HEAD.fullmatch(data, 0, head):
-            marks = np.flatnonzero(np.frombuffer(data, np.uint8, offset=head) == ord("<")) + head
-            rows = [mark for mark in marks.tolist() if data.startswith(b"<row ", mark)]
+            # Not the last bytes: a row that begins there is cut off, and looked at again with the next part.
+            whole = np.frombuffer(data, np.uint8)[head : 1 - len(ROW)]
+            marks = np.flatnonzero(whole == ord("<")) + head
+            rows = [mark for mark in marks.tolist() if data.startswith(ROW, mark)]
             if len(rows) < max(2, len(marks)):
                 break
             yield replace(
