@@ -125,6 +125,21 @@ def test_an_arm_alone_is_shipped_with_test_spared_the_same_each_time(study: Path
     assert loaded.tags(TEXTS)[0] and loaded.explain(Text("a python list", "")).tags.keys() == {"sparse"}
 
 
+def test_a_study_that_changes_meanwhile_is_not_shipped(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train_and_change(*arguments: Any) -> Any:
+        shutil.copytree(study / PREDICTIONS / "dense", PREDICTIONS / "sparse", dirs_exist_ok=True)  # another's
+        return refit(*arguments)
+
+    monkeypatch.setattr("tagstudy.inference.ship.refit", train_and_change)
+    shutil.copytree(study, tmp_path / "study")
+    with chdir(tmp_path / "study"):
+        opened = Study.open(read_params(), None, all_posts=False)
+        with pytest.raises(UserError, match="a stage of the study has run while its arms were trained"):
+            ship(tmp_path, opened, ["sparse"], licence=None)
+
+
 DAMAGES = {
     "cut": ("sparse/weights.safetensors", lambda data: data[:-10], "damaged (its contents have changed)"),
     "changed": ("decisions.json", lambda data: data.replace(b"1", b"2", 1), "damaged (its contents have changed)"),

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tagstudy.core.checksums import check_made_from
+from tagstudy.core.checksums import SUMS, check_made_from, checksum
 from tagstudy.core.config import Params
 from tagstudy.core.corpus import Corpus
+from tagstudy.core.errors import UserError
 from tagstudy.core.files import read_json, write_json
 from tagstudy.core.paths import ARMS, FEATURES, MODELS, POSTS, PREDICTIONS, features_of_fold
 from tagstudy.evaluation.systems import Assessor
@@ -38,13 +39,20 @@ class Study(NamedTuple):
     cache: Path | None  # of encoded texts
     runs: Sequence[int]  # that epochs and decisions come from
     chosen: np.ndarray  # [posts] whether each post is trained on
+    sums: list[str]  # which study it is
 
     @classmethod
     def open(cls, params: Params, cache: Path | None, all_posts: bool) -> "Study":
         """``all_posts``: trained on all, with what all runs found. Otherwise on train and valid of the first fold."""
         corpus = Corpus(POSTS)
         chosen = np.ones(len(corpus), dtype=bool) if all_posts else corpus.is_in("train", 0) | corpus.is_in("valid", 0)
-        return cls(params, corpus, cache, runs_of(None if all_posts else 0), chosen)
+        return cls(params, corpus, cache, runs_of(None if all_posts else 0), chosen, study_sums())
+
+
+def study_sums() -> list[str]:
+    """The checksums of the posts and of all that was made of them: a stage that runs again changes one."""
+    folders = [POSTS, *(folder / arm for arm in ARMS for folder in (MODELS, PREDICTIONS))]
+    return [checksum(folder / SUMS) for folder in [*folders, *(FEATURES / name for name in ARMS.values())]]
 
 
 def runs_of(fold: int | None) -> list[int]:
@@ -56,8 +64,8 @@ def runs_of(fold: int | None) -> list[int]:
 def ship(folder: Path, study: Study, arms: Sequence[str], licence: str | None) -> str:
     """Train the arms again and write them into an empty folder. Returns a line that says so.
 
-    Raises :class:`UserError` where an arm has learned nothing, where features and models do not belong together, and
-    when the loss is NaN or infinite.
+    Raises :class:`UserError` where an arm has learned nothing, where features and models do not belong together, when
+    the loss is NaN or infinite, and where a stage of the study has run meanwhile.
     """
     corpus, params = study.corpus, study.params
     epochs = {arm: study_epochs(arm, study) for arm in arms}
@@ -70,6 +78,8 @@ def ship(folder: Path, study: Study, arms: Sequence[str], licence: str | None) -
     write_json(folder / SHIPPED, {"format": FORMAT, "tags": corpus.tags, "losses": losses})
     posts = int(study.chosen.sum())
     (folder / "README.md").write_text(model_card(corpus, params, epochs, posts, licence), encoding="utf-8")
+    if study_sums() != study.sums:
+        raise UserError("a stage of the study has run while its arms were trained; run `python src/ship.py` again")
     trained = " and ".join(f"the {arm} arm for {count} epochs" for arm, count in epochs.items())
     return f"trained {trained}, on {posts:,} posts"
 
