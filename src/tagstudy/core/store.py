@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -22,13 +22,12 @@ ENTRIES = 2**18  # of a block of a CSR matrix
 
 
 class CsrMatrix:
-    """A CSR matrix on disk. With the mode "r+" its values can be changed."""
+    """A CSR matrix on disk."""
 
-    def __init__(self, folder: Path, mode: Literal["r", "r+"] = "r") -> None:
+    def __init__(self, folder: Path) -> None:
         self.shape: tuple[int, int] = tuple(np.load(checked(folder / "shape.npy")).tolist())
-        self.indptr, self.indices, self.data = (
-            mapped(folder / f"{part}.npy", mode) for part in ("indptr", "indices", "data")
-        )
+        parts = (folder / f"{part}.npy" for part in ("indptr", "indices", "data"))
+        self.indptr, self.indices, self.data = map(mapped, parts)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -59,9 +58,9 @@ class CsrMatrix:
             start = end
 
 
-def mapped(path: Path, mode: Literal["r", "r+"] = "r") -> np.ndarray:
+def mapped(path: Path) -> np.ndarray:
     """A memory-mapped array as a plain ndarray: slicing a numpy.memmap creates another memmap, which is slow."""
-    return np.load(checked(path), mmap_mode=mode).view(np.ndarray)
+    return np.load(checked(path), mmap_mode="r").view(np.ndarray)
 
 
 class DenseMatrix:

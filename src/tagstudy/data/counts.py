@@ -2,10 +2,10 @@
 
 Processes count shards of the posts side by side, each shard under a vocabulary of its own. The vocabularies are then
 merged, some shards at a time, and the terms numbered in alphabetical order. No process holds more than a few shards of
-the posts; the merged vocabulary is in memory as a whole, as an Arrow array.
+the posts; in memory as a whole are the merged vocabulary, as an Arrow array, and the numbers of each shard's terms.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from tagstudy.core.checksums import checked
 from tagstudy.core.config import Compute
 from tagstudy.core.corpus import Text
 from tagstudy.core.shards import map_in_order
-from tagstudy.core.store import ENTRIES, CsrMatrix, CsrWriter
+from tagstudy.core.store import CsrWriter
 from tagstudy.data.text import SEPARATE, token_sequences, tokenize
 
 COUNTS = "counts"  # the folder of all posts' counts of single words, beside the posts
@@ -44,46 +44,45 @@ def write_counts(folder: Path, posts: Path, compute: Compute, max_ngram: int = 1
     The result is the same for any number of processes.
     """
     vocabulary = MergedVocabulary()
-    waiting: list[tuple[csr_array, pa.StringArray]] = []
     with (
         closing(map_in_order(partial(count_shard, posts, max_ngram), shards_of(posts), compute)) as shards,
         CsrWriter(folder / "matrix", columns=0) as writer,
     ):
-        for shard in shards:
-            waiting.append(shard)
-            if sum(terms.nbytes for _, terms in waiting) >= max(WAITING, vocabulary.terms.nbytes // 4):
-                append_shards(writer, vocabulary, waiting)
-                waiting.clear()
-        append_shards(writer, vocabulary, waiting)
+        for rows, terms in shards:
+            writer.append(rows.indices, rows.indptr, rows.data)
+            vocabulary.add(terms, rows.nnz)
+        vocabulary.merge()
         writer.columns = len(vocabulary.terms)
     terms, ranks = alphabetical(vocabulary.terms)
-    renumber(folder / "matrix", ranks)
+    renumber(folder / "matrix/indices.npy", ((entries, ranks[numbers]) for entries, numbers in vocabulary.shards))
     pq.write_table(pa.table({"term": terms}), folder / TERMS)
 
 
 class MergedVocabulary:
-    """The terms of shards, in the order in which they first appear."""
+    """The terms of shards, in the order in which they first appear, and the numbers that each shard's have in it."""
 
     def __init__(self) -> None:
         self.terms = pa.array([], pa.large_string())  # of millions of posts, n-grams are more than 2 GB
+        self.shards: list[tuple[int, np.ndarray]] = []  # of each its entries, and the numbers of its terms
+        self.waiting: list[tuple[int, pa.StringArray]] = []  # the same, not merged yet
 
-    def add(self, vocabularies: list[pa.StringArray]) -> np.ndarray:
-        """Add the terms of some shards; their numbers [terms], one shard after the other."""
-        before = len(self.terms)
-        added = [terms.cast(self.terms.type) for terms in vocabularies]
-        encoded = pa.concat_arrays([self.terms, *added]).dictionary_encode()
+    def add(self, terms: pa.StringArray, entries: int) -> None:
+        """Add the terms of a shard whose counts have so many entries."""
+        self.waiting.append((entries, terms))
+        if sum(terms.nbytes for _, terms in self.waiting) >= max(WAITING, self.terms.nbytes // 4):
+            self.merge()
+
+    def merge(self) -> None:
+        """Merge those that wait."""
+        encoded = pa.concat_arrays(
+            [self.terms, *(terms.cast(self.terms.type) for _, terms in self.waiting)]
+        ).dictionary_encode()
+        numbers = encoded.indices.to_numpy()[len(self.terms) :].copy()
+        for entries, terms in self.waiting:
+            of_shard, numbers = np.split(numbers, [len(terms)])
+            self.shards.append((entries, of_shard))
         self.terms = encoded.dictionary
-        return encoded.indices.to_numpy()[before:]
-
-
-def append_shards(
-    writer: CsrWriter, vocabulary: MergedVocabulary, shards: list[tuple[csr_array, pa.StringArray]]
-) -> None:
-    """Write the counts of some shards, under the numbers of the merged vocabulary."""
-    numbers = vocabulary.add([terms for _, terms in shards])
-    for rows, terms in shards:
-        of_shard, numbers = np.split(numbers, [len(terms)])
-        writer.append(of_shard[rows.indices], rows.indptr, rows.data)
+        self.waiting.clear()
 
 
 def shards_of(posts: Path) -> Iterator[list[int]]:
@@ -109,11 +108,14 @@ def alphabetical(terms: pa.Array) -> tuple[pa.Array, np.ndarray]:
     return terms.take(order), ranks
 
 
-def renumber(folder: Path, columns: np.ndarray) -> None:
-    """Give the columns of a CSR matrix on disk other numbers, ``columns`` [columns]."""
-    indices = CsrMatrix(folder, mode="r+").indices
-    for start in range(0, len(indices), ENTRIES):
-        indices[start : start + ENTRIES] = columns[indices[start : start + ENTRIES]]
+def renumber(path: Path, shards: Iterable[tuple[int, np.ndarray]]) -> None:
+    """Give the columns of a CSR matrix other numbers: of each shard so many entries, and its columns' new numbers."""
+    start = 0
+    for entries, columns in shards:
+        # Mapped anew each time: what has been read of a mapping stays in memory as long as the mapping.
+        indices = np.load(path, mmap_mode="r+")[start : start + entries]
+        indices[:] = columns[indices]
+        start += entries
 
 
 def count_shard(posts: Path, max_ngram: int, groups: list[int]) -> tuple[csr_array, pa.StringArray]:

@@ -34,14 +34,26 @@ SHOWN_TAGS = 10  # tags that a message names
 def ingest(
     settings: Ingest, folder: Path, compute: Compute = EVERY_CORE, unfinished: Path | None = None
 ) -> dict[str, Any]:
-    """Read, merge, choose and split the posts of ``settings.source``, and write them into an empty folder.
+    """Read, merge, choose, split and count the posts of ``settings.source``, and write them into an empty folder.
 
-    Posts with fewer than ``min_tags`` of the chosen tags are left out. Unseen tags are left out of the labels, unless
-    ``unseen_tags`` counts them; their posts stay in their splits. ``compute`` says who reads and counts; the result is
-    the same. The folder ``unfinished``, ingest's own, keeps what has been read until it is in posts.parquet.
-    Returns what summary.json holds. Raises :class:`UserError` for a source or settings that give no study.
+    ``compute`` says who reads and counts; the result is the same. The folder ``unfinished``, ingest's own, keeps what
+    has been read until it is in posts.parquet. Returns what summary.json holds. Raises :class:`UserError` for a source
+    or settings that give no study.
     """
     parts = unfinished or folder / "parts"
+    summary = write_chosen(settings, folder, parts, compute)
+    shutil.rmtree(parts)
+    write_counts(folder / COUNTS, folder / "posts.parquet", compute)
+    write_json(folder / "summary.json", summary)
+    return summary
+
+
+def write_chosen(settings: Ingest, folder: Path, parts: Path, compute: Compute) -> dict[str, Any]:
+    """Write the posts of a study, their labels and splits, and the tags. Returns what summary.json holds.
+
+    Posts with fewer than ``min_tags`` of the chosen tags are left out. Unseen tags are left out of the labels, unless
+    ``unseen_tags`` counts them; their posts stay in their splits. What it holds in memory is about 200 bytes a post.
+    """
     texts, keys, source_split, labels, names, skipped, files = gather(settings, parts, compute)
     source_split, valid_is_test = test_of_two(source_split, settings)
     merged_into = merge(keys, source_split)
@@ -63,11 +75,9 @@ def ingest(
     for split in splits:
         check_split(labels, split, settings)
     write_posts(folder, texts, kept, labels)
-    shutil.rmtree(parts)
-    write_counts(folder / COUNTS, folder / "posts.parquet", compute)
     np.save(folder / "splits.npy", splits)
     write_json(folder / "tags.json", tags)
-    summary = {
+    return {
         "files": distinct(files),
         "read": len(merged_into) + skipped.total(),
         "skipped": dict(sorted(skipped.items())),
@@ -79,8 +89,6 @@ def ingest(
         "valid_cut_from_train": not has_valid,
         "valid_is_test": valid_is_test,
     } | describe(keys[kept], labels, tags, splits)
-    write_json(folder / "summary.json", summary)
-    return summary
 
 
 def with_enough_tags(labels: csr_array, tags: list[str], is_first: np.ndarray, settings: Ingest) -> np.ndarray:
