@@ -124,6 +124,19 @@ def test_a_short_file_in_cyrillic(tmp_path: Path, encoding: str) -> None:
     assert [post.title for post in posts] == titles
 
 
+@pytest.mark.parametrize("shifted", [0, 1])
+@pytest.mark.parametrize("encoding", ["gb18030", "big5", "cp932", "euc_jp"])
+def test_a_detector_gets_whole_characters(tmp_path: Path, encoding: str, shifted: int) -> None:
+    """Its sample ends within a character of two bytes in one of these two files."""
+    text = (
+        "这是一个问题" if encoding == "gb18030" else "這是一個問題" if encoding == "big5" else "これは日本語の質問です"
+    )
+    rows = "".join(f"{text * 5},a\n" for _ in range(2000))
+    (tmp_path / "a.csv").write_bytes(("title,tags\n" + "x" * shifted + rows).encode(encoding))
+    *_, post = read_posts(tmp_path / "a.csv")
+    assert isinstance(post, Post) and post.title == text * 5
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1250"])
 def test_an_encoding_that_need_not_be_that_of_the_file(tmp_path: Path, encoding: str) -> None:
     """As for predict.py: Unicode is known by itself."""

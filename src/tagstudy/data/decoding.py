@@ -9,6 +9,7 @@ from tagstudy.core.errors import UserError
 from tagstudy.data.files import File
 
 HEAD = 2**20  # bytes that are looked at
+SAMPLE = 2**16  # bytes that a detector gets
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 REMEDY = "correct it, or set ingest.encoding, such as cp1252 for Western languages"
 SCRIPTS = ("Arabic", "CJK", "Cyrillic", "Greek", "Hangul", "Hebrew", "Hiragana", "Katakana", "Thai")
@@ -107,7 +108,10 @@ def find_encoding(stream: IO[bytes]) -> str:
         return "utf-8-sig"  # not text: refused where it is decoded, or by its columns
     from charset_normalizer import from_bytes
 
-    best = from_bytes(head[: 2**16], cp_isolation=CANDIDATES).best()
+    sample = head[:SAMPLE]
+    if len(head) > SAMPLE:  # no character of several bytes has one below 0x30 behind its first
+        sample = sample.rstrip(bytes(range(0x30, 256))) or sample
+    best = from_bytes(sample, cp_isolation=CANDIDATES).best()
     # Of encodings of Latin letters a detector knows little: they differ in few bytes, and cp1252 is by far the usual.
     if best and any(script in alphabet for script in SCRIPTS for alphabet in best.alphabets):
         return best.encoding
