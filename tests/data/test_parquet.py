@@ -147,3 +147,65 @@ def test_a_part_of_a_row_group_decodes_to_no_more_than_its_bytes_allow(
     assert list(read_file(first)) and others
     with pytest.raises(UserError, match="decodes to more than 100 times its size"):
         list(read_file(last))
+
+
+def test_what_remains_behind_the_last_part_belongs_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alone, a few bytes of texts that are repeated would look like a bomb."""
+    monkeypatch.setattr(parquet, "PART", 20_000)
+    monkeypatch.setattr(parquet, "ALWAYS_ALLOWED", 100)
+    titles = [*(f"{number:x}" * 20 for number in range(2000)), *["deleted " * 20] * 5000]
+    table = pa.table({"title": titles, "tags": [["x"]] * len(titles)})
+    pq.write_table(table, tmp_path / "posts.parquet", row_group_size=1000, compression="none")
+    parts = list(parts_of(File(tmp_path / "posts.parquet")))
+    assert len(parts) > 1
+    assert [post.title for part in parts for post in read_file(part)] == [title.strip() for title in titles]
+
+
+def test_a_row_group_of_one_long_post_is_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "PART", 1000)
+    texts = [" ".join(map(str, range(2000))), *map(str, range(3000))]
+    rows = {"title": pa.array(texts), "tags": pa.array([["x"]] * len(texts))}
+    with pq.ParquetWriter(tmp_path / "posts.parquet", pa.table(rows).schema, compression="none") as writer:
+        writer.write_table(pa.table(rows).slice(0, 1))
+        writer.write_table(pa.table(rows).slice(1))
+    parts = list(parts_of(File(tmp_path / "posts.parquet")))
+    assert (parts[0].start, parts[0].end) == (0, 1)
+    assert all(part.start < (part.end or 0) for part in parts)
+    assert [post.title for part in parts for post in read_file(part)] == texts
+
+
+def test_texts_that_differ_are_read_without_their_dictionaries(tmp_path: Path) -> None:
+    """Each batch would bring along all texts that stand before it in the row group."""
+    titles = [f"title {number}" for number in range(5000)]
+    path = tmp_path / "posts.parquet"
+    pq.write_table(pa.table({"title": titles, "kind": ["question"] * 5000, "tags": [["x"]] * 5000}), path)
+    with path.open("rb") as stream:
+        batches = list(parquet.ParquetRows(path, stream).batches([0], ["title", "kind", "tags"]))
+    assert [text for batch in batches for text in batch["title"].to_pylist()] == titles
+    assert all(batch["title"].type == pa.string() for batch in batches)
+    assert all(len(column.dictionary) == 1 for batch in batches for column in (batch["kind"], batch["tags"].flatten()))
+
+
+def test_few_rows_at_a_time_where_they_may_be_one_long_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "LONGEST_BYTES", 10_000)
+    path = tmp_path / "posts.parquet"
+    pq.write_table(pa.table({"title": ["a" * 4000, *map(str, range(200))]}), path)
+    with path.open("rb") as stream:
+        batches = list(parquet.ParquetRows(path, stream).batches([0], ["title"]))
+    assert max(map(len, batches)) == 2 and sum(map(len, batches)) == 201
+
+
+def test_a_part_looks_at_its_own_row_groups_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "PART", 1000)
+    path = tmp_path / "posts.parquet"
+    pq.write_table(pa.table({"title": list(map(str, range(5000))), "tags": [["x"]] * 5000}), path, row_group_size=100)
+    parts = list(parts_of(File(path)))
+    seen: list[int] = []
+    check = parquet.check_metadata
+    monkeypatch.setattr(
+        parquet, "check_metadata", lambda metadata, group, size: seen.append(group) or check(metadata, group, size)
+    )
+    [part] = parts[5:6]
+    assert len(list(read_file(part))) < 1000
+    own = range(part.start // 100, -(-(part.end or 0) // 100))
+    assert set(seen) == {*range(10), *own}  # columns are chosen by the first 1,000 rows

@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import accumulate, count, pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -19,9 +19,12 @@ from tagstudy.data.columns import choose_columns
 from tagstudy.data.files import SAMPLE, File, Row, peek
 from tagstudy.data.tables import fields_of
 
-BATCH_ROWS = 1000  # rows, at most; each batch brings the dictionaries of its columns along, so that small ones are slow
+BATCH_ROWS = 1000  # rows, at most
 BATCH_BYTES = 2**24  # of texts, about
 PART = 2**23  # compressed bytes of a part, about
+LONGEST_BYTES = 2**28  # that a batch decodes to at most if all its rows are the longest text of a dictionary
+TEXT_BYTES = 4  # that PLAIN, in which texts are not repeated, puts before each text
+UNCHANGED = {"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}  # encodings that have whole texts
 PIECES = 8  # of a row group, at most: who reads the last one decodes all that stand before it
 ROW_BYTES = 8  # that a row counts for besides its texts
 TEXT_TYPES = ("STRING", "NONE", "JSON", "ENUM")  # logical types of columns of text
@@ -34,21 +37,27 @@ class ParquetRows:
         self.path, self.stream = path, stream
         plain = pq.ParquetFile(stream)
         self.metadata, self.schema = plain.metadata, plain.schema_arrow
-        check_metadata(self.metadata, stream.seek(0, io.SEEK_END))
+        self.size = stream.seek(0, io.SEEK_END)
         self.allowed = allowed(path.stat().st_size)
-        columns = [self.metadata.schema.column(place) for place in range(self.metadata.num_columns)]
-        texts = [c.path for c in columns if c.physical_type == "BYTE_ARRAY" and c.logical_type.type in TEXT_TYPES]
-        self.file = pq.ParquetFile(stream, metadata=self.metadata, read_dictionary=texts)
-        sizes, self.first, self.compressed = [0], [0], list[int]()  # of each row group its first row, and its bytes
-        for group in map(self.metadata.row_group, range(self.metadata.num_row_groups)):
-            sizes.append(group.total_byte_size)
-            chunks = [group.column(place) for place in range(len(columns))]
-            self.first.append(self.first[-1] + group.num_rows)
-            self.compressed.append(sum(chunk.total_compressed_size for chunk in chunks))
-            for chunk, column in zip(chunks, columns, strict=True):
-                entries = chunk.num_values if column.max_repetition_level else 0
-                self.check_size(max(chunk.total_uncompressed_size, entries), self.allowed)
-        self.batch_rows = max(1, min(BATCH_ROWS, BATCH_BYTES * self.metadata.num_rows // max(1, sum(sizes))))
+        groups = map(self.metadata.row_group, range(self.metadata.num_row_groups))
+        self.first = [0, *accumulate(group.num_rows for group in groups)]  # of each row group its first row
+
+    def chunks(self, group: int) -> list[pq.ColumnChunkMetaData]:
+        """The metadata of the columns of a row group.
+
+        Raises ArrowInvalid where they are damaged, and :class:`UserError` for a column that is too large.
+        """
+        check_metadata(self.metadata, group, self.size)
+        about = self.metadata.row_group(group)
+        chunks = [about.column(place) for place in range(self.metadata.num_columns)]
+        for place, chunk in enumerate(chunks):
+            entries = chunk.num_values if self.metadata.schema.column(place).max_repetition_level else 0
+            self.check_size(max(chunk.total_uncompressed_size, entries), self.allowed)
+        return chunks
+
+    def compressed(self, group: int) -> int:
+        """Bytes of a row group in the file."""
+        return sum(chunk.total_compressed_size for chunk in self.chunks(group))
 
     def check_size(self, size: int, allowed: int) -> None:
         if size > allowed:
@@ -58,16 +67,18 @@ class ParquetRows:
             )
 
     def bounds(self) -> list[int]:
-        """The rows that parts of about PART bytes begin with, and the end."""
+        """The rows that parts of about PART bytes begin with, and the end. What remains belongs to the last part."""
         bounds, size = [0], 0
-        for (first, end), compressed in zip(pairwise(self.first), self.compressed, strict=True):
+        for group, (first, end) in enumerate(pairwise(self.first)):
+            compressed = self.compressed(group)
             pieces = max(1, min(PIECES, compressed // PART))
             for piece in range(1, pieces + 1):
                 size += compressed // pieces
-                if size >= PART:
-                    bounds.append(first + (end - first) * piece // pieces)
+                bound = first + (end - first) * piece // pieces
+                if size >= PART and bound > bounds[-1]:
+                    bounds.append(bound)
                     size = 0
-        return bounds if bounds[-1] == self.first[-1] else [*bounds, self.first[-1]]
+        return [*bounds[:-1], self.first[-1]] if len(bounds) > 1 else [0, self.first[-1]]
 
     def rows(self, columns: Sequence[str], start: int = 0, end: int | None = None) -> Iterator[Row]:
         """The rows behind the first ``start``, up to ``end``, by the names of columns.
@@ -76,10 +87,10 @@ class ParquetRows:
         Raises :class:`UserError` for a file that decodes to far more than its size.
         """
         types = pa.schema([field.with_type(plain(field.type)) for field in map(self.schema.field, columns)])
-        groups, allowance = list(range(len(self.compressed))), self.allowed
+        groups, allowance = list(range(self.metadata.num_row_groups)), self.allowed
         if end is not None:
             groups = [group for group in groups if self.first[group] < end and self.first[group + 1] > start]
-            allowance = allowed(sum(self.compressed[group] for group in groups))
+            allowance = allowed(sum(map(self.compressed, groups)))
         number = self.first[groups[0]] if groups else 0
         size = 0
         for batch in self.batches(groups, list(columns)):
@@ -99,24 +110,50 @@ class ParquetRows:
     def batches(self, groups: list[int], columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Row groups in batches. Each ends with its row group: Arrow cannot join lists under different dictionaries."""
         for group in groups:
-            yield from self.file.iter_batches(self.batch_rows, row_groups=[group], columns=columns)
+            about, texts = self.metadata.row_group(group), self.texts(group)
+            if not about.num_rows:
+                continue
+            # With its dictionary, a text that is repeated is decoded once. But each batch brings the dictionary along,
+            # of a column whose texts differ all texts that stand before.
+            whole = pq.ParquetFile(self.stream, metadata=self.metadata, read_dictionary=[*texts])
+            first = next(whole.iter_batches(1, row_groups=[group], columns=columns))
+            rows = min(
+                BATCH_ROWS,
+                BATCH_BYTES * about.num_rows // max(1, about.total_byte_size),
+                LONGEST_BYTES // max(1, sum(map(longest, first.columns))),  # which rows may repeat
+            )
+            repeated = [path for path, is_repeated in texts.items() if is_repeated]
+            file = pq.ParquetFile(self.stream, metadata=self.metadata, read_dictionary=repeated)
+            yield from file.iter_batches(max(1, rows), row_groups=[group], columns=columns)
+
+    def texts(self, group: int) -> dict[str, bool]:
+        """The columns of text in a row group, by their paths, and whether to read them with their dictionaries.
+
+        These are columns whose texts are repeated more often than not, and lists, of which one row may repeat a text.
+        """
+        return {
+            column.path: chunk.total_uncompressed_size < TEXT_BYTES * chunk.num_values
+            or column.max_repetition_level > 0
+            or not UNCHANGED.issuperset(chunk.encodings)
+            for chunk, column in zip(self.chunks(group), map(self.metadata.schema.column, count()), strict=False)
+            if column.physical_type == "BYTE_ARRAY" and column.logical_type.type in TEXT_TYPES
+        }
 
 
-def check_metadata(metadata: Any, size: int) -> None:
-    """Raises ArrowInvalid where the metadata of a column are damaged, in a file of ``size`` bytes.
+def check_metadata(metadata: pq.FileMetaData, group: int, size: int) -> None:
+    """Raises ArrowInvalid where the metadata of a row group's columns are damaged, in a file of ``size`` bytes.
 
     If they are, `metadata.row_group(0).column(0)` would abort Python. Reading raises an error, before it reads a byte.
     """
     with TemporaryFile() as closed:
         closed.truncate(size)
         unreadable = pq.ParquetFile(closed, metadata=metadata)
-    for group in range(metadata.num_row_groups):
-        try:
-            next(unreadable.iter_batches(row_groups=[group]), None)
-        except (OSError, pa.ArrowException) as problem:
-            raise pa.ArrowInvalid(str(problem)) from None
-        except ValueError:  # the file is closed: nothing else is wrong
-            pass
+    try:
+        next(unreadable.iter_batches(row_groups=[group]), None)
+    except (OSError, pa.ArrowException) as problem:
+        raise pa.ArrowInvalid(str(problem)) from None
+    except ValueError:  # the file is closed: nothing else is wrong
+        pass
 
 
 def allowed(size: int) -> int:
@@ -171,6 +208,8 @@ def values(batch: Any, types: Any) -> list[tuple[dict[str, Any] | None, str]]:
 def text_bytes(array: Any) -> int:
     """How many bytes the texts of an array decode to, and one for each element of a list."""
     kind = array.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return pc.sum(pc.binary_length(array)).as_py() or 0
     if pa.types.is_dictionary(kind):
         return pc.sum(pc.take(pc.binary_length(array.dictionary), array.indices)).as_py() or 0
     if pa.types.is_map(kind):
@@ -181,6 +220,13 @@ def text_bytes(array: Any) -> int:
         elements = array.flatten()
         return len(elements) + text_bytes(elements)
     return 0
+
+
+def longest(array: Any) -> int:
+    """Bytes of the longest texts in the dictionaries of an array."""
+    if pa.types.is_dictionary(array.type):
+        return pc.max(pc.binary_length(array.dictionary)).as_py() or 0
+    return sum(map(longest, array.flatten())) if pa.types.is_struct(array.type) else 0
 
 
 def plain(kind: Any) -> Any:
