@@ -59,7 +59,7 @@ IN_PARTS = {
     "a comment in the middle": dump([*ROWS[:20], "<!-- <row PostTypeId='1'/>", *ROWS[20:40], "-->", *ROWS[40:]]),
     "an element within a row": dump(changed(30, "/>", "><a/></row>")),
     "another element": dump([*ROWS[:30], "<a/>", *ROWS[30:]]),
-    "a long row": dump(changed(30, "Title", "long " * PART)),
+    "a long row": dump(changed(30, "Title 30", "long " * PART)),
 }
 WHOLE = {
     "another encoding": dump(ROWS, head=DECLARED.format("latin-1") + "<posts>").decode().encode("latin-1"),
@@ -109,6 +109,25 @@ def test_a_part_holds_about_as_many_bytes_as_it_should(tmp_path: Path, monkeypat
         assert all(size - longest - 10 < (part.end or 0) - part.start <= size for part in parts), size
         assert len(IN_PARTS["a row a line"]) - last.start <= size
         assert read([*parts, last]) == whole
+
+
+def test_behind_a_row_longer_than_a_part_splitting_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dumps, "PART", PART)
+    path = tmp_path / "Posts.xml"
+    path.write_bytes(IN_PARTS["a long row"])
+    *parts, last = parts_of(File(path))
+    [long] = [part for part in parts if (part.end or 0) - part.start > PART]
+    assert (long.end or 0) - long.start < 7 * PART and len(parts) - parts.index(long) > 3
+    assert read([*parts, last]) == read([File(path)])
+    monkeypatch.setattr(dumps, "LONGEST", 2 * PART)  # without end it would be read into memory
+    assert len(list(parts_of(File(path)))) == parts.index(long) + 1
+
+
+def test_a_text_of_more_than_ten_megabytes_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "Posts.xml"
+    path.write_bytes(dump([ROW.format(1, "One", "word " * 2_100_000), ROWS[5]]))
+    one, other = read_file(File(path))
+    assert isinstance(one, Post) and len(one.body) > 10_000_000 and isinstance(other, Post)
 
 
 def ingested(

@@ -23,6 +23,7 @@ HEAD = re.compile(
 )
 ROW = b"<row "
 PART = 2**23  # bytes of a part
+LONGEST = 2**28  # bytes of a part, for a row that is as long
 PIECE = 2**16  # bytes that are parsed at a time
 AMPERSAND = "&#38;"  # as the parser gives every & of a value, because it resolves no entities
 POSITION = re.compile(r", line \d+, column \d+$")  # within the part; the row says more
@@ -108,7 +109,8 @@ def parsed(file: File, stream: IO[bytes]) -> Iterator[Mapping[str, str]]:
     from lxml import etree
 
     whole, rows = Repaired(file, stream), Rows(file)
-    parser = etree.XMLParser(target=rows, resolve_entities=False, no_network=True, load_dtd=False)
+    # huge_tree: texts of more than 10 MB.
+    parser = etree.XMLParser(target=rows, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True)
     try:
         while piece := whole.read(PIECE):
             parser.feed(piece)
@@ -168,19 +170,23 @@ def parts_of_dump(file: File) -> Iterator[File]:
         return
     with file.path.open("rb") as stream:
         start = row = 0
-        data = stream.read(PART)
+        data = stream.read(size := PART)
         head = max(0, data.find(ROW))
-        while len(data) == PART and HEAD.fullmatch(data, 0, head):
+        while len(data) == size <= LONGEST and HEAD.fullmatch(data, 0, head):
             # Not the last bytes: a row that begins there is cut off, and looked at again with the next part.
             whole = np.frombuffer(data, np.uint8)[head : 1 - len(ROW)]
             marks = np.flatnonzero(whole == ord("<")) + head
             rows = [mark for mark in marks.tolist() if data.startswith(ROW, mark)]
-            if len(rows) < max(2, len(marks)):
+            if len(rows) < len(marks):
                 break
+            if len(rows) < 2:  # a row that is longer than a part
+                data += stream.read(PART)
+                size += PART
+                continue
             yield replace(
                 file, start=start, end=start + rows[-1], row=row, detected=dict(file.detected), tag_cells=tag_cells
             )
             start, row, head = start + rows[-1], row + len(rows) - 1, 0
             stream.seek(start)
-            data = stream.read(PART)
+            data = stream.read(size := PART)
         yield replace(file, start=start, row=row, detected=dict(file.detected), tag_cells=tag_cells)
