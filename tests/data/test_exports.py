@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tagstudy.core.errors import UserError
+from tagstudy.data import json_files
 from tagstudy.data.files import File, ReadOptions, described, distinct
 from tagstudy.data.readers import Post, Skipped, read_posts
 
@@ -269,3 +270,13 @@ def test_what_a_folder_holds_besides_is_told(tmp_path: Path) -> None:
 def test_a_title_is_one_line(tmp_path: Path, end: str) -> None:
     [post], _, _ = read(tmp_path / "a.jsonl", json.dumps({"title": f"one{end}two", "tags": ["a"]}))
     assert post.title == "one two"
+
+
+@pytest.mark.parametrize("more", range(-2, 3))
+def test_a_first_line_may_end_with_the_bytes_that_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    lines = [json.dumps({"title": f"Title {number}", "tags": ["a"]}) + "\n" for number in range(9)]
+    monkeypatch.setattr(json_files, "HEAD", len(lines[0]) + more)
+    (tmp_path / "a.json").write_text("".join(lines))
+    assert [post.title for post in read_posts(tmp_path / "a.json")] == [f"Title {number}" for number in range(9)]

@@ -90,8 +90,8 @@ def is_array(head: bytes) -> bool:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"["):
         return True
-    first, end, rest = text.partition(b"\n")
-    if not end and len(head) >= HEAD:
+    first, _, rest = text.partition(b"\n")
+    if len(head) >= HEAD and not rest.strip():
         before_a_list, *_ = re.split(rb"[\[{]", first[1:])
         return not is_post(dict.fromkeys(map(bytes.decode, KEY_OF_TEXT.findall(before_a_list)), ""))
     try:
