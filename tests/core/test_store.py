@@ -5,11 +5,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import save_csr
 from scipy.sparse import csr_array, random_array, vstack
 
-from tagstudy.core import store
+from tagstudy.core import corpus, store
 from tagstudy.core.store import new_dense_matrix
 
 
@@ -56,3 +58,13 @@ def test_a_dense_matrix_has_its_place_on_the_disk_from_the_start(
     matrix = new_dense_matrix(tmp_path / "matrix", 1000, 100)
     assert matrix.shape == (1000, 100) and not matrix.any()
     assert reserved == [(0, (tmp_path / "matrix/matrix.npy").stat().st_size)]
+
+
+def test_texts_that_are_long_come_in_small_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where those of most row groups are short."""
+    monkeypatch.setattr(corpus, "BLOCK_BYTES", 1000)
+    texts = [*(f"short {number}" for number in range(900)), *(f"long {number} " * 10 for number in range(100))]
+    pq.write_table(pa.table({"body": texts}), tmp_path / "posts.parquet", row_group_size=100)
+    batches = list(corpus.read_batches(tmp_path / "posts.parquet", ["body"]))
+    assert [text for batch in batches for text in batch["body"].to_pylist()] == texts
+    assert max(batch.nbytes for batch in batches) < 1500

@@ -89,6 +89,7 @@ class Corpus:
 def read_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """The rows of a Parquet file in batches of at most BLOCK, fewer where texts are very long."""
     file = pq.ParquetFile(path, pre_buffer=False)  # which would keep in memory everything that was read
-    size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
-    rows = max(1, min(BLOCK, BLOCK_BYTES * file.metadata.num_rows // max(1, size)))
-    yield from file.iter_batches(rows, columns=columns)
+    for group in range(file.num_row_groups):
+        about = file.metadata.row_group(group)
+        rows = max(1, min(BLOCK, BLOCK_BYTES * about.num_rows // max(1, about.total_byte_size)))
+        yield from file.iter_batches(rows, row_groups=[group], columns=columns)
