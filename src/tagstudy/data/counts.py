@@ -7,7 +7,7 @@ the posts; in memory as a whole are the merged vocabulary, as an Arrow array, an
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -85,9 +85,15 @@ class MergedVocabulary:
         self.waiting.clear()
 
 
+@lru_cache(1)  # of millions of posts they are megabytes, and take longer to parse than a shard to count
+def metadata_of(posts: Path, modified: int) -> pq.FileMetaData:
+    """The metadata of a Parquet file that was ``modified`` at this time."""
+    return pq.read_metadata(posts)
+
+
 def shards_of(posts: Path) -> Iterator[list[int]]:
     """Row groups of about SHARD bytes, in their order."""
-    metadata = pq.read_metadata(posts)
+    metadata = metadata_of(posts, posts.stat().st_mtime_ns)
     shard: list[int] = []
     size = 0
     for group in range(metadata.num_row_groups):
@@ -123,7 +129,8 @@ def count_shard(posts: Path, max_ngram: int, groups: list[int]) -> tuple[csr_arr
 
     So each row's columns ascend, and do so still under the numbers of all posts' terms.
     """
-    table = pq.ParquetFile(posts).read_row_groups(groups, ["title", "body"], use_threads=False)
+    file = pq.ParquetFile(posts, metadata=metadata_of(posts, posts.stat().st_mtime_ns))
+    table = file.read_row_groups(groups, ["title", "body"], use_threads=False)
     if max_ngram == 1:
         rows, terms = count_words(table)
     else:

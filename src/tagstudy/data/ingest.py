@@ -69,7 +69,8 @@ def write_chosen(settings: Ingest, folder: Path, parts: Path, compute: Compute) 
     in_use: np.ndarray = np.any(splits >= TRAIN, axis=0)
     labels, splits, kept = labels[in_use], splits[:, in_use], kept[in_use]
     unseen = is_unseen(labels, splits)
-    unseen_tags = {tags[column]: int(labels[:, [column]].sum()) for column in np.flatnonzero(unseen)}
+    positives = labels.sum(axis=0)
+    unseen_tags = {tags[column]: int(positives[column]) for column in np.flatnonzero(unseen)}
     if settings.unseen_tags == "leave_out":
         labels, tags = labels[:, ~unseen], [tag for tag in tags if tag not in unseen_tags]
     for split in splits:
@@ -122,7 +123,7 @@ def write_posts(folder: Path, texts: list[Path], kept: np.ndarray, labels: csr_a
 
     ``texts`` are files of parts with the posts of the source. Each is removed once it has been read.
     """
-    start = written = 0
+    start = written = rows = size = 0
     batches: list[pa.RecordBatch] = []  # of one row group: a group a batch would be small where few posts are kept
     with (
         CsrWriter(folder / "labels", labels.shape[1], np.uint8) as label_writer,
@@ -133,9 +134,11 @@ def write_posts(folder: Path, texts: list[Path], kept: np.ndarray, labels: csr_a
                 end = int(np.searchsorted(kept, start + len(batch)))
                 label_writer.append_rows(labels[written:end])
                 batches.append(batch.take(pa.array(kept[written:end] - start)))
-                if sum(map(len, batches)) >= BLOCK or sum(batch.nbytes for batch in batches) >= BLOCK_BYTES:
+                rows, size = rows + len(batches[-1]), size + batches[-1].nbytes
+                if rows >= BLOCK or size >= BLOCK_BYTES:
                     post_writer.write_table(pa.Table.from_batches(batches))
                     batches.clear()
+                    rows = size = 0
                 start, written = start + len(batch), end
             path.unlink()
         post_writer.write_table(pa.Table.from_batches(batches, TEXT_SCHEMA))

@@ -36,22 +36,27 @@ class Posts(NamedTuple):
 
     def positives(self) -> np.ndarray:
         """[tags] How many of the posts have each tag."""
-        return np.bincount(self.labels.batch(self.rows)[0], minlength=self.labels.shape[1])
+        return column_frequencies(self.labels, self.rows)
 
     def term_frequencies(self) -> np.ndarray:
         """[inputs] How many of the posts hold each column of CSR features."""
         assert isinstance(self.features, CsrMatrix)
-        frequencies = np.zeros(self.features.shape[1], dtype=np.int64)
-        for start in range(0, len(self), BLOCK):
-            indices, _, _ = self.features.batch(self.rows[start : start + BLOCK])
-            np.add.at(frequencies, indices, 1)
-        return frequencies
+        return column_frequencies(self.features, self.rows)
 
     def entries_per_post(self) -> float:
         """How many entries the features of a post have on average."""
         if isinstance(self.features, DenseMatrix):
             return self.features.shape[1]
         return float(np.mean(self.features.indptr[self.rows + 1] - self.features.indptr[self.rows]))
+
+
+def column_frequencies(matrix: CsrMatrix, rows: np.ndarray) -> np.ndarray:
+    """[columns] In how many of some rows each column has an entry."""
+    frequencies = np.zeros(matrix.shape[1], dtype=np.int64)
+    for start in range(0, len(rows), BLOCK):
+        indices, _, _ = matrix.batch(rows[start : start + BLOCK])
+        np.add.at(frequencies, indices, 1)
+    return frequencies
 
 
 def drop_words(batch: tuple[np.ndarray, ...], fraction: float, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
