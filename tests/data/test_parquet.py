@@ -1,5 +1,6 @@
 """parquet.py: what a file decodes to is bounded; values that Python cannot hold are malformed rows."""
 
+import gzip
 import random
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tagstudy.core.errors import UserError
 from tagstudy.data import parquet
+from tagstudy.data.archives import Bounded
 from tagstudy.data.files import File
 from tagstudy.data.readers import Post, Skipped, parts_of, read_file, read_posts
 
@@ -35,6 +37,57 @@ def test_a_dictionary_of_one_long_text_is_refused_before_it_is_decoded(tmp_path:
     with pytest.raises(UserError, match="decodes to more than 100 times its size"):
         read(tmp_path, **{inside: lists if inside == "tags" else texts})
     assert (tmp_path / "posts.parquet").stat().st_size < 2000
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.large_string(), pa.binary(), pa.large_binary(), pa.string_view(), pa.binary_view(), pa.json_()], ids=str
+)
+def test_a_text_of_any_type_that_is_repeated_is_refused(tmp_path: Path, kind: pa.DataType) -> None:
+    """Also where the writer did not store Arrow's schema, by which it would be read with its dictionary."""
+    path, text = tmp_path / "posts.parquet", '"' + "a" * 1_000_000 + '"'
+    storage = pa.array([text] * ROWS)
+    texts = pa.ExtensionArray.from_storage(kind, storage) if kind == pa.json_() else storage.cast(kind)
+    for store_schema in (True, False):
+        pq.write_table(pa.table(COLUMNS | {"body": texts}), path, compression="zstd", store_schema=store_schema)
+        with pytest.raises(UserError, match="decodes to more than 100 times its size"):
+            list(read_posts(path))
+
+
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_texts_in_delta_encodings_are_read(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "posts.parquet"
+    titles = [f"a title of number {number}" for number in range(3000)]
+    table = pa.table({"title": titles, "tags": [["x"]] * 3000})
+    pq.write_table(table, path, use_dictionary=["tags.list.element"], column_encoding={"title": encoding})
+    assert [post.title for post in read_posts(path)] == titles
+
+
+def test_texts_in_a_delta_encoding_that_decode_to_far_more_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "posts.parquet"
+    table = pa.table(COLUMNS | {"title": ["a" * 1_000_000] * ROWS})
+    encodings = {"title": "DELTA_BYTE_ARRAY"}
+    pq.write_table(table, path, use_dictionary=["tags.list.element"], column_encoding=encodings, compression="zstd")
+    with pytest.raises(UserError, match="decodes to more than 100 times its size"):
+        list(read_posts(path))
+
+
+def test_an_archive_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row group seeks within its file, which in an archive would unpack it from its beginning again."""
+    titles = [f"title {number}" for number in range(3000)]
+    pq.write_table(pa.table({"title": titles, "tags": [["x"]] * 3000}), tmp_path / "posts.parquet", row_group_size=100)
+    packed = tmp_path / "posts.parquet.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "posts.parquet").read_bytes()))
+    size, read = (tmp_path / "posts.parquet").stat().st_size, 0
+    readinto = Bounded.readinto
+
+    def counted(stream: Bounded, buffer: memoryview) -> int:
+        nonlocal read
+        read += (got := readinto(stream, buffer))
+        return got
+
+    monkeypatch.setattr(Bounded, "readinto", counted)
+    assert [post.title for post in read_posts(packed)] == titles
+    assert read <= size + 2**17  # bytes, with those that are looked at first
 
 
 def test_long_texts_come_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

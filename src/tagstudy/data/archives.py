@@ -3,12 +3,13 @@
 import gzip
 import io
 import lzma
+import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO
 
 from tagstudy.core.errors import UserError
@@ -123,6 +124,17 @@ class Bounded(io.RawIOBase):
 
 def bounded(path: Path, stream: IO[bytes]) -> IO[bytes]:
     return io.BufferedReader(Bounded(path, stream), 2**17)
+
+
+@contextmanager
+def unpacked(stream: IO[bytes]) -> Iterator[IO[bytes]]:
+    """The same bytes, in a temporary file where they come from an archive: each step back would unpack it again."""
+    if isinstance(getattr(stream, "raw", None), Bounded):
+        with TemporaryFile() as file:
+            shutil.copyfileobj(stream, file)
+            yield file
+    else:
+        yield stream
 
 
 def check_size(path: Path, unpacked: int) -> None:

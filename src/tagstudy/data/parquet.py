@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate, count, pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tagstudy.core.errors import UserError
-from tagstudy.data.archives import ALWAYS_ALLOWED, MAX_RATIO
+from tagstudy.data.archives import ALWAYS_ALLOWED, MAX_RATIO, unpacked
 from tagstudy.data.columns import choose_columns
 from tagstudy.data.files import SAMPLE, File, Row, peek
 from tagstudy.data.tables import fields_of
@@ -22,9 +22,9 @@ from tagstudy.data.tables import fields_of
 BATCH_ROWS = 1000  # rows, at most
 BATCH_BYTES = 2**24  # of texts, about
 PART = 2**23  # compressed bytes of a part, about
-LONGEST_BYTES = 2**28  # that a batch decodes to at most if all its rows are the longest text of a dictionary
-TEXT_BYTES = 4  # that PLAIN, in which texts are not repeated, puts before each text
-UNCHANGED = {"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}  # encodings that have whole texts
+LONGEST_BYTES = 2**25  # that a batch decodes to at most if all its rows are the longest text
+LENGTH_BYTES = 4  # that PLAIN puts before each text: a column with fewer bytes a text repeats most of them
+DELTA = {"DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"}  # encodings
 PIECES = 8  # of a row group, at most: who reads the last one decodes all that stand before it
 ROW_BYTES = 8  # that a row counts for besides its texts
 TEXT_TYPES = ("STRING", "NONE", "JSON", "ENUM")  # logical types of columns of text
@@ -37,6 +37,8 @@ class ParquetRows:
         self.path, self.stream = path, stream
         plain = pq.ParquetFile(stream)
         self.metadata, self.schema = plain.metadata, plain.schema_arrow
+        self.plain = {field.name: field.type for field in self.schema if is_plain_text(field.type)}
+        self.files: dict[tuple[str, ...], pq.ParquetFile] = {}
         self.size = stream.seek(0, io.SEEK_END)
         self.allowed = allowed(path.stat().st_size)
         groups = map(self.metadata.row_group, range(self.metadata.num_row_groups))
@@ -108,36 +110,52 @@ class ParquetRows:
                     yield Row(number, fields, problem)
 
     def batches(self, groups: list[int], columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Row groups in batches. Each ends with its row group: Arrow cannot join lists under different dictionaries."""
+        """Row groups in batches. Each ends with its row group: Arrow cannot join lists under different dictionaries.
+
+        With its dictionary, a text that is repeated is decoded once. But each batch brings the dictionary along; where
+        texts differ, these are all texts that stand before. So they are decoded, few rows at a time if they are long.
+        """
         for group in groups:
-            about, texts = self.metadata.row_group(group), self.texts(group)
+            about = self.metadata.row_group(group)
             if not about.num_rows:
                 continue
-            # With its dictionary, a text that is repeated is decoded once. But each batch brings the dictionary along,
-            # of a column whose texts differ all texts that stand before.
-            whole = pq.ParquetFile(self.stream, metadata=self.metadata, read_dictionary=[*texts])
-            first = next(whole.iter_batches(1, row_groups=[group], columns=columns))
+            repeated, differing, longest_text = self.texts(group, columns)
+            first = next(self.file(*repeated, *differing).iter_batches(1, row_groups=[group], columns=columns), None)
+            if first is None:
+                raise pa.ArrowInvalid("a row group without its rows")
+            longest_text += sum(map(longest, first.columns))  # of all rows: a dictionary stands before them
             rows = min(
                 BATCH_ROWS,
                 BATCH_BYTES * about.num_rows // max(1, about.total_byte_size),
-                LONGEST_BYTES // max(1, sum(map(longest, first.columns))),  # which rows may repeat
+                LONGEST_BYTES // max(1, longest_text),
             )
-            repeated = [path for path, is_repeated in texts.items() if is_repeated]
-            file = pq.ParquetFile(self.stream, metadata=self.metadata, read_dictionary=repeated)
-            yield from file.iter_batches(max(1, rows), row_groups=[group], columns=columns)
+            yield from self.file(*repeated).iter_batches(max(1, rows), row_groups=[group], columns=columns)
 
-    def texts(self, group: int) -> dict[str, bool]:
-        """The columns of text in a row group, by their paths, and whether to read them with their dictionaries.
+    def texts(self, group: int, columns: list[str]) -> tuple[list[str], list[str], int]:
+        """The columns of text in a row group, by their paths: those to read with their dictionaries, and others.
 
-        These are columns whose texts are repeated more often than not, and lists, of which one row may repeat a text.
+        And how long a text is at most that has no dictionary. Lists, of which a row may repeat a long text, are read
+        with their dictionaries.
         """
-        return {
-            column.path: chunk.total_uncompressed_size < TEXT_BYTES * chunk.num_values
-            or column.max_repetition_level > 0
-            or not UNCHANGED.issuperset(chunk.encodings)
-            for chunk, column in zip(self.chunks(group), map(self.metadata.schema.column, count()), strict=False)
-            if column.physical_type == "BYTE_ARRAY" and column.logical_type.type in TEXT_TYPES
-        }
+        repeated, differing, longest_text = list[str](), list[str](), 0
+        for place, chunk in enumerate(self.chunks(group)):
+            column, size = self.metadata.schema.column(place), chunk.total_uncompressed_size
+            if column.physical_type != "BYTE_ARRAY" or column.logical_type.type not in TEXT_TYPES:
+                continue
+            if column.path not in self.plain:
+                repeated.append(column.path)
+            elif is_extension(self.plain[column.path]) or not DELTA.isdisjoint(chunk.encodings):
+                # Of these Arrow makes no dictionary.
+                longest_text += size if column.path in columns else 0
+            else:
+                (repeated if size < LENGTH_BYTES * chunk.num_values else differing).append(column.path)
+        return repeated, differing, longest_text
+
+    def file(self, *texts: str) -> pq.ParquetFile:
+        """The file, with these columns of text read with their dictionaries."""
+        if texts not in self.files:
+            self.files[texts] = pq.ParquetFile(self.stream, metadata=self.metadata, read_dictionary=[*texts])
+        return self.files[texts]
 
 
 def check_metadata(metadata: pq.FileMetaData, group: int, size: int) -> None:
@@ -181,14 +199,15 @@ def parts_of_parquet(file: File) -> Iterator[File]:
 def read_parquet(file: File, stream: IO[bytes]) -> Iterator[Row]:
     """The rows of a file, or of a part of one, by the names of fields."""
     try:
-        table = ParquetRows(file.path, stream)
-        names = table.schema.names
-        sample, _ = peek(table.rows([name for name in names if names.count(name) == 1]))
-        columns = choose_columns(file, names, [row.fields for row in sample if row.fields])
-        tags = [] if columns.multi_hot else columns.names.get("tags", [])
-        classes = [class_names(table.schema, name) for name in tags]
-        rows = table.rows(columns.needed(), file.start, file.end)
-        yield from name_classes(fields_of(columns, rows), classes)
+        with unpacked(stream) as whole:
+            table = ParquetRows(file.path, whole)
+            names = table.schema.names
+            sample, _ = peek(table.rows([name for name in names if names.count(name) == 1]))
+            columns = choose_columns(file, names, [row.fields for row in sample if row.fields])
+            tags = [] if columns.multi_hot else columns.names.get("tags", [])
+            classes = [class_names(table.schema, name) for name in tags]
+            rows = table.rows(columns.needed(), file.start, file.end)
+            yield from name_classes(fields_of(columns, rows), classes)
     except (pa.ArrowException, UnicodeDecodeError) as problem:
         raise UserError(
             f"{file.path}, after row {file.row}: not Parquet that can be read ({problem!s:.200}); fetch it again"
@@ -208,7 +227,9 @@ def values(batch: Any, types: Any) -> list[tuple[dict[str, Any] | None, str]]:
 def text_bytes(array: Any) -> int:
     """How many bytes the texts of an array decode to, and one for each element of a list."""
     kind = array.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if is_extension(kind):
+        return text_bytes(array.storage)
+    if is_plain_text(kind):
         return pc.sum(pc.binary_length(array)).as_py() or 0
     if pa.types.is_dictionary(kind):
         return pc.sum(pc.take(pc.binary_length(array.dictionary), array.indices)).as_py() or 0
@@ -220,6 +241,17 @@ def text_bytes(array: Any) -> int:
         elements = array.flatten()
         return len(elements) + text_bytes(elements)
     return 0
+
+
+def is_extension(kind: Any) -> bool:
+    """Whether a type is one with another meaning, such as JSON, stored as another type."""
+    return isinstance(kind, pa.BaseExtensionType)
+
+
+def is_plain_text(kind: Any) -> bool:
+    """Whether a type is that of texts, or of bytes, as old writers mark them, one after the other; also JSON."""
+    types, kind = pa.types, kind.storage_type if is_extension(kind) else kind
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind)
 
 
 def longest(array: Any) -> int:
