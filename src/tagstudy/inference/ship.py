@@ -44,15 +44,20 @@ class Study(NamedTuple):
     @classmethod
     def open(cls, params: Params, cache: Path | None, all_posts: bool) -> "Study":
         """``all_posts``: trained on all, with what all runs found. Otherwise on train and valid of the first fold."""
+        sums = study_sums()  # before anything is read
         corpus = Corpus(POSTS)
         chosen = np.ones(len(corpus), dtype=bool) if all_posts else corpus.is_in("train", 0) | corpus.is_in("valid", 0)
-        return cls(params, corpus, cache, runs_of(None if all_posts else 0), chosen, study_sums())
+        return cls(params, corpus, cache, runs_of(None if all_posts else 0), chosen, sums)
 
 
 def study_sums() -> list[str]:
-    """The checksums of the posts and of all that was made of them: a stage that runs again changes one."""
+    """The checksums of the posts and of all that was made of them: a stage that runs again changes one.
+
+    A folder that is missing, as while its stage runs, has none.
+    """
     folders = [POSTS, *(folder / arm for arm in ARMS for folder in (MODELS, PREDICTIONS))]
-    return [checksum(folder / SUMS) for folder in [*folders, *(FEATURES / name for name in ARMS.values())]]
+    paths = [folder / SUMS for folder in [*folders, *(FEATURES / name for name in ARMS.values())]]
+    return [checksum(path) if path.exists() else "" for path in paths]
 
 
 def runs_of(fold: int | None) -> list[int]:
