@@ -110,7 +110,8 @@ def find_encoding(stream: IO[bytes]) -> str:
 
     sample = head[:SAMPLE]
     if len(head) > SAMPLE:  # no character of several bytes has one below 0x30 behind its first
-        sample = sample.rstrip(bytes(range(0x30, 256))) or sample
+        whole = sample.rstrip(bytes(range(0x30, 256)))
+        sample = whole if 2 * len(whole) > len(sample) else sample
     best = from_bytes(sample, cp_isolation=CANDIDATES).best()
     # Of encodings of Latin letters a detector knows little: they differ in few bytes, and cp1252 is by far the usual.
     if best and any(script in alphabet for script in SCRIPTS for alphabet in best.alphabets):

@@ -23,7 +23,7 @@ HEAD = re.compile(
 )
 ROW = b"<row "
 PART = 2**23  # bytes of a part
-LONGEST = 2**28  # bytes of a part, for a row that is as long
+LONGEST = 2**28  # bytes of a part with a longer row; with more, what remains is one part
 PIECE = 2**16  # bytes that are parsed at a time
 AMPERSAND = "&#38;"  # as the parser gives every & of a value, because it resolves no entities
 POSITION = re.compile(r", line \d+, column \d+$")  # within the part; the row says more

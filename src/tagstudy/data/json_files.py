@@ -34,7 +34,11 @@ def read_posts_json(file: File, stream: IO[bytes]) -> Iterator[Row]:
         rows = iter([Row(1, one)])
     else:
         in_utf_8 = head.decode(encoding, errors="replace").encode()
-        rows = json_array(file, stream, encoding) if is_array(in_utf_8) else json_lines(file, stream)
+        rows = (
+            json_array(file, stream, encoding)
+            if is_array(in_utf_8, is_whole=len(head) < HEAD)
+            else json_lines(file, stream)
+        )
     yield from json_fields(file, rows)
 
 
@@ -82,7 +86,7 @@ def lists_within(value: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
             yield simplified(key), inner
 
 
-def is_array(head: bytes) -> bool:
+def is_array(head: bytes, is_whole: bool) -> bool:
     """Whether a file that begins so is one JSON value rather than one object per line.
 
     A first line longer than HEAD is an object if a text of a post comes before any list.
@@ -91,7 +95,7 @@ def is_array(head: bytes) -> bool:
     if text.startswith(b"["):
         return True
     first, _, rest = text.partition(b"\n")
-    if len(head) >= HEAD and not rest.strip():
+    if not is_whole and not rest.strip():
         before_a_list, *_ = re.split(rb"[\[{]", first[1:])
         return not is_post(dict.fromkeys(map(bytes.decode, KEY_OF_TEXT.findall(before_a_list)), ""))
     try:
