@@ -1,4 +1,4 @@
-"""parquet.py: what a file decodes to is bounded; values that Python cannot hold are malformed rows."""
+"""parquet.py and parquet_rows.py: what a file decodes to is bounded; values that Python cannot hold are malformed rows."""
 
 import gzip
 import random
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tagstudy.core.errors import UserError
-from tagstudy.data import parquet
+from tagstudy.data import parquet_rows
 from tagstudy.data.archives import Bounded
 from tagstudy.data.files import File
 from tagstudy.data.readers import Post, Skipped, parts_of, read_file, read_posts
@@ -91,7 +91,7 @@ def test_an_archive_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_long_texts_come_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(parquet_rows, "BATCH_BYTES", 1000)
     texts = [f"{number} " * 50 for number in range(ROWS)]
     assert [post.title for post in read(tmp_path, title=texts)] == [text.strip() for text in texts]
 
@@ -150,14 +150,14 @@ def test_nested_values_are_malformed_rows(tmp_path: Path, column: dict[str, list
 
 
 def test_rows_are_numbered_without_gaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "BATCH_ROWS", 7)
+    monkeypatch.setattr(parquet_rows, "BATCH_ROWS", 7)
     assert [post.id for post in read(tmp_path)] == [f"posts.parquet:{number}" for number in range(1, ROWS + 1)]
 
 
 @pytest.mark.parametrize("group", [3, 10, 25, 1000])
 def test_a_file_in_parts_is_read_as_the_whole_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int) -> None:
-    monkeypatch.setattr(parquet, "PART", 1000)
-    monkeypatch.setattr(parquet, "BATCH_ROWS", 7)
+    monkeypatch.setattr(parquet_rows, "PART", 1000)
+    monkeypatch.setattr(parquet_rows, "BATCH_ROWS", 7)
     rng = random.Random(0)
     ids = pa.array([1] * 60 + [10**9] + [1] * 39, pa.date32())
     titles = [" ".join(rng.choices(["read", "write", "a", "file", "of", "posts"], k=20)) for _ in range(100)]
@@ -172,7 +172,7 @@ def test_a_file_in_parts_is_read_as_the_whole_is(tmp_path: Path, monkeypatch: py
 
 def test_a_file_that_cannot_be_read_in_parts_is_told_when_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "posts.parquet"
-    path.write_bytes(b"PAR1" + bytes(parquet.PART))
+    path.write_bytes(b"PAR1" + bytes(parquet_rows.PART))
     assert list(parts_of(File(path))) == [File(path)]
 
 
@@ -188,8 +188,8 @@ def test_a_damaged_column_of_the_footer_is_an_error(tmp_path: Path) -> None:
 def test_a_part_of_a_row_group_decodes_to_no_more_than_its_bytes_allow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet, "PART", 100)
-    monkeypatch.setattr(parquet, "ALWAYS_ALLOWED", 100)
+    monkeypatch.setattr(parquet_rows, "PART", 100)
+    monkeypatch.setattr(parquet_rows, "ALWAYS_ALLOWED", 100)
     path = tmp_path / "posts.parquet"
     columns = {"title": repeated("a" * 10_000, 2000), "tags": pa.array([["x"]] * 2000)}
     many = pa.table({"title": [f"{number:x}" * 20 for number in range(2000)], "tags": pa.array([["x"]] * 2000)})
@@ -204,8 +204,8 @@ def test_a_part_of_a_row_group_decodes_to_no_more_than_its_bytes_allow(
 
 def test_what_remains_behind_the_last_part_belongs_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Alone, a few bytes of texts that are repeated would look like a bomb."""
-    monkeypatch.setattr(parquet, "PART", 20_000)
-    monkeypatch.setattr(parquet, "ALWAYS_ALLOWED", 100)
+    monkeypatch.setattr(parquet_rows, "PART", 20_000)
+    monkeypatch.setattr(parquet_rows, "ALWAYS_ALLOWED", 100)
     titles = [*(f"{number:x}" * 20 for number in range(2000)), *["deleted " * 20] * 5000]
     table = pa.table({"title": titles, "tags": [["x"]] * len(titles)})
     pq.write_table(table, tmp_path / "posts.parquet", row_group_size=1000, compression="none")
@@ -215,7 +215,7 @@ def test_what_remains_behind_the_last_part_belongs_to_it(tmp_path: Path, monkeyp
 
 
 def test_a_row_group_of_one_long_post_is_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "PART", 1000)
+    monkeypatch.setattr(parquet_rows, "PART", 1000)
     texts = [" ".join(map(str, range(2000))), *map(str, range(3000))]
     rows = {"title": pa.array(texts), "tags": pa.array([["x"]] * len(texts))}
     with pq.ParquetWriter(tmp_path / "posts.parquet", pa.table(rows).schema, compression="none") as writer:
@@ -233,30 +233,30 @@ def test_texts_that_differ_are_read_without_their_dictionaries(tmp_path: Path) -
     path = tmp_path / "posts.parquet"
     pq.write_table(pa.table({"title": titles, "kind": ["question"] * 5000, "tags": [["x"]] * 5000}), path)
     with path.open("rb") as stream:
-        batches = list(parquet.ParquetRows(path, stream).batches([0], ["title", "kind", "tags"]))
+        batches = list(parquet_rows.ParquetRows(path, stream).batches([0], ["title", "kind", "tags"]))
     assert [text for batch in batches for text in batch["title"].to_pylist()] == titles
     assert all(batch["title"].type == pa.string() for batch in batches)
     assert all(len(column.dictionary) == 1 for batch in batches for column in (batch["kind"], batch["tags"].flatten()))
 
 
 def test_few_rows_at_a_time_where_they_may_be_one_long_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "LONGEST_BYTES", 10_000)
+    monkeypatch.setattr(parquet_rows, "LONGEST_BYTES", 10_000)
     path = tmp_path / "posts.parquet"
     pq.write_table(pa.table({"title": ["a" * 4000, *map(str, range(200))]}), path)
     with path.open("rb") as stream:
-        batches = list(parquet.ParquetRows(path, stream).batches([0], ["title"]))
+        batches = list(parquet_rows.ParquetRows(path, stream).batches([0], ["title"]))
     assert max(map(len, batches)) == 2 and sum(map(len, batches)) == 201
 
 
 def test_a_part_looks_at_its_own_row_groups_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "PART", 1000)
+    monkeypatch.setattr(parquet_rows, "PART", 1000)
     path = tmp_path / "posts.parquet"
     pq.write_table(pa.table({"title": list(map(str, range(5000))), "tags": [["x"]] * 5000}), path, row_group_size=100)
     parts = list(parts_of(File(path)))
     seen: list[int] = []
-    check = parquet.check_metadata
+    check = parquet_rows.check_metadata
     monkeypatch.setattr(
-        parquet, "check_metadata", lambda metadata, group, size: seen.append(group) or check(metadata, group, size)
+        parquet_rows, "check_metadata", lambda metadata, group, size: seen.append(group) or check(metadata, group, size)
     )
     [part] = parts[5:6]
     assert len(list(read_file(part))) < 1000
