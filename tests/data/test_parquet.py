@@ -1,4 +1,4 @@
-"""parquet.py and parquet_rows.py: what a file decodes to is bounded; values that Python cannot hold are malformed rows."""
+"""parquet.py: what a file decodes to is bounded; values that Python cannot hold are malformed rows."""
 
 import gzip
 import random
