@@ -52,7 +52,8 @@ def write_chosen(settings: Ingest, folder: Path, parts: Path, compute: Compute) 
     """Write the posts of a study, their labels and splits, and the tags. Returns what summary.json holds.
 
     Posts with fewer than ``min_tags`` of the chosen tags are left out. Unseen tags are left out of the labels, unless
-    ``unseen_tags`` counts them; their posts stay in their splits. What it holds in memory is about 200 bytes a post.
+    ``unseen_tags`` counts them; their posts stay in their splits. When this returns, all arrays of posts are released:
+    counting words needs the memory.
     """
     texts, keys, source_split, labels, names, skipped, files = gather(settings, parts, compute)
     source_split, valid_is_test = test_of_two(source_split, settings)

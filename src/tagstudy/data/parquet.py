@@ -17,7 +17,7 @@ from tagstudy.data.tables import fields_of
 
 
 def parts_of_parquet(file: File) -> Iterator[File]:
-    """Split a file into parts of about PART bytes; together they read the same as the whole."""
+    """Split a file into the parts that its row groups allow; together they read the same as the whole."""
     bounds: list[int] = []
     try:
         with file.path.open("rb") as stream:

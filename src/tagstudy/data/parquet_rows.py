@@ -210,7 +210,7 @@ def is_extension(kind: Any) -> bool:
 
 
 def is_plain_text(kind: Any) -> bool:
-    """Whether a type is that of texts, or of bytes, as old writers mark them, one after the other; also JSON."""
+    """Whether a column of this type is plain texts: strings, bytes, as old writers mark them, or JSON."""
     types, kind = pa.types, kind.storage_type if is_extension(kind) else kind
     return types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind)
 
